@@ -1,0 +1,75 @@
+//! Fetches made from here, as many at a time as the platform that we stand for allows.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use fetchway_fetch::{
+    Engine, EngineConfig, FetchRequest, NoObserver, RequestBody, Session, SessionConfig, SessionLimits,
+};
+use fetchway_policy::guard::{AddressPolicy, IpNet};
+use fetchway_policy::redirect::RedirectMode;
+use indicatif::ProgressBar;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::sample::{Sample, Samples};
+
+/// An engine without a node, for whoever sits at this terminal: it may go wherever they may.
+pub(crate) fn private_engine() -> anyhow::Result<Arc<Session>> {
+    let engine = Engine::new(EngineConfig::default(), Arc::new(NoObserver))?;
+    let everywhere: [IpNet; 2] = ["0.0.0.0/0".parse()?, "::/0".parse()?];
+    let policy = AddressPolicy {
+        allow_nets: everywhere.to_vec(),
+        ..AddressPolicy::default()
+    };
+    let network = engine.network(&Arc::new(policy));
+    let most = usize::MAX >> 1;
+    let limits = SessionLimits {
+        in_flight: most,
+        queued: most,
+        queued_bytes: most,
+    };
+    Ok(Arc::new(engine.session(network, SessionConfig { limits, bodies: 1 << 30 })))
+}
+
+/// Fetches `urls`, at most `limit` at a time; the rest wait, as they would on the platform.
+pub(crate) async fn direct(session: &Arc<Session>, urls: Vec<Url>, limit: usize, bar: &ProgressBar) -> Samples {
+    let slots = Arc::new(Semaphore::new(limit.max(1)));
+    let mut fetches = JoinSet::new();
+    for (req, url) in urls.into_iter().enumerate() {
+        let (session, slots) = (session.clone(), slots.clone());
+        fetches.spawn(async move {
+            let _slot = slots.acquire().await;
+            let began = Instant::now();
+            let fetched = fetch(&session, url).await;
+            let outcome = fetched.as_ref().map(|(status, body)| (*status, &body[..]));
+            (req, Sample::of(req, began, outcome.map_err(Clone::clone)))
+        });
+    }
+    let mut samples = Vec::new();
+    while let Some(done) = fetches.join_next().await {
+        bar.inc(1);
+        samples.extend(done.ok());
+    }
+    samples.sort_by_key(|(req, _)| *req);
+    Samples(samples.into_iter().map(|(_, sample)| sample).collect())
+}
+
+async fn fetch(session: &Session, url: Url) -> Result<(u16, bytes::Bytes), String> {
+    let request = FetchRequest {
+        method: http::Method::GET,
+        url,
+        headers: http::HeaderMap::new(),
+        body: RequestBody::Full(bytes::Bytes::new()),
+        lane: 0,
+        redirect: RedirectMode::Follow,
+        decode: true,
+        timeout: None,
+    };
+    let error = |error: fetchway_policy::FetchError| format!("{} ({})", error.detail, error.name);
+    let response = session.engine().fetch(session, request).await.map_err(error)?.response;
+    let status = response.status().as_u16();
+    let body = response.into_body().whole(&mut session.hold(), 0, 1 << 30).await.map_err(error)?;
+    Ok((status, body))
+}

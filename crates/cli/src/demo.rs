@@ -1,0 +1,77 @@
+//! `fetchway demo`: a slow origin and a node in this process, and both ways of fetching from it.
+
+use std::process::ExitCode;
+
+use fetchway_lab::Origin;
+use fetchway_node::{Layers, Node};
+use url::Url;
+
+use crate::compare::{Client, Comparison, RelayUrl, direct, private_engine, progress, relayed, table};
+use crate::runtime;
+
+/// Fetches each way: nine rounds of six.
+const COUNT: usize = 54;
+/// What platforms allow: six connections at once.
+const SLOTS: usize = 6;
+/// How slow the origin is, in milliseconds.
+const DELAY: u64 = 1000;
+
+/// Flags of `demo`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many fetches each way
+    #[arg(long, default_value_t = COUNT)]
+    count: usize,
+    /// How long the origin takes to answer, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = DELAY)]
+    delay: u64,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let both = runtime()?.block_on(compare(args))?;
+    say(&table(&both));
+    if both.is_good() {
+        say("  Every body was checked. Next: `fetchway serve`, and the README's first real use.\n");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+async fn compare(args: &Args) -> anyhow::Result<Comparison> {
+    let origin = Origin::builder().start()?;
+    let loaded = Layers::new()
+        .flag("demo", "listen", "127.0.0.1:0")
+        .flag("demo", "admin.enabled", false)
+        .flag("demo", "guard.allow-net", vec!["127.0.0.0/8"])
+        .load()?;
+    let node = Node::start(&loaded)?;
+    let relay = RelayUrl::parse(&format!("ws://{}/", node.addr()))?;
+    let target = origin.url(&format!("/delay?ms={}", args.delay));
+    say(&format!(
+        "\n  An origin that answers after {} ms, {} fetches: {SLOTS} at a time as a serverless platform\n  \
+         allows, then all at once over one WebSocket to a fetchway node.\n\n",
+        args.delay, args.count
+    ));
+    let urls = (0..args.count)
+        .map(|req| Url::parse(&format!("{target}&req={req}")))
+        .collect::<Result<Vec<_>, _>>()?;
+    let bar = progress("direct, six slots", urls.len());
+    let direct = direct(&private_engine()?, urls.clone(), SLOTS, &bar).await;
+    bar.finish_and_clear();
+    let bar = progress("one WebSocket", urls.len());
+    let relayed = relayed(Client::connect(&relay, None).await?, &urls, &bar).await?;
+    bar.finish_and_clear();
+    node.stop().await;
+    Ok(Comparison {
+        relay: relay.to_string(),
+        target,
+        direct_limit: SLOTS,
+        direct,
+        relayed,
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+fn say(text: &str) {
+    print!("{text}");
+}

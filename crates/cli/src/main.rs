@@ -1,0 +1,62 @@
+//! The `fetchway` binary: one file per subcommand.
+//!
+//! `serve` runs a node, `probe` and `demo` compare direct fetches with relayed ones; what those two
+//! share is in `compare`.
+
+mod compare;
+mod demo;
+mod probe;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Heap profiles on the admin listener come from here; a sample each 512 KiB costs next to nothing.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Read by jemalloc at start.
+#[expect(unsafe_code, reason = "jemalloc looks for a symbol of this name")]
+#[unsafe(export_name = "malloc_conf")]
+static MALLOC_CONF: &[u8] =
+    b"prof:true,prof_active:true,lg_prof_sample:19,background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
+
+/// fetchway does the waiting for code that is billed, limited or blocked while it waits.
+#[derive(Parser)]
+#[command(name = "fetchway", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a node: clients send their fetches over one WebSocket each
+    Serve(serve::Args),
+    /// See in ten seconds what it is for: a slow origin, fetched directly and through a node
+    Demo(demo::Args),
+    /// Compare direct fetches of a target with relayed ones
+    Probe(probe::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Probe(args) => probe::run(&args),
+    };
+    done.unwrap_or_else(|error| {
+        complain(&error);
+        ExitCode::FAILURE
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "this is where a person is told")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("fetchway: {error:#}");
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

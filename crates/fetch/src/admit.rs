@@ -1,0 +1,243 @@
+//! The driver of the schedule: one lock around the machine, one timer task, and a permit that gives
+//! itself back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use fetchway_policy::guard::HostPattern;
+use fetchway_policy::schedule::{
+    Event, LaneStats, OriginId, Request, Schedule, SessionId, SessionLimits, SessionStats, Submitted, Ticket,
+};
+use fetchway_policy::{ErrorName, FetchError, LaneConfig, OriginLimits};
+use tokio::sync::{Notify, oneshot};
+
+/// Who may start when.
+pub(crate) struct Gate {
+    state: Mutex<State>,
+    /// The timer's deadline may have moved.
+    moved: Arc<Notify>,
+    limits: Vec<(HostPattern, OriginLimits)>,
+    default: OriginLimits,
+}
+
+struct State {
+    schedule: Schedule,
+    waiting: HashMap<Ticket, oneshot::Sender<bool>>,
+    /// By key: the id, and whoever uses it. One that nobody uses stays until the schedule lets it
+    /// go, as a Retry-After may outlive its connections.
+    origins: HashMap<Box<str>, (OriginId, Weak<Origin>)>,
+    /// What the timer sleeps for.
+    armed: Option<Instant>,
+}
+
+/// An origin's place in the schedule, known to it as long as anybody holds this.
+pub(crate) struct Origin {
+    id: OriginId,
+}
+
+/// Leave to perform one fetch; given back when dropped.
+pub(crate) struct Permit {
+    gate: Arc<Gate>,
+    ticket: Ticket,
+    paused: bool,
+}
+
+/// A fetch that asks for leave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    pub(crate) lane: usize,
+    pub(crate) session: SessionId,
+    pub(crate) bytes: usize,
+    /// It had leave before, for an earlier hop or try.
+    pub(crate) again: bool,
+}
+
+impl Gate {
+    /// Must be called within a tokio runtime: it starts the timer task, which ends with the gate.
+    pub(crate) fn new(
+        lanes: &[LaneConfig],
+        limits: Vec<(HostPattern, OriginLimits)>,
+        default: OriginLimits,
+    ) -> Arc<Self> {
+        let gate = Arc::new(Self {
+            state: Mutex::new(State {
+                schedule: Schedule::new(lanes),
+                waiting: HashMap::new(),
+                origins: HashMap::new(),
+                armed: None,
+            }),
+            moved: Arc::new(Notify::new()),
+            limits,
+            default,
+        });
+        tokio::spawn(timer(Arc::downgrade(&gate), gate.moved.clone()));
+        gate
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The origin called `key` (scheme, host, port), whose limits follow from its `host`.
+    pub(crate) fn origin(&self, key: &str, host: &str) -> Arc<Origin> {
+        let mut state = self.state();
+        let known = state.origins.get(key);
+        if let Some(origin) = known.and_then(|(_, origin)| origin.upgrade()) {
+            return origin;
+        }
+        let known = known.map(|(id, _)| *id);
+        let id = known.unwrap_or_else(|| {
+            let limits = self.limits.iter().find(|(pattern, _)| pattern.matches(host));
+            state.schedule.origin(limits.map_or(self.default, |(_, limits)| *limits))
+        });
+        let origin = Arc::new(Origin { id });
+        state.origins.insert(key.into(), (id, Arc::downgrade(&origin)));
+        origin
+    }
+
+    pub(crate) fn open_session(&self, limits: SessionLimits) -> SessionId {
+        self.state().schedule.open_session(limits)
+    }
+
+    pub(crate) fn close_session(&self, session: SessionId) {
+        self.state().schedule.close_session(session);
+    }
+
+    pub(crate) fn lane_stats(&self, lane: usize) -> LaneStats {
+        self.state().schedule.lane_stats(lane)
+    }
+
+    pub(crate) fn session_stats(&self, session: SessionId) -> SessionStats {
+        self.state().schedule.session_stats(session)
+    }
+
+    /// Keeps an origin from being dispatched to before `until`.
+    pub(crate) fn slow(&self, origin: &Origin, until: Instant) {
+        self.act(|schedule, now| schedule.slow_origin(origin.id, until, now));
+    }
+
+    /// Waits for the fetch's turn.
+    pub(crate) async fn admit(self: &Arc<Self>, origin: &Origin, asking: Asking) -> Result<Permit, FetchError> {
+        let request = Request {
+            lane: asking.lane,
+            origin: origin.id,
+            session: asking.session,
+            bytes: asking.bytes,
+            again: asking.again,
+        };
+        let (permit, turn) = {
+            let mut state = self.state();
+            let permit = |ticket| Permit {
+                gate: self.clone(),
+                ticket,
+                paused: false,
+            };
+            match state.schedule.submit(Instant::now(), &request) {
+                Submitted::Granted(ticket) => return Ok(permit(ticket)),
+                Submitted::Refused(error) => return Err(error),
+                Submitted::Queued(ticket) => {
+                    let (tell, turn) = oneshot::channel();
+                    state.waiting.insert(ticket, tell);
+                    self.settle(&mut state);
+                    (permit(ticket), turn)
+                }
+            }
+        };
+        // Dropping this future drops the permit, which takes the ticket out of the queue.
+        match turn.await {
+            Ok(true) => Ok(permit),
+            Ok(false) | Err(_) => {
+                let detail = "The fetch waited for its turn longer than its lane's queue allows: \
+                              send fewer at a time, or raise the lane's rate, concurrency or queue wait.";
+                Err(FetchError::new(ErrorName::QueueTimeout, detail))
+            }
+        }
+    }
+
+    /// Does something with the schedule and tells whom it concerns.
+    fn act<T>(&self, act: impl FnOnce(&mut Schedule, Instant) -> T) -> T {
+        let mut state = self.state();
+        let done = act(&mut state.schedule, Instant::now());
+        self.settle(&mut state);
+        done
+    }
+
+    fn settle(&self, state: &mut State) {
+        while let Some(event) = state.schedule.next_event() {
+            let (ticket, granted) = match event {
+                Event::Granted(ticket) => (ticket, true),
+                Event::Expired(ticket) => (ticket, false),
+            };
+            if let Some(tell) = state.waiting.remove(&ticket) {
+                // One that no longer listens drops its permit by itself.
+                let _ = tell.send(granted);
+            }
+        }
+        let deadline = state.schedule.next_deadline();
+        if deadline.is_some_and(|new| state.armed.is_none_or(|armed| new < armed)) {
+            state.armed = deadline;
+            self.moved.notify_one();
+        }
+    }
+
+    /// Forgets the origins that nobody holds.
+    pub(crate) fn sweep(&self) {
+        let state = &mut *self.state();
+        let now = Instant::now();
+        let schedule = &mut state.schedule;
+        state
+            .origins
+            .retain(|_, (id, origin)| origin.strong_count() > 0 || !schedule.forget_origin(*id, now));
+    }
+}
+
+async fn timer(gate: Weak<Gate>, moved: Arc<Notify>) {
+    loop {
+        let deadline = {
+            let Some(gate) = gate.upgrade() else { return };
+            let mut state = gate.state();
+            state.schedule.poll(Instant::now());
+            state.armed = None;
+            gate.settle(&mut state);
+            state.armed
+        };
+        match deadline {
+            None => moved.notified().await,
+            Some(at) => {
+                // Either the time has come or it has moved; both mean to look again.
+                let _ = tokio::time::timeout_at(at.into(), moved.notified()).await;
+            }
+        }
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // The timer wakes, finds the gate gone and ends.
+        self.moved.notify_one();
+    }
+}
+
+impl Permit {
+    /// Tells the schedule whether the fetch's own reader has stopped: its permit may be lent.
+    pub(crate) fn set_paused(&mut self, paused: bool) {
+        if self.paused != paused {
+            self.paused = paused;
+            let ticket = self.ticket;
+            self.gate.act(|schedule, now| match paused {
+                true => schedule.pause(ticket, now),
+                false => schedule.resume(ticket, now),
+            });
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.gate.state();
+        state.waiting.remove(&self.ticket);
+        state.schedule.finish(self.ticket, Instant::now());
+        self.gate.settle(&mut state);
+    }
+}

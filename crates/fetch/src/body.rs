@@ -1,0 +1,251 @@
+//! A response body on its way from a connection to whoever reads it.
+//!
+//! `Raw` is what the origin sends: it drives the connection, keeps the clocks, counts against the
+//! cap, holds the permits, and gives the connection back at the end. `Body` undoes codings on top.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use fetchway_policy::{ErrorName, FetchError};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::admit::Permit;
+use crate::clock::BodyClock;
+use crate::decode::Decoder;
+use crate::end::End;
+use crate::pool::{Download, H1, Site, StreamLease, Upload};
+
+/// Where the bytes come from.
+pub(crate) enum Source {
+    Http1 {
+        connection: H1,
+        incoming: Incoming,
+        site: Arc<Site>,
+    },
+    Http2 {
+        download: Download,
+        upload: Upload,
+        /// Held until the stream has ended.
+        _place: StreamLease,
+    },
+    /// Over, or there was none.
+    Done,
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        match self {
+            Self::Http1 {
+                connection, incoming, ..
+            } => {
+                let mut frame = Pin::new(&mut *incoming).poll_frame(cx);
+                if frame.is_pending() {
+                    // Asking told the connection that more is wanted.
+                    connection.drive(cx);
+                    frame = Pin::new(incoming).poll_frame(cx);
+                }
+                frame.map_err(|error| incomplete(crate::pool::name_http1(&error)))
+            }
+            Self::Http2 { download, upload, .. } => {
+                // An upload that goes on beside the response; its end is of no more interest.
+                let _ = upload.poll(cx);
+                download.poll(cx).map_err(incomplete)
+            }
+            Self::Done => Poll::Ready(None),
+        }
+    }
+
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Http1 { incoming, .. } => incoming.is_end_stream(),
+            Self::Http2 { download, .. } => download.is_end(),
+            Self::Done => true,
+        }
+    }
+
+    /// The body has been read to its end: its connection may serve again.
+    fn finish(&mut self) {
+        if let Self::Http1 { connection, site, .. } = std::mem::replace(self, Self::Done) {
+            site.give_back(connection);
+        }
+    }
+}
+
+/// Within a body, an ended connection means that the response is not whole.
+fn incomplete(error: FetchError) -> FetchError {
+    match error.name {
+        ErrorName::ConnectionTerminated => FetchError {
+            name: ErrorName::HttpResponseIncomplete,
+            ..error
+        },
+        _ => error,
+    }
+}
+
+/// A body as the origin sends it.
+pub(crate) struct Raw {
+    pub(crate) source: Source,
+    pub(crate) clock: BodyClock,
+    /// Given back with the last byte.
+    pub(crate) permit: Option<Permit>,
+    pub(crate) cap: u64,
+    pub(crate) received: u64,
+}
+
+impl Raw {
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        self.clock.asked();
+        let Poll::Ready(frame) = self.source.poll_frame(cx) else {
+            let error = ready!(self.clock.poll(cx));
+            return Poll::Ready(Some(Err(self.fail(error))));
+        };
+        match frame {
+            Some(Ok(frame)) => {
+                self.received += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if self.received > self.cap {
+                    let error = over_cap(self.cap);
+                    return Poll::Ready(Some(Err(self.fail(error))));
+                }
+                self.clock.gave();
+                if self.source.is_end() {
+                    self.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(self.fail(error)))),
+            None => {
+                self.finish();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.source.finish();
+        self.permit = None;
+    }
+
+    /// Dropping the source closes the connection or resets the stream.
+    fn fail(&mut self, error: FetchError) -> FetchError {
+        self.source = Source::Done;
+        self.permit = None;
+        error
+    }
+}
+
+pub(crate) fn over_cap(cap: u64) -> FetchError {
+    let detail = format!("The response body is over the cap of {cap} bytes.");
+    FetchError::new(ErrorName::HttpResponseBodySize, detail)
+}
+
+/// A response body. Dropping it before its end cancels the fetch.
+pub struct Body {
+    raw: Raw,
+    decoder: Option<Box<Decoder>>,
+    decoded: u64,
+    end: Option<End>,
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Body({} bytes received)", self.raw.received)
+    }
+}
+
+impl Body {
+    pub(crate) fn new(mut raw: Raw, decoder: Option<Decoder>, end: End) -> Self {
+        if raw.source.is_end() {
+            raw.finish();
+        }
+        let mut body = Self {
+            raw,
+            decoder: decoder.map(Box::new),
+            decoded: 0,
+            end: Some(end),
+        };
+        if body.is_end_stream() {
+            body.ended(None);
+        }
+        body
+    }
+
+    /// Says that whoever reads this has stopped, or goes on: meanwhile its permit may be lent to
+    /// others. The clocks need no telling.
+    pub fn set_paused(&mut self, paused: bool) {
+        if let Some(permit) = &mut self.raw.permit {
+            permit.set_paused(paused);
+        }
+    }
+
+    /// Ends the fetch by `error`, and its connection or stream with it.
+    pub(crate) fn fail(&mut self, error: FetchError) -> FetchError {
+        self.ended(Some(error.name));
+        self.raw.fail(error)
+    }
+
+    fn ended(&mut self, error: Option<ErrorName>) {
+        if let Some(end) = self.end.take() {
+            end.tell(error, self.raw.received);
+        }
+    }
+
+    fn poll_any(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        let Some(decoder) = &mut self.decoder else {
+            return self.raw.poll_frame(cx);
+        };
+        loop {
+            if let Some(piece) = decoder.next()? {
+                self.decoded += piece.len() as u64;
+                if self.decoded > self.raw.cap {
+                    return Poll::Ready(Some(Err(over_cap(self.raw.cap))));
+                }
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            match ready!(self.raw.poll_frame(cx)) {
+                None if decoder.is_over() => return Poll::Ready(None),
+                None => decoder.end(),
+                Some(frame) => match frame?.into_data() {
+                    Ok(data) => decoder.push(&data),
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+            }
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = FetchError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        let this = self.get_mut();
+        if this.end.is_none() {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(this.poll_any(cx));
+        match &frame {
+            Some(Ok(_)) if this.is_end_stream() => this.ended(None),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                let error = error.clone();
+                this.fail(error);
+            }
+            None => this.ended(None),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.end.is_none() || self.decoder.is_none() && matches!(self.raw.source, Source::Done)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.raw.source {
+            Source::Http1 { incoming, .. } if self.decoder.is_none() => incoming.size_hint(),
+            _ => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Tells the observer how a fetch ended, exactly once, whatever path it took.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fetchway_policy::ErrorName;
+use http::StatusCode;
+use tokio::time::Instant;
+
+use crate::observe::{Moved, Observer};
+
+/// A fetch under way. Dropped untold, it was cancelled.
+pub(crate) struct End {
+    observer: Arc<dyn Observer>,
+    lane: usize,
+    began: Instant,
+    status: Option<StatusCode>,
+    sent: Arc<AtomicU64>,
+    told: bool,
+}
+
+impl End {
+    /// A fetch begins. `sent` counts its request body.
+    pub(crate) fn begin(observer: Arc<dyn Observer>, lane: usize, sent: Arc<AtomicU64>) -> Self {
+        observer.fetch_started(lane);
+        Self {
+            observer,
+            lane,
+            began: Instant::now(),
+            status: None,
+            sent,
+            told: false,
+        }
+    }
+
+    /// The response's header has come.
+    pub(crate) fn status(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// It ended, by `error` or well.
+    pub(crate) fn tell(mut self, error: Option<ErrorName>, received: u64) {
+        self.report(error, received);
+    }
+
+    fn report(&mut self, error: Option<ErrorName>, received: u64) {
+        let outcome = match (error, self.status) {
+            (None, Some(status)) => Ok(status),
+            (Some(error), _) => Err(error),
+            (None, None) => Err(ErrorName::Cancelled),
+        };
+        let moved = Moved {
+            sent: self.sent.load(Ordering::Relaxed),
+            received,
+        };
+        self.observer.fetch_ended(self.lane, outcome, self.began.elapsed(), moved);
+        self.told = true;
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if !self.told {
+            self.report(Some(ErrorName::Cancelled), 0);
+        }
+    }
+}

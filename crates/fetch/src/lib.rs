@@ -1,0 +1,36 @@
+//! The fetch engine: the only code that dials an origin.
+//!
+//! A fetch passes through these files in this order: `engine` (the loop over hops and tries),
+//! `admit` (its turn in its lane and at its origin), `pool` (a connection), `dial` with `dns` and
+//! `tls` (if a new one is needed; here every address is vetted), `body` with `decode` and `clock`
+//! (the response on its way to its reader), `end` (what the observer is told). `budget` and `whole`
+//! are for readers that need a body whole.
+
+mod admit;
+mod body;
+mod budget;
+mod clock;
+mod config;
+mod decode;
+mod dial;
+mod dns;
+mod end;
+mod engine;
+mod exchange;
+mod meter;
+mod observe;
+mod pool;
+mod request;
+mod session;
+mod tls;
+mod whole;
+
+pub use body::Body;
+pub use budget::Hold;
+pub use config::{DEFAULT_LANE, EngineConfig, PoolConfig};
+pub use engine::{Engine, Fetched};
+pub use fetchway_policy::schedule::{LaneStats, SessionLimits, SessionStats};
+pub use observe::{Moved, NoObserver, Observer, Outcome};
+pub use pool::{MAX_STREAMS, Network};
+pub use request::{FetchRequest, RequestBody, StreamedBody};
+pub use session::{Session, SessionConfig};

@@ -1,0 +1,43 @@
+//! What the engine tells whoever counts: one narrow trait, implemented by the node's metrics.
+
+use std::time::Duration;
+
+use fetchway_policy::ErrorName;
+
+/// How a fetch ended: the response's status, or the error's name.
+pub type Outcome = Result<http::StatusCode, ErrorName>;
+
+/// What one fetch moved, in bytes of bodies as they were on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Request body bytes given to the origin's connection.
+    pub sent: u64,
+    /// Response body bytes received, before decoding.
+    pub received: u64,
+}
+
+/// Hears of every fetch and dial. Calls come from hot paths: implementations must not block.
+///
+/// `lane` is the index of the lane in the engine's configuration.
+pub trait Observer: Send + Sync + 'static {
+    /// A fetch has been taken on; exactly one `fetch_ended` follows.
+    fn fetch_started(&self, lane: usize);
+    /// A fetch has ended: its body was read to the end, it failed, or it was dropped (`cancelled`).
+    /// `took` runs from `fetch_started`, time in the queue included.
+    fn fetch_ended(&self, lane: usize, outcome: Outcome, took: Duration, moved: Moved);
+    /// A connection to an origin was opened.
+    fn connection_opened(&self);
+    /// That connection is gone.
+    fn connection_closed(&self);
+}
+
+/// Counts nothing.
+#[derive(Debug)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn fetch_started(&self, _: usize) {}
+    fn fetch_ended(&self, _: usize, _: Outcome, _: Duration, _: Moved) {}
+    fn connection_opened(&self) {}
+    fn connection_closed(&self) {}
+}

@@ -1,0 +1,147 @@
+//! One HTTP/1.1 connection, without a task of its own: whoever has the exchange drives it.
+//!
+//! An idle connection so costs no task and no wake-up; that the origin has closed it is seen when
+//! it is taken up again or swept.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use fetchway_policy::retry::Progress;
+use fetchway_policy::{ErrorName, FetchError};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use super::Failure;
+use crate::dial::Stream;
+use crate::meter::{Meter, Metered};
+use crate::request::RequestBody;
+
+/// The most that a response's header section may take, in bytes; reads of bodies go by as much.
+const MAX_BUFFER: usize = 64 << 10;
+
+type Connection = http1::Connection<TokioIo<Metered>, RequestBody>;
+
+/// One connection.
+pub(crate) struct H1 {
+    sender: http1::SendRequest<RequestBody>,
+    /// `None` once it has ended.
+    connection: Option<Box<Connection>>,
+    meter: Arc<Meter>,
+    used: bool,
+}
+
+impl H1 {
+    pub(crate) async fn open(stream: Stream, meter: Arc<Meter>) -> Result<Self, FetchError> {
+        let io = TokioIo::new(Metered {
+            stream,
+            meter: meter.clone(),
+        });
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(MAX_BUFFER)
+            .handshake(io)
+            .await
+            .map_err(|error| name(&error))?;
+        Ok(Self {
+            sender,
+            connection: Some(Box::new(connection)),
+            meter,
+            used: false,
+        })
+    }
+
+    /// Moves bytes both ways as far as that goes now.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(connection) = &mut self.connection
+            && Pin::new(connection.as_mut()).poll(cx).is_ready()
+        {
+            // What went wrong reaches the exchange through its own channel.
+            self.connection = None;
+        }
+    }
+
+    /// Whether a further request may be sent. Looks at the socket, so that one that the origin has
+    /// closed meanwhile is not taken.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        self.connection.is_some() && self.sender.is_ready()
+    }
+
+    /// Sends a request and waits for the response's header.
+    pub(crate) async fn exchange(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+        let (read, written) = self.meter.counts();
+        let reused = std::mem::replace(&mut self.used, true);
+        let mut response = std::pin::pin!(self.sender.try_send_request(request));
+        let connection = &mut self.connection;
+        let result = std::future::poll_fn(|cx| {
+            if let Some(alive) = connection
+                && Pin::new(alive.as_mut()).poll(cx).is_ready()
+            {
+                *connection = None;
+            }
+            match response.as_mut().poll(cx) {
+                Poll::Pending if connection.is_none() => response.as_mut().poll(cx),
+                poll => poll,
+            }
+        })
+        .await;
+        result.map_err(|failed| {
+            let (read_now, written_now) = self.meter.counts();
+            let progress = if failed.message().is_some() || written_now == written {
+                Progress::Unsent
+            } else if reused && read_now == read {
+                Progress::ReusedNoResponse
+            } else if read_now == read {
+                Progress::SentNoResponse
+            } else {
+                Progress::ResponseBegun
+            };
+            Failure {
+                error: name(failed.error()),
+                progress,
+            }
+        })
+    }
+}
+
+/// What a failed exchange is called.
+pub(crate) fn name(error: &hyper::Error) -> FetchError {
+    if let Some(inner) = source::<FetchError>(error) {
+        return inner.clone();
+    }
+    let (name, what) = if error.is_parse() && error.to_string().contains("too large") {
+        // hyper tells this one apart by its message only.
+        (
+            ErrorName::HttpResponseHeaderSectionSize,
+            "The response's header section is over 64 KiB.".to_owned(),
+        )
+    } else if error.is_parse() {
+        (
+            ErrorName::HttpProtocolError,
+            format!("The origin's answer is not HTTP as it should be ({error})."),
+        )
+    } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        (
+            ErrorName::ConnectionTerminated,
+            "The origin closed the connection before its response was complete.".to_owned(),
+        )
+    } else if let Some(io) = source::<std::io::Error>(error) {
+        (
+            ErrorName::ConnectionTerminated,
+            format!("The connection to the origin broke ({io})."),
+        )
+    } else {
+        (
+            ErrorName::HttpProtocolError,
+            format!("The exchange with the origin failed ({error})."),
+        )
+    };
+    FetchError::new(name, what)
+}
+
+fn source<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
+    std::error::Error::source(error).and_then(|inner| inner.downcast_ref())
+}

@@ -1,0 +1,36 @@
+//! Connections to origins.
+//!
+//! `h1` is one HTTP/1.1 connection, driven by whoever uses it; `h2` is one HTTP/2 connection, driven
+//! by a task of its own and shared by streams; `site` keeps those of one origin under one address
+//! policy and decides who gets which; `network` holds the sites of one policy.
+
+mod h1;
+mod h2;
+mod network;
+mod site;
+
+use fetchway_policy::FetchError;
+use fetchway_policy::retry::Progress;
+
+pub(crate) use h1::{H1, name as name_http1};
+pub(crate) use h2::{Download, Upload, exchange as exchange_http2};
+pub use h2::MAX_STREAMS;
+pub use network::Network;
+pub(crate) use network::{Pool, sweep};
+pub(crate) use site::{Lease, Site, StreamLease};
+
+/// A send that failed, and how far it had got: what decides whether it may be sent again.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: FetchError,
+    pub(crate) progress: Progress,
+}
+
+impl Failure {
+    pub(crate) fn unsent(error: FetchError) -> Self {
+        Self {
+            error,
+            progress: Progress::Unsent,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What one address policy may reach: its sites and their connections. Two policies never share a
+//! connection, so one that is warm for somebody who may is of no use to somebody who may not.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fetchway_policy::guard::AddressPolicy;
+use fetchway_policy::{ErrorName, FetchError};
+use http::HeaderValue;
+use tokio::time::Instant;
+use url::{Position, Url};
+
+use super::site::Site;
+use crate::admit::Gate;
+use crate::config::PoolConfig;
+use crate::dial::{Dialer, Target};
+use crate::observe::Observer;
+
+/// Origins that one policy may have open at once. Beyond it, idle ones are forgotten; if none is, a
+/// fetch to a further one fails with `connection_limit_reached`.
+const MAX_SITES: usize = 20_000;
+
+/// What all connections of an engine share.
+pub(crate) struct Pool {
+    pub(crate) dialer: Dialer,
+    pub(crate) config: PoolConfig,
+    pub(crate) observer: Arc<dyn Observer>,
+    idle: AtomicUsize,
+}
+
+impl Pool {
+    pub(crate) fn new(dialer: Dialer, config: PoolConfig, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            dialer,
+            config,
+            observer,
+            idle: AtomicUsize::new(0),
+        }
+    }
+
+    /// Counts one more idle connection, if there is room.
+    pub(super) fn idle_more(&self) -> bool {
+        let before = self.idle.fetch_add(1, Ordering::Relaxed);
+        if before >= self.config.idle_total {
+            self.idle_less(1);
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn idle_less(&self, n: usize) {
+        self.idle.fetch_sub(n, Ordering::Relaxed);
+    }
+}
+
+/// The origins that one address policy allows, and the connections opened under it.
+pub struct Network {
+    policy: Arc<AddressPolicy>,
+    pool: Arc<Pool>,
+    gate: Arc<Gate>,
+    sites: Mutex<HashMap<Box<str>, Arc<Site>>>,
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl Network {
+    pub(crate) fn new(policy: Arc<AddressPolicy>, pool: Arc<Pool>, gate: Arc<Gate>) -> Self {
+        Self {
+            policy,
+            pool,
+            gate,
+            sites: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn policy(&self) -> &AddressPolicy {
+        &self.policy
+    }
+
+    /// The site of a URL's origin, if the policy allows its host and port.
+    pub(crate) fn site(&self, url: &Url) -> Result<Arc<Site>, FetchError> {
+        // Scheme, host and port, the default port left out: the origin, as URLs have no user here.
+        let key = &url[..Position::BeforePath];
+        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(site) = sites.get(key) {
+            return Ok(site.clone());
+        }
+        let target = target(url)?;
+        self.policy.check_host(url.host_str().unwrap_or_default(), target.port)?;
+        if sites.len() >= MAX_SITES {
+            forget_unused(&mut sites, Instant::now());
+            if sites.len() >= MAX_SITES {
+                let detail = "Fetches to 20,000 different origins are under way: wait for some to end.";
+                return Err(FetchError::new(ErrorName::ConnectionLimitReached, detail));
+            }
+        }
+        let authority = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort])
+            .map_err(|_| FetchError::new(ErrorName::InvalidRequest, "The URL's host cannot stand in a Host field."))?;
+        let host = url.host_str().unwrap_or_default();
+        let origin = self.gate.origin(key, host);
+        let site = Arc::new(Site::new(target, authority, origin, self.policy.clone(), self.pool.clone()));
+        sites.insert(key.into(), site.clone());
+        Ok(site)
+    }
+}
+
+fn target(url: &Url) -> Result<Target, FetchError> {
+    let invalid = |detail| FetchError::new(ErrorName::InvalidRequest, detail);
+    Ok(Target {
+        host: url.host().ok_or_else(|| invalid("The URL has no host."))?.to_owned(),
+        port: url.port_or_known_default().ok_or_else(|| invalid("The URL has no port."))?,
+        tls: url.scheme() == "https",
+    })
+}
+
+/// Closes what has been idle for too long.
+pub(crate) fn sweep(network: &Network, now: Instant) {
+    let mut sites = network.sites.lock().unwrap_or_else(PoisonError::into_inner);
+    forget_unused(&mut sites, now);
+}
+
+fn forget_unused(sites: &mut HashMap<Box<str>, Arc<Site>>, now: Instant) {
+    // A fetch under way holds its site, so a count of one means that nobody does.
+    sites.retain(|_, site| site.sweep(now) || Arc::strong_count(site) > 1);
+}

@@ -1,0 +1,128 @@
+//! A fetch as it is handed to the engine, and its body.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fetchway_policy::FetchError;
+use fetchway_policy::redirect::RedirectMode;
+use http::{HeaderMap, Method};
+use http_body::{Frame, SizeHint};
+use url::Url;
+
+/// A body whose end need not be known in advance.
+pub type StreamedBody = Pin<Box<dyn http_body::Body<Data = Bytes, Error = FetchError> + Send>>;
+
+/// What to fetch, and how.
+#[derive(Debug)]
+pub struct FetchRequest {
+    /// The method; not CONNECT or TRACE.
+    pub method: Method,
+    /// Where to; `http` or `https`, without credentials.
+    pub url: Url,
+    /// Fields; hop-by-hop ones and those that the engine sets are removed.
+    pub headers: HeaderMap,
+    /// The request body.
+    pub body: RequestBody,
+    /// The index of the lane in the engine's configuration.
+    pub lane: usize,
+    /// What to do with redirects.
+    pub redirect: RedirectMode,
+    /// Whether content codings are undone.
+    pub decode: bool,
+    /// The total time, where it is to be shorter than the lane's.
+    pub timeout: Option<Duration>,
+}
+
+/// A request body: whole, and so able to be sent again, or streamed once.
+pub enum RequestBody {
+    /// All of it, or what is still to be sent. Empty means none.
+    Full(Bytes),
+    /// Read as the origin takes it; the counter tells how much that was.
+    Stream(StreamedBody, Arc<AtomicU64>),
+}
+
+impl std::fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            Self::Stream(..) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl RequestBody {
+    /// A body that is streamed once.
+    #[must_use]
+    pub fn stream(body: StreamedBody) -> Self {
+        Self::Stream(body, Arc::default())
+    }
+
+    /// The body to send now; what a further sending needs stays, if it can be had. A streamed
+    /// body leaves an empty one behind, which `replayable` keeps from ever being sent.
+    pub(crate) fn take_or_copy(&mut self) -> Self {
+        match self {
+            Self::Full(bytes) => Self::Full(bytes.clone()),
+            Self::Stream(..) => std::mem::replace(self, Self::Full(Bytes::new())),
+        }
+    }
+
+    /// What counts the bytes sent of it.
+    pub(crate) fn counter(&self) -> Arc<AtomicU64> {
+        match self {
+            Self::Full(bytes) => Arc::new(AtomicU64::new(bytes.len() as u64)),
+            Self::Stream(_, counter) => counter.clone(),
+        }
+    }
+
+    /// Bytes that it keeps in memory.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Full(bytes) => bytes.len(),
+            Self::Stream(..) => 0,
+        }
+    }
+
+    /// Whether it can be sent again.
+    pub(crate) fn replayable(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = FetchError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        match self.get_mut() {
+            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(body, counter) => {
+                let frame = ready!(body.as_mut().poll_frame(cx));
+                if let Some(Ok(frame)) = &frame
+                    && let Some(data) = frame.data_ref()
+                {
+                    counter.fetch_add(data.len() as u64, Ordering::Relaxed);
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Stream(body, _) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(body, _) => body.size_hint(),
+        }
+    }
+}

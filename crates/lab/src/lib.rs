@@ -1,0 +1,52 @@
+//! Synthetic origins for the demo, the benches and the tests: one thing for all of them.
+//!
+//! [`Origin`] is a server that does as its query string says: it waits, stalls, fails, redirects,
+//! compresses. What it sends is deterministic, so that a client can verify every byte
+//! ([`expected_body`], [`verify`], [`filler`]); what it saw is counted ([`Origin::stats`]) and can
+//! be waited for ([`Origin::wait_until`]), so that a test needs no sleep. [`FastOrigin`] gives one
+//! small answer at the least possible cost, for benches.
+//!
+//! # Routes
+//!
+//! | route | answer |
+//! |---|---|
+//! | `/echo` | JSON: `method`, `path`, `query`, `version`, `headers` (pairs, repeats kept), `body` or `bodyBase64` |
+//! | `/delay?ms=1000&req=7&size=64` | after `ms`, [`expected_body`]`(req, size)` |
+//! | `/bytes?n=1048576&seed=7` | `n` bytes of [`filler`]; `binary=1` for bytes that are no UTF-8, `chunked=1` for no `content-length` |
+//! | `/status?code=404` | that status; a body naming it where the status may have one |
+//! | `/redirect?to=URL&code=302` | a redirect; with `n=5` instead of `to`, a chain of five that ends at `/echo` |
+//! | `/stall?after=10&n=20` | headers, `after` bytes, then nothing until the client leaves; `content-length` `n` if given |
+//! | `/slow?chunks=10&gap_ms=100&size=16` | a body in `chunks` parts of `size` bytes with a gap before each |
+//! | `/cut?after=10&n=20` | headers that promise `n` bytes, `after` bytes, then the connection (h2: the stream) breaks |
+//! | `/gzip?n=1024`, `/br`, `/zstd`, `/deflate` | `/bytes`, compressed; `zeros=1` for zero bytes, `cut=1` to end the coded body half-way |
+//! | `/coded?as=gzip,br&n=1024` | several codings, applied in the order named |
+//! | `/cookies?n=3` | `n` `set-cookie` fields, one of them with a comma in it |
+//! | `/headers?h=name:value&h=…` | these response fields, repeats kept; `fill=N` adds `x-fill` of `N` bytes |
+//! | `/trailers?n=10` | a body followed by the trailer `x-checksum` |
+//! | `/fail?key=K&times=2&code=503&retry_after=1&then=200` | `code` the first `times` times for that key, then `then`; `drop=1` closes the connection instead of `code` |
+//! | `/close` | no answer: the connection (h2: the stream) is broken |
+//! | `/gate?key=K&after=0&n=0` | waits for [`Origin::open_gate`]; with `after`, headers and that many of `n` bytes go out before |
+//! | `/upload` | JSON: `bytes` and `checksum` of the request body, counted as it comes; `gate=K` reads on only when the gate is open, `early=1` answers without reading |
+//! | `/stats` | [`Stats`] as JSON |
+//!
+//! `close=1` on any route makes the origin end the HTTP/1.1 connection after the answer; it never
+//! does so by itself. A parameter that makes no sense is answered 400 with a sentence.
+//!
+//! Read `origin` first, then `serve`, `routes`, `filler`.
+
+mod body;
+mod certificate;
+mod fast;
+mod filler;
+mod keyed;
+mod origin;
+mod query;
+mod routes;
+mod serve;
+mod stats;
+
+pub use certificate::Certificate;
+pub use fast::FastOrigin;
+pub use filler::{Filler, Kind, checksum, expected_body, filler, verify};
+pub use origin::{Builder, Origin, StartError};
+pub use stats::Stats;

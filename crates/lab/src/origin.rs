@@ -1,0 +1,285 @@
+//! An origin: built, bound, counted, stopped.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::net::TcpSocket;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::certificate::Certificate;
+use crate::keyed::{Gates, Visits};
+use crate::serve::{Listening, Order, accept_loop};
+use crate::stats::{Counters, Stats};
+
+/// Connections the kernel may hold for us. Below the burst of a test, each SYN over it would cost
+/// its client a second; the kernel's own cap is usually the same.
+pub(crate) const BACKLOG: u32 = 4_096;
+
+/// Why an origin could not start.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl StartError {
+    pub(crate) fn new(what: &str, reason: impl fmt::Display) -> Self {
+        Self(format!("{what}: {reason}"))
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<rcgen::Error> for StartError {
+    fn from(error: rcgen::Error) -> Self {
+        Self::new(
+            "the origin's certificate cannot be made; check its names",
+            error,
+        )
+    }
+}
+
+impl From<rustls::Error> for StartError {
+    fn from(error: rustls::Error) -> Self {
+        Self::new("the origin's TLS cannot be set up", error)
+    }
+}
+
+/// How an origin is to be.
+#[derive(Clone)]
+pub struct Builder {
+    addr: SocketAddr,
+    tls: bool,
+    names: Vec<String>,
+    certificate: Option<Arc<Certificate>>,
+    http2: bool,
+    max_concurrent_streams: u32,
+}
+
+impl Builder {
+    /// Where to listen; by default a free port of 127.0.0.1.
+    #[must_use]
+    pub fn addr(mut self, addr: SocketAddr) -> Self {
+        self.addr = addr;
+        self
+    }
+
+    /// Speak TLS, with HTTP/2 and HTTP/1.1 by ALPN. Without it the origin speaks HTTP/1.1 only.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// One more DNS name or IP address for the certificate.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        self.names.push(name.to_owned());
+        self
+    }
+
+    /// Show this certificate instead of a new one, so that several origins share an authority.
+    #[must_use]
+    pub fn certificate(mut self, certificate: Arc<Certificate>) -> Self {
+        self.tls = true;
+        self.certificate = Some(certificate);
+        self
+    }
+
+    /// Offer only HTTP/1.1 over TLS.
+    #[must_use]
+    pub fn http1_only(mut self) -> Self {
+        self.http2 = false;
+        self
+    }
+
+    /// Streams a client may have open on one HTTP/2 connection; 100 by default.
+    #[must_use]
+    pub fn max_concurrent_streams(mut self, streams: u32) -> Self {
+        self.max_concurrent_streams = streams;
+        self
+    }
+
+    /// Binds and begins to serve, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// An address that cannot be bound, a name no certificate can hold.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(self) -> Result<Origin, StartError> {
+        let certificate = match self.certificate {
+            Some(certificate) => Some(certificate),
+            None if self.tls => Some(Arc::new(Certificate::generate(&self.names)?)),
+            None => None,
+        };
+        let alpn: &[&str] = if self.http2 {
+            &["h2", "http/1.1"]
+        } else {
+            &["http/1.1"]
+        };
+        let tls = match &certificate {
+            Some(certificate) => Some(TlsAcceptor::from(Arc::new(
+                certificate.server_config(alpn)?,
+            ))),
+            None => None,
+        };
+        let (listener, addr) = listen(self.addr)?;
+        let shared = Arc::new(Shared::default());
+        let (control, orders) = watch::channel(Order::default());
+        let listening = Listening {
+            listener,
+            tls,
+            max_concurrent_streams: self.max_concurrent_streams,
+            shared: Arc::clone(&shared),
+        };
+        tokio::spawn(accept_loop(listening, orders));
+        Ok(Origin {
+            addr,
+            certificate,
+            shared,
+            control,
+        })
+    }
+}
+
+/// Binds `addr` with a long backlog; also says which port it became.
+pub(crate) fn listen(
+    addr: SocketAddr,
+) -> Result<(tokio::net::TcpListener, SocketAddr), StartError> {
+    let bind = || {
+        let socket = if addr.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        let listener = socket.listen(BACKLOG)?;
+        let bound = listener.local_addr()?;
+        Ok((listener, bound))
+    };
+    bind().map_err(|error: std::io::Error| {
+        StartError::new(
+            &format!("the origin cannot listen on {addr}; choose another address or port 0"),
+            error,
+        )
+    })
+}
+
+/// What the routes work on.
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) gates: Gates,
+    pub(crate) visits: Visits,
+}
+
+/// A running origin. Dropping it ends the listener, every connection and every task.
+pub struct Origin {
+    addr: SocketAddr,
+    certificate: Option<Arc<Certificate>>,
+    shared: Arc<Shared>,
+    control: watch::Sender<Order>,
+}
+
+impl Origin {
+    /// An origin still to be set up: HTTP/1.1 on a free port of 127.0.0.1 unless told otherwise.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder {
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            tls: false,
+            names: Vec::new(),
+            certificate: None,
+            http2: true,
+            max_concurrent_streams: 100,
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The URL of a route, `/delay?ms=10` for one, by IP address.
+    #[must_use]
+    pub fn url(&self, path_and_query: &str) -> String {
+        format!("{}://{}{path_and_query}", self.scheme(), self.addr)
+    }
+
+    /// The same by another name that resolves here, `localhost` for one.
+    #[must_use]
+    pub fn url_at(&self, host: &str, path_and_query: &str) -> String {
+        format!(
+            "{}://{host}:{}{path_and_query}",
+            self.scheme(),
+            self.addr.port()
+        )
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        }
+    }
+
+    /// The certificate it shows; none without TLS.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.certificate.as_ref()
+    }
+
+    /// The counters as they stand.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.counters.read()
+    }
+
+    /// Waits until the counters are as asked, and says how they stand then.
+    pub async fn wait_until(&self, ready: impl FnMut(&Stats) -> bool) -> Stats {
+        self.shared.counters.wait_until(ready).await
+    }
+
+    /// Lets through every request held at that gate, and those still to come.
+    ///
+    /// # Errors
+    /// More keys than the origin remembers.
+    pub fn open_gate(&self, key: &str) -> Result<(), StartError> {
+        self.shared
+            .gates
+            .open(key)
+            .map_err(|refused| StartError::new("the gate cannot be opened", refused.0))
+    }
+
+    /// Breaks every open connection, idle or not; the listener goes on.
+    pub fn break_connections(&self) {
+        self.control.send_modify(|order| order.breaks += 1);
+    }
+
+    /// Ends every open connection in good order: GOAWAY on HTTP/2, after the running answer on
+    /// HTTP/1.1; the listener goes on.
+    pub fn drain_connections(&self) {
+        self.control.send_modify(|order| order.drains += 1);
+    }
+
+    /// Ends everything and waits until nothing is left of it.
+    pub async fn stop(self) {
+        self.control.send_modify(|order| order.stop = true);
+        self.control.closed().await;
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.control.send_modify(|order| order.stop = true);
+    }
+}

@@ -1,0 +1,149 @@
+//! From a request's path to its answer. The table in the crate's documentation says what each does.
+
+mod content;
+mod failing;
+mod reflect;
+mod waiting;
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use crate::body::{Counted, Cut, Parts, whole};
+use crate::origin::Shared;
+use crate::query::{BadQuery, Query};
+
+/// An answer before it is counted.
+type Reply = Response<Parts>;
+
+/// Why a route gives no answer of its own.
+enum Refusal {
+    /// Answered 400 with a sentence.
+    Bad(BadQuery),
+    /// The connection (h2: the stream) is broken.
+    Drop,
+}
+
+impl From<BadQuery> for Refusal {
+    fn from(bad: BadQuery) -> Self {
+        Self::Bad(bad)
+    }
+}
+
+/// Answers one request; the error breaks the connection or the stream.
+pub(crate) async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Counted>, Cut> {
+    let flight = shared.counters.request();
+    let query = Query::parse(request.uri().query());
+    let head = request.method() == Method::HEAD;
+    let reply = match route(&shared, &query, request).await {
+        Ok(reply) => reply,
+        Err(Refusal::Bad(BadQuery(sentence))) => text(StatusCode::BAD_REQUEST, sentence),
+        Err(Refusal::Drop) => return Err(Cut),
+    };
+    let (mut parts, body) = reply.into_parts();
+    if query.switch("close") {
+        parts
+            .headers
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let body = if head
+        || matches!(
+            parts.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        ) {
+        Counted::without_body(flight)
+    } else {
+        let announced = parts.headers.get(header::CONTENT_LENGTH);
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+        Counted::new(body, announced, flight)
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+async fn route(
+    shared: &Shared,
+    query: &Query,
+    request: Request<Incoming>,
+) -> Result<Reply, Refusal> {
+    match request.uri().path() {
+        "/" => Ok(text(
+            StatusCode::OK,
+            "a synthetic origin of fetchway".to_owned(),
+        )),
+        "/echo" => reflect::echo(shared, request).await,
+        "/upload" => reflect::upload(shared, query, request).await,
+        "/stats" => Ok(json(&shared.counters.read().to_json())),
+        "/delay" => waiting::delay(query).await,
+        "/stall" => waiting::stall(query),
+        "/slow" => waiting::slow(query),
+        "/gate" => waiting::gate(shared, query).await,
+        "/bytes" => content::bytes(query),
+        "/gzip" => content::coded(query, "gzip").await,
+        "/br" => content::coded(query, "br").await,
+        "/zstd" => content::coded(query, "zstd").await,
+        "/deflate" => content::coded(query, "deflate").await,
+        "/coded" => content::coded(query, query.required("as")?).await,
+        "/cookies" => content::cookies(query),
+        "/headers" => content::headers(query),
+        "/trailers" => content::trailers(query),
+        "/status" => failing::status(query),
+        "/redirect" => failing::redirect(query),
+        "/fail" => failing::fail(shared, query),
+        "/cut" => failing::cut_short(query),
+        "/close" => Err(Refusal::Drop),
+        other => Ok(text(
+            StatusCode::NOT_FOUND,
+            format!("the origin has no route {other}"),
+        )),
+    }
+}
+
+fn text(status: StatusCode, sentence: String) -> Reply {
+    let mut reply = sized(
+        sentence.len() as u64,
+        "text/plain; charset=utf-8",
+        whole(sentence),
+    );
+    *reply.status_mut() = status;
+    reply
+}
+
+fn json(value: &serde_json::Value) -> Reply {
+    let written = value.to_string();
+    sized(written.len() as u64, "application/json", whole(written))
+}
+
+/// A body whose length is announced.
+fn sized(length: u64, content_type: &'static str, body: Parts) -> Reply {
+    let mut reply = unsized_reply(content_type, body);
+    reply
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    reply
+}
+
+/// A body that ends where it ends: chunked over HTTP/1.1.
+fn unsized_reply(content_type: &'static str, body: Parts) -> Reply {
+    let mut reply = Response::new(body);
+    reply
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}
+
+/// A final status from a parameter.
+fn status_code(query: &Query, name: &str, default: u16) -> Result<StatusCode, BadQuery> {
+    let code = query.number_or(name, default)?;
+    StatusCode::from_u16(code)
+        .ok()
+        .filter(|status| !status.is_informational())
+        .ok_or_else(|| {
+            BadQuery(format!(
+                "{name}={code} is no final status; give one from 200 to 999"
+            ))
+        })
+}

@@ -1,0 +1,365 @@
+//! Who may come in: bearer tokens, and what each of them may do.
+//!
+//! Tokens are compared by their SHA-256 digests, all of them each time: neither the time taken nor
+//! the length of what was compared depends on a token.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use fetchway_policy::guard::AddressPolicy;
+use fetchway_relay::{Limits, Principal};
+use http::header::{AUTHORIZATION, HeaderMap, SEC_WEBSOCKET_PROTOCOL};
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::{Config, ReadError, RelaySection, Secret, read_token};
+
+/// An offered subprotocol that begins so carries a token, in base64url without padding.
+const TOKEN_PROTOCOL: &str = "fetchway.token.";
+/// A header of a request holds no more than this anyway.
+const MAX_TOKEN: usize = 4 << 10;
+
+/// Whether `token` can be sent in an `Authorization` header.
+pub(crate) fn check_token(token: &str) -> Result<(), &'static str> {
+    if token.is_empty() || token.len() > MAX_TOKEN {
+        return Err("expected a token of 1 to 4096 characters");
+    }
+    if !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("expected a token of visible ASCII characters, without spaces");
+    }
+    Ok(())
+}
+
+/// What is kept of a token.
+#[derive(Clone)]
+pub(crate) struct TokenDigest([u8; SHA256_OUTPUT_LEN]);
+
+impl TokenDigest {
+    pub(crate) fn of(token: &[u8]) -> Self {
+        let mut bytes = [0; SHA256_OUTPUT_LEN];
+        bytes.copy_from_slice(digest(&SHA256, token).as_ref());
+        Self(bytes)
+    }
+
+    fn equals(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+/// Why nobody was recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unauthorized {
+    /// No token was sent.
+    Missing,
+    /// The token is none of ours.
+    Unknown,
+}
+
+impl Unauthorized {
+    pub(crate) fn detail(self) -> &'static str {
+        match self {
+            Self::Missing => {
+                "This node asks for a token: send it as `Authorization: Bearer TOKEN`, or offer the \
+                 WebSocket subprotocol fetchway.token.BASE64URL."
+            }
+            Self::Unknown => "The token sent is none of this node's; check it for typing errors.",
+        }
+    }
+}
+
+/// Everyone who may open sessions.
+pub(crate) struct Keyring {
+    holders: Vec<(TokenDigest, Holder)>,
+    /// Anyone, where no token is configured.
+    anonymous: Holder,
+}
+
+impl Keyring {
+    /// Reads the token files that `config` names.
+    pub(crate) fn new(config: &Config) -> Result<Self, ReadError> {
+        let policy = Arc::new(config.address_policy(&[]));
+        let mut holders = Vec::with_capacity(config.tokens.len());
+        for section in &config.tokens {
+            let token = read_token(&section.token, &section.token_file)?;
+            let limits = config.relay.overridden(&section.limits);
+            let own_policy = match section.allow_net.as_slice() {
+                [] => Arc::clone(&policy),
+                nets => Arc::new(config.address_policy(nets)),
+            };
+            let lanes = section.lanes.as_deref();
+            let holder = Holder::new(&section.name, &limits, own_policy, lanes);
+            holders.push((TokenDigest::of(token.expose().as_bytes()), holder));
+        }
+        let anonymous = Holder::new("anonymous", &config.relay, policy, None);
+        Ok(Self { holders, anonymous })
+    }
+
+    /// Whether a token is asked for.
+    pub(crate) fn is_required(&self) -> bool {
+        !self.holders.is_empty()
+    }
+
+    /// On whose behalf a request with these headers comes.
+    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<&Holder, Unauthorized> {
+        if !self.is_required() {
+            return Ok(&self.anonymous);
+        }
+        let sent = sent_token(headers).ok_or(Unauthorized::Missing)?;
+        let sent = TokenDigest::of(&sent);
+        let mut found = u32::MAX;
+        for (index, (known, _)) in (0u32..).zip(&self.holders) {
+            found.conditional_assign(&index, sent.equals(known));
+        }
+        let found = usize::try_from(found)
+            .ok()
+            .and_then(|i| self.holders.get(i));
+        found.map(|(_, holder)| holder).ok_or(Unauthorized::Unknown)
+    }
+}
+
+/// Checks the one token of a listener that has only one.
+pub(crate) fn authorize(known: &TokenDigest, headers: &HeaderMap) -> Result<(), Unauthorized> {
+    let sent = bearer(headers).ok_or(Unauthorized::Missing)?;
+    if bool::from(TokenDigest::of(&sent).equals(known)) {
+        Ok(())
+    } else {
+        Err(Unauthorized::Unknown)
+    }
+}
+
+/// The digest of a listener's own token, or none if it has none.
+pub(crate) fn digest_of(token: &Secret) -> Option<TokenDigest> {
+    (!token.is_empty()).then(|| TokenDigest::of(token.expose().as_bytes()))
+}
+
+fn sent_token(headers: &HeaderMap) -> Option<Vec<u8>> {
+    if headers.contains_key(AUTHORIZATION) {
+        return bearer(headers);
+    }
+    offered(headers)
+        .find_map(|protocol| protocol.strip_prefix(TOKEN_PROTOCOL))
+        .and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim().as_bytes().to_vec())
+}
+
+/// The WebSocket subprotocols that a client offers (RFC 6455 section 11.3.4: the field may repeat).
+pub(crate) fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+/// One token's rights, and the sessions it has.
+pub(crate) struct Holder {
+    name: Arc<str>,
+    limits: Limits,
+    policy: Arc<AddressPolicy>,
+    lanes: Option<Arc<BTreeSet<String>>>,
+    /// Each session holds a permit until it has ended.
+    places: Arc<Semaphore>,
+}
+
+impl Holder {
+    fn new(
+        name: &str,
+        relay: &RelaySection,
+        policy: Arc<AddressPolicy>,
+        lanes: Option<&[String]>,
+    ) -> Self {
+        let places = relay.max_sessions.min(Semaphore::MAX_PERMITS);
+        Self {
+            name: Arc::from(name),
+            limits: relay.to_limits(),
+            policy,
+            lanes: lanes.map(|lanes| Arc::new(lanes.iter().cloned().collect())),
+            places: Arc::new(Semaphore::new(places)),
+        }
+    }
+
+    /// A place for one more session, or none if there are as many as there may be.
+    pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// On whose behalf this holder's sessions run.
+    pub(crate) fn principal(&self) -> Principal {
+        Principal {
+            name: Arc::clone(&self.name),
+            limits: self.limits.clone(),
+            policy: Arc::clone(&self.policy),
+            lanes: self.lanes.clone(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    fn keyring(toml: &str) -> Keyring {
+        let loaded = Layers::new().file("t.toml".as_ref(), toml).load();
+        Keyring::new(&loaded.expect("a valid configuration").config).expect("no files")
+    }
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let fields = fields.iter();
+        fields
+            .map(|(name, value)| {
+                let name = http::HeaderName::from_static(name);
+                (name, value.parse().expect("a valid value"))
+            })
+            .collect()
+    }
+
+    const TWO: &str = "
+        [[tokens]]
+        name = 'ann'
+        token = 'token-of-ann'
+        [[tokens]]
+        name = 'bob'
+        token = 'token-of-bob'
+        lanes = ['default']
+        allow-net = ['10.0.0.0/8']
+        limits = { max-sessions = 2, max-message = '1MiB' }
+    ";
+
+    #[test]
+    fn a_token_is_known_by_header_or_subprotocol() {
+        let ring = keyring(TWO);
+        let bob = BASE64_URL_SAFE_NO_PAD.encode("token-of-bob");
+        let offer = format!("fetchway.json, fetchway.token.{bob}");
+        for fields in [
+            headers(&[("authorization", "Bearer token-of-bob")]),
+            headers(&[("authorization", "bearer   token-of-bob")]),
+            headers(&[("sec-websocket-protocol", offer.as_str())]),
+        ] {
+            let found = ring.identify(&fields).map(Holder::name);
+            assert_eq!(found, Ok("bob"), "{fields:?}");
+        }
+        let ann = headers(&[("authorization", "Bearer token-of-ann")]);
+        assert_eq!(ring.identify(&ann).map(Holder::name), Ok("ann"));
+    }
+
+    #[test]
+    fn whoever_is_not_known_is_told_which_way() {
+        let ring = keyring(TWO);
+        let bob = BASE64_URL_SAFE_NO_PAD.encode("token-of-bob");
+        let offer = format!("fetchway.token.{bob}");
+        let mut twice = headers(&[("authorization", "Bearer token-of-ann")]);
+        twice.append(
+            AUTHORIZATION,
+            http::HeaderValue::from_static("Bearer token-of-bob"),
+        );
+        for (fields, expected) in [
+            (headers(&[]), Unauthorized::Missing),
+            (
+                headers(&[("authorization", "Basic dXNlcjpwYXNz")]),
+                Unauthorized::Missing,
+            ),
+            (
+                headers(&[("sec-websocket-protocol", "fetchway.token.!")]),
+                Unauthorized::Missing,
+            ),
+            (twice, Unauthorized::Missing),
+            (
+                headers(&[("authorization", "Bearer token-of-an")]),
+                Unauthorized::Unknown,
+            ),
+            (
+                headers(&[("authorization", "Bearer ")]),
+                Unauthorized::Unknown,
+            ),
+            // The header decides, even where the subprotocol alone would do.
+            (
+                headers(&[
+                    ("authorization", "Bearer x"),
+                    ("sec-websocket-protocol", &offer),
+                ]),
+                Unauthorized::Unknown,
+            ),
+        ] {
+            let found = ring.identify(&fields).map(Holder::name);
+            assert_eq!(found, Err(expected), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_brings_its_rights() {
+        let ring = keyring(TWO);
+        let known = headers(&[("authorization", "Bearer token-of-bob")]);
+        let holder = ring.identify(&known).expect("bob is known");
+        let principal = holder.principal();
+        assert_eq!(&*principal.name, "bob");
+        assert_eq!(principal.limits.message, 1 << 20);
+        assert_eq!(principal.limits.in_flight, Limits::default().in_flight);
+        assert!(
+            principal
+                .lanes
+                .is_some_and(|lanes| lanes.contains("default"))
+        );
+        let inside = "10.1.2.3".parse().expect("an address");
+        assert!(principal.policy.check_address(inside).is_ok());
+        assert!(ring.anonymous.policy.check_address(inside).is_err());
+    }
+
+    #[test]
+    fn without_tokens_anyone_is_anonymous() {
+        let ring = keyring("");
+        let found = ring.identify(&headers(&[("authorization", "Bearer x")]));
+        assert_eq!(found.map(Holder::name), Ok("anonymous"));
+    }
+
+    #[test]
+    fn there_are_as_many_sessions_as_there_may_be() {
+        let ring = keyring(TWO);
+        let known = headers(&[("authorization", "Bearer token-of-bob")]);
+        let holder = ring.identify(&known).expect("bob is known");
+        let (first, second) = (holder.admit(), holder.admit());
+        assert!(first.is_some() && second.is_some() && holder.admit().is_none());
+        drop(second);
+        assert!(holder.admit().is_some());
+    }
+
+    #[test]
+    fn one_token_listeners_take_only_that() {
+        let known = digest_of(&Secret::new("token-of-admin")).expect("a token");
+        let right = headers(&[("authorization", "Bearer token-of-admin")]);
+        let wrong = headers(&[("authorization", "Bearer token-of-ann")]);
+        assert_eq!(authorize(&known, &right), Ok(()));
+        assert_eq!(authorize(&known, &wrong), Err(Unauthorized::Unknown));
+        assert_eq!(
+            authorize(&known, &HeaderMap::new()),
+            Err(Unauthorized::Missing)
+        );
+        assert!(digest_of(&Secret::default()).is_none());
+    }
+
+    #[test]
+    fn tokens_that_no_header_can_carry_are_refused() {
+        assert!(check_token("a-b_c.d~e").is_ok());
+        for token in ["", "a b", "ümlaut", "tab\t", &"x".repeat(4097)] {
+            assert!(check_token(token).is_err(), "{token}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What the engine and the relay make of a configuration, and the files it names.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use fetchway_fetch::{EngineConfig, PoolConfig};
+use fetchway_policy::OriginLimits;
+use fetchway_policy::guard::{AddressPolicy, HostPattern, IpNet};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::{Config, DEFAULT, Ports, Secret, Text};
+
+/// The largest token file; whatever is longer is no token but the wrong file.
+const MAX_TOKEN_FILE: u64 = 4 << 10;
+
+/// A file that the configuration names is of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadError {
+    path: PathBuf,
+    /// What is wrong with it, and what to do.
+    why: String,
+}
+
+impl ReadError {
+    pub(crate) fn new(path: &Path, why: impl fmt::Display) -> Self {
+        Self {
+            path: path.to_owned(),
+            why: why.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.why)
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl Config {
+    /// What the engine is built from. Reads `fetch.ca-file`.
+    ///
+    /// # Errors
+    /// The file can't be read or holds no certificate.
+    pub fn engine_config(&self) -> Result<EngineConfig, ReadError> {
+        let fetch = &self.fetch;
+        let lanes = self.lanes.iter();
+        let origin_default = self.origins.get(DEFAULT);
+        Ok(EngineConfig {
+            lanes: lanes
+                .map(|(name, lane)| (name.clone(), lane.to_lane()))
+                .collect(),
+            origins: self.origins_by_rank(),
+            origin_default: origin_default.map_or_else(OriginLimits::default, |o| o.to_limits()),
+            retry_after_cap: fetch.retry_after_cap.0.0,
+            hosts: self
+                .hosts
+                .iter()
+                .map(|(name, addresses)| (name.clone(), addresses.0.clone()))
+                .collect(),
+            dns_ttl: fetch.dns_ttl.0.0,
+            pool: PoolConfig {
+                idle_per_origin: fetch.idle_per_origin,
+                idle_total: fetch.idle_total,
+                idle_timeout: fetch.idle_timeout.0.0,
+                h2_stream_window: u32::try_from(fetch.h2_stream_window.0.0).unwrap_or(u32::MAX),
+            },
+            extra_roots: read_roots(&fetch.ca_file)?,
+            body_budget: fetch.body_budget.0.0,
+            user_agent: fetch.user_agent.clone(),
+        })
+    }
+
+    /// The engine takes the first pattern that matches, so the most specific comes first: names
+    /// before wildcards, then the longer before the shorter.
+    fn origins_by_rank(&self) -> Vec<(HostPattern, OriginLimits)> {
+        let mut ranked: Vec<_> = self
+            .origins
+            .iter()
+            .filter_map(|(text, limits)| {
+                let pattern: HostPattern = text.parse().ok()?;
+                Some((text, pattern, limits.to_limits()))
+            })
+            .collect();
+        ranked.sort_by_key(|(text, ..)| (text.starts_with('*'), Reverse(text.len())));
+        ranked
+            .into_iter()
+            .map(|(_, pattern, limits)| (pattern, limits))
+            .collect()
+    }
+
+    /// Where fetches may go, with `allow_net` in addition to `[guard]`'s.
+    #[must_use]
+    pub fn address_policy(&self, allow_net: &[Text<IpNet>]) -> AddressPolicy {
+        fn plain<T: Clone>(values: &[Text<T>]) -> Vec<T> {
+            values.iter().map(|value| value.0.clone()).collect()
+        }
+        let ports = |ports: &[Ports]| ports.iter().map(|p| p.0.clone()).collect();
+        let guard = &self.guard;
+        AddressPolicy {
+            allow_nets: [plain(&guard.allow_net), plain(allow_net)].concat(),
+            deny_nets: plain(&guard.deny_net),
+            allow_hosts: plain(&guard.allow_hosts),
+            deny_hosts: plain(&guard.deny_hosts),
+            allow_ports: ports(&guard.allow_ports),
+            deny_ports: ports(&guard.deny_ports),
+        }
+    }
+}
+
+fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, ReadError> {
+    if path.as_os_str().is_empty() {
+        return Ok(Vec::new());
+    }
+    let roots: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|e| ReadError::new(path, format_args!("{e}; correct fetch.ca-file")))?;
+    if roots.is_empty() {
+        let why = "this holds no certificate in PEM form; correct fetch.ca-file";
+        return Err(ReadError::new(path, why));
+    }
+    Ok(roots)
+}
+
+/// The credential given directly or by file; empty if neither is given.
+pub(crate) fn read_token(token: &Secret, file: &Path) -> Result<Secret, ReadError> {
+    if !token.is_empty() || file.as_os_str().is_empty() {
+        return Ok(token.clone());
+    }
+    let mut text = String::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(MAX_TOKEN_FILE + 1).read_to_string(&mut text))
+        .map_err(|e| ReadError::new(file, format_args!("the token could not be read ({e})")))?;
+    let token = text.trim_end_matches(['\r', '\n']);
+    if token.is_empty() {
+        return Err(ReadError::new(
+            file,
+            "the file is empty; write the token into it",
+        ));
+    }
+    crate::auth::check_token(token).map_err(|why| ReadError::new(file, why))?;
+    Ok(Secret::new(token))
+}

@@ -1,0 +1,91 @@
+//! The configuration of a node: a TOML file, the environment, flags; the later wins.
+//!
+//! Read `mod` (the keys), `sections`, `lanes` and `sessions` (the tables below them), then `layers`
+//! and `merge` (how sources come together), `check` (what makes no sense), `convert` (what becomes of it) and
+//! `print` (`--print-config`). `docs/configuration.md` is the reference for users.
+
+mod check;
+mod convert;
+mod lanes;
+mod layers;
+mod leaf;
+mod merge;
+mod print;
+mod sections;
+mod sessions;
+mod text;
+mod units;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use convert::ReadError;
+pub(crate) use convert::read_token;
+pub use lanes::{DEFAULT, LaneSection, OriginSection};
+pub use layers::{ConfigError, Layers};
+pub use leaf::{KeyPath, Source};
+pub use merge::Loaded;
+pub use print::print_config;
+pub use sections::{
+    AdminSection, FetchSection, GuardSection, HttpSection, LogFormat, LogLevel, LogSection,
+    ShutdownSection, TlsSection,
+};
+pub use sessions::{LimitOverrides, RelaySection, TokenSection};
+pub use text::{Addresses, HIDDEN, ListenAddr, Ports, Secret, Text, WebOrigin};
+pub use units::{Dur, Pace, Size, UnitError};
+
+/// Everything that can be configured. Keys are in kebab case; a key that is not here is refused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Config {
+    /// Where clients connect. Beyond loopback only with a token.
+    pub listen: Text<ListenAddr>,
+    /// Web origins whose pages may use this node. A request of any other page is refused with 403.
+    pub allow_origins: Vec<Text<WebOrigin>>,
+    /// TLS of the main listener.
+    pub tls: TlsSection,
+    /// Bounds of plain HTTP on both listeners.
+    pub http: HttpSection,
+    /// The listener of metrics, health and profiles.
+    pub admin: AdminSection,
+    /// What one session may ask for, and how many sessions there may be.
+    pub relay: RelaySection,
+    /// Who may open sessions. None configured: anyone who reaches a loopback listener.
+    pub tokens: Vec<TokenSection>,
+    /// Lanes by name. `default` always exists.
+    pub lanes: BTreeMap<String, LaneSection>,
+    /// Limits of origins by host pattern; the most specific one counts, else `default`.
+    pub origins: BTreeMap<String, OriginSection>,
+    /// Where fetches may go.
+    pub guard: GuardSection,
+    /// Names with fixed addresses, asked before DNS and vetted like its answers.
+    pub hosts: BTreeMap<String, Addresses>,
+    /// The fetch engine.
+    pub fetch: FetchSection,
+    /// Logs, written to standard error.
+    pub log: LogSection,
+    /// How the node ends.
+    pub shutdown: ShutdownSection,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Text(ListenAddr(([127, 0, 0, 1], 8787).into())),
+            allow_origins: Vec::new(),
+            tls: TlsSection::default(),
+            http: HttpSection::default(),
+            admin: AdminSection::default(),
+            relay: RelaySection::default(),
+            tokens: Vec::new(),
+            lanes: BTreeMap::from([(DEFAULT.to_owned(), LaneSection::default())]),
+            origins: BTreeMap::from([(DEFAULT.to_owned(), OriginSection::default())]),
+            guard: GuardSection::default(),
+            hosts: BTreeMap::new(),
+            fetch: FetchSection::default(),
+            log: LogSection::default(),
+            shutdown: ShutdownSection::default(),
+        }
+    }
+}

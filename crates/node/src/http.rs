@@ -1,0 +1,150 @@
+//! The routes of the main listener: the relay, and a few answers for whoever comes by HTTP.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use fetchway_relay::Relay;
+use http::header::{
+    ALLOW, HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+};
+use http::{Method, Request, StatusCode, Uri};
+use hyper::body::Incoming;
+
+use crate::auth::{Keyring, Unauthorized, offered};
+use crate::listener::Handler;
+use crate::metrics::{Metrics, Refused};
+use crate::origin_check::{OriginCheck, Refusal};
+use crate::problem::{Answer, json, problem, problem_with, text};
+use crate::shutdown::{Phase, Shutdown};
+
+/// The relay's JSON encoding, by its subprotocol.
+const JSON_PROTOCOL: &str = "fetchway.json";
+
+const WELCOME: &str = "This is fetchway. Open a WebSocket here to have fetches made for you.\n";
+
+/// Answers the main listener's requests.
+pub(crate) struct Main {
+    pub(crate) relay: Relay,
+    pub(crate) keyring: Keyring,
+    pub(crate) origins: OriginCheck,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Handler for Main {
+    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let answer = self.route(request);
+        log_request("main", peer, &method, &uri, &answer);
+        answer
+    }
+}
+
+impl Main {
+    fn route(&self, request: Request<Incoming>) -> Answer {
+        if let Err(refusal) = self.origins.check(request.uri(), request.headers()) {
+            return refuse(&self.metrics, refusal);
+        }
+        let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+        match request.uri().path() {
+            "/v1/relay" => self.relay(request),
+            "/" if wants_websocket(request.headers()) => self.relay(request),
+            "/" if reading => text(StatusCode::OK, WELCOME),
+            "/health" if reading => health(),
+            "/" | "/health" => read_only(),
+            path => not_found(path),
+        }
+    }
+
+    fn relay(&self, request: Request<Incoming>) -> Answer {
+        let holder = match self.keyring.identify(request.headers()) {
+            Ok(holder) => holder,
+            Err(why) => {
+                self.metrics.refused(Refused::Token);
+                return unauthorized(why);
+            }
+        };
+        if self.shutdown.phase() != Phase::Serving {
+            let detail = "This node is shutting down; connect to another, or again in a while.";
+            return problem(StatusCode::SERVICE_UNAVAILABLE, detail);
+        }
+        let Some(place) = holder.admit() else {
+            self.metrics.refused(Refused::Sessions);
+            tracing::info!(
+                holder = holder.name(),
+                "a session over the limit was refused"
+            );
+            let detail = "There are as many sessions as this token may have (max-sessions); close \
+                          one, or send more fetches over each.";
+            return problem(StatusCode::TOO_MANY_REQUESTS, detail);
+        };
+        let protocol = offered(request.headers())
+            .any(|protocol| protocol == JSON_PROTOCOL)
+            .then(|| HeaderValue::from_static(JSON_PROTOCOL));
+        let principal = holder.principal();
+        let upgraded = self.relay.upgrade(request, principal, protocol, place);
+        upgraded.unwrap_or_else(|error| {
+            let version = HeaderValue::from_static("13");
+            let mut answer = problem(error.status(), &error.to_string());
+            answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, version);
+            answer
+        })
+    }
+}
+
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(UPGRADE).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
+}
+
+/// Alive, whatever else may be wrong.
+pub(crate) fn health() -> Answer {
+    let body = serde_json::json!({ "status": "ok", "service": "fetchway" });
+    json(StatusCode::OK, &body)
+}
+
+pub(crate) fn refuse(metrics: &Metrics, refusal: Refusal) -> Answer {
+    metrics.refused(match refusal {
+        Refusal::Origin => Refused::Origin,
+        Refusal::Host => Refused::Host,
+    });
+    refusal.answer()
+}
+
+pub(crate) fn unauthorized(why: Unauthorized) -> Answer {
+    let challenge = match why {
+        Unauthorized::Missing => "Bearer realm=\"fetchway\"",
+        Unauthorized::Unknown => "Bearer realm=\"fetchway\", error=\"invalid_token\"",
+    };
+    problem_with(
+        StatusCode::UNAUTHORIZED,
+        why.detail(),
+        WWW_AUTHENTICATE,
+        challenge,
+    )
+}
+
+pub(crate) fn read_only() -> Answer {
+    let detail = "This is only for reading; use GET.";
+    problem_with(StatusCode::METHOD_NOT_ALLOWED, detail, ALLOW, "GET, HEAD")
+}
+
+pub(crate) fn not_found(path: &str) -> Answer {
+    let shown: String = path.chars().take(100).collect();
+    let detail = format!("There is nothing at {shown}; see the documentation for what there is.");
+    problem(StatusCode::NOT_FOUND, &detail)
+}
+
+/// Debug level, as query strings are part of it.
+pub(crate) fn log_request(
+    listener: &'static str,
+    peer: SocketAddr,
+    method: &Method,
+    uri: &Uri,
+    answer: &Answer,
+) {
+    tracing::debug!(listener, %peer, %method, %uri, status = answer.status().as_u16(), "request");
+}

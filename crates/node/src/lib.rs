@@ -1,0 +1,25 @@
+//! One running fetchway process: configuration, listeners, TLS, tokens, logs, metrics, shutdown.
+//!
+//! Read `config` first, then `node` (what is put together from it, and how it ends) and `listener`;
+//! `http` and `admin` are the routes of the two listeners, `origin_check` and `auth` stand at their
+//! door. `metrics`, `profile`, `log` and `fdlimit` are what an operator sees of it.
+
+mod admin;
+mod auth;
+pub mod config;
+pub mod fdlimit;
+mod http;
+mod listener;
+pub mod log;
+mod metrics;
+mod node;
+mod origin_check;
+mod problem;
+mod profile;
+mod shutdown;
+mod signals;
+mod tls;
+
+pub use config::{Config, Layers, Loaded, print_config};
+pub use node::{Ended, Node, StartError};
+pub use signals::Signal;

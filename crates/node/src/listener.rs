@@ -1,0 +1,203 @@
+//! Accepting connections and speaking HTTP/1.1 on them, over TLS or not.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
+
+use crate::config::HttpSection;
+use crate::metrics::{ListenerName, Metrics};
+use crate::problem::Answer;
+use crate::shutdown::{Phase, Shutdown};
+use crate::tls::Tls;
+
+/// Connections that wait to be accepted. A smaller backlog costs a burst a second per lost SYN; the
+/// system caps it at net.core.somaxconn.
+const BACKLOG: u32 = 4_096;
+/// The most that a request's header may take in memory. Cookies of other programs on localhost come
+/// along from browsers.
+const MAX_HEADER: usize = 64 << 10;
+/// Pauses after an accept that failed for want of something (files, memory): doubled up to the
+/// longest, as trying again at once would only burn the CPU.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What answers the requests of a listener.
+pub(crate) trait Handler: Send + Sync + 'static {
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Answer> + Send;
+}
+
+/// Binds `address`.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // A node that is started again must not wait for its old connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// One listener of the node.
+pub(crate) struct Server<H> {
+    pub(crate) name: ListenerName,
+    pub(crate) handler: Arc<H>,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) http: HttpSection,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) shutdown: Shutdown,
+    /// The phase in which it stops accepting and asks its connections to end.
+    pub(crate) closes_at: Phase,
+}
+
+impl<H: Handler> Server<H> {
+    /// Serves until the node has ended, or has reached `closes_at` and all connections are done.
+    pub(crate) async fn run(self, listener: TcpListener) {
+        let server = Arc::new(self);
+        let mut connections = JoinSet::new();
+        let ended = server.shutdown.clone();
+        let serving = async {
+            Arc::clone(&server).accept(listener, &mut connections).await;
+            while let Some(done) = connections.join_next().await {
+                report(done);
+            }
+        };
+        // Dropping the set ends whatever is left in it.
+        tokio::select! {
+            () = serving => {}
+            () = ended.reached(Phase::Ended) => {}
+        }
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener, connections: &mut JoinSet<()>) {
+        let free = Arc::new(Semaphore::new(self.http.max_connections));
+        let mut pause = FIRST_PAUSE;
+        let mut closing = pin!(self.shutdown.reached(self.closes_at));
+        loop {
+            let next = async {
+                // The semaphore is never closed.
+                let place = Arc::clone(&free).acquire_owned().await.ok();
+                (place, listener.accept().await)
+            };
+            let (place, accepted) = tokio::select! {
+                next = next => next,
+                Some(done) = connections.join_next() => {
+                    report(done);
+                    continue;
+                }
+                () = &mut closing => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    pause = FIRST_PAUSE;
+                    self.metrics.accepted(self.name);
+                    connections.spawn(Arc::clone(&self).connection(stream, peer, place));
+                }
+                Err(e) => {
+                    self.metrics.accept_failed(self.name);
+                    if is_the_peers(&e) {
+                        continue;
+                    }
+                    tracing::warn!(
+                        listener = self.name.as_str(),
+                        error = %e,
+                        "a connection could not be accepted; trying again in {pause:?}"
+                    );
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = &mut closing => return,
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// `_place` counts the connection until it is done or has become a session.
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        _place: Option<OwnedSemaphorePermit>,
+    ) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "TCP_NODELAY could not be set; the peer is gone");
+            return;
+        }
+        let Some(tls) = &self.tls else {
+            return self.http(stream, peer).await;
+        };
+        let limit = *self.http.handshake_timeout;
+        let error = match timeout(limit.0, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => return self.http(stream, peer).await,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("not done after {limit}"),
+        };
+        self.metrics.handshake_failed(self.name);
+        tracing::debug!(%peer, error, "a TLS handshake failed");
+    }
+
+    async fn http(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+    ) {
+        let handler = &self.handler;
+        let service =
+            service_fn(async |request| Ok::<_, Infallible>(handler.handle(request, peer).await));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.http.header_timeout.0.0)
+            .max_buf_size(MAX_HEADER)
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let done = tokio::select! {
+            done = connection.as_mut() => done,
+            () = self.shutdown.reached(self.closes_at) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = done {
+            tracing::debug!(%peer, %error, "a connection ended early");
+        }
+    }
+}
+
+/// Whether only the one connection is concerned, and the next accept may go well.
+fn is_the_peers(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+    )
+}
+
+fn report(done: Result<(), JoinError>) {
+    if let Err(error) = done {
+        tracing::error!(%error, "a connection's task panicked; this is a fault of fetchway");
+    }
+}

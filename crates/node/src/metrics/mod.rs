@@ -1,0 +1,246 @@
+//! What is counted. Everything on the path of a fetch is an atomic found by the lane's index: no
+//! lock, no hash. `scrape` writes it all down in OpenMetrics form.
+
+mod histogram;
+mod process;
+mod scrape;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use fetchway_fetch::{Moved, Observer, Outcome};
+use fetchway_policy::ErrorName;
+use fetchway_relay::SessionObserver;
+
+use histogram::Histogram;
+pub(crate) use scrape::Scrape;
+
+/// Reasons for a session's end that are told apart; there are fewer in the code.
+const MAX_REASONS: usize = 32;
+/// What a further reason counts as.
+const OTHER_REASON: &str = "other";
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+struct Count(AtomicU64);
+
+impl Count {
+    fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// One lane's fetches.
+#[derive(Debug)]
+struct Lane {
+    name: String,
+    started: Count,
+    succeeded: Count,
+    /// By the position of the name in [`ErrorName::ALL`].
+    failed: Box<[Count]>,
+    took: Histogram,
+    sent: Count,
+    received: Count,
+}
+
+/// A listener, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListenerName {
+    Main,
+    Admin,
+}
+
+impl ListenerName {
+    const ALL: [Self; 2] = [Self::Main, Self::Admin];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// One listener's connections.
+#[derive(Debug, Default)]
+struct Listener {
+    accepted: Count,
+    accept_errors: Count,
+    handshake_errors: Count,
+}
+
+/// Why a request was refused at the door, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Origin,
+    Host,
+    Token,
+    Sessions,
+}
+
+impl Refused {
+    const ALL: [Self; 4] = [Self::Origin, Self::Host, Self::Token, Self::Sessions];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Origin => "origin",
+            Self::Host => "host",
+            Self::Token => "token",
+            Self::Sessions => "sessions",
+        }
+    }
+}
+
+/// Everything this node counts.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    lanes: Box<[Lane]>,
+    connections_opened: Count,
+    connections_closed: Count,
+    sessions_opened: Count,
+    /// Sessions end seldom enough for a lock.
+    sessions_closed: Mutex<BTreeMap<&'static str, u64>>,
+    session_bytes_in: Count,
+    session_bytes_out: Count,
+    listeners: [Listener; ListenerName::ALL.len()],
+    refused: [Count; Refused::ALL.len()],
+}
+
+impl Metrics {
+    /// For lanes of these names, in the engine's order.
+    pub(crate) fn new<'a>(lanes: impl IntoIterator<Item = &'a str>) -> Self {
+        let lanes = lanes.into_iter().map(|name| Lane {
+            name: name.to_owned(),
+            started: Count::default(),
+            succeeded: Count::default(),
+            failed: ErrorName::ALL.iter().map(|_| Count::default()).collect(),
+            took: Histogram::default(),
+            sent: Count::default(),
+            received: Count::default(),
+        });
+        Self {
+            lanes: lanes.collect(),
+            connections_opened: Count::default(),
+            connections_closed: Count::default(),
+            sessions_opened: Count::default(),
+            sessions_closed: Mutex::new(BTreeMap::new()),
+            session_bytes_in: Count::default(),
+            session_bytes_out: Count::default(),
+            listeners: Default::default(),
+            refused: Default::default(),
+        }
+    }
+
+    fn listener(&self, name: ListenerName) -> &Listener {
+        &self.listeners[name as usize]
+    }
+
+    pub(crate) fn accepted(&self, listener: ListenerName) {
+        self.listener(listener).accepted.add(1);
+    }
+
+    pub(crate) fn accept_failed(&self, listener: ListenerName) {
+        self.listener(listener).accept_errors.add(1);
+    }
+
+    pub(crate) fn handshake_failed(&self, listener: ListenerName) {
+        self.listener(listener).handshake_errors.add(1);
+    }
+
+    pub(crate) fn refused(&self, why: Refused) {
+        self.refused[why as usize].add(1);
+    }
+}
+
+impl Observer for Metrics {
+    fn fetch_started(&self, lane: usize) {
+        if let Some(lane) = self.lanes.get(lane) {
+            lane.started.add(1);
+        }
+    }
+
+    fn fetch_ended(&self, lane: usize, outcome: Outcome, took: Duration, moved: Moved) {
+        let Some(lane) = self.lanes.get(lane) else {
+            return;
+        };
+        match outcome {
+            Ok(_) => lane.succeeded.add(1),
+            // The enum counts from 0 in the order of `ALL`; a test says so.
+            Err(name) => lane.failed[name as usize].add(1),
+        }
+        lane.took.observe(took);
+        lane.sent.add(moved.sent);
+        lane.received.add(moved.received);
+    }
+
+    fn connection_opened(&self) {
+        self.connections_opened.add(1);
+    }
+
+    fn connection_closed(&self) {
+        self.connections_closed.add(1);
+    }
+}
+
+impl SessionObserver for Metrics {
+    fn session_opened(&self) {
+        self.sessions_opened.add(1);
+    }
+
+    fn session_closed(&self, why: &'static str) {
+        let mut closed = self
+            .sessions_closed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = closed.len() < MAX_REASONS || closed.contains_key(why);
+        *closed
+            .entry(if known { why } else { OTHER_REASON })
+            .or_default() += 1;
+    }
+
+    fn bytes_in(&self, n: u64) {
+        self.session_bytes_in.add(n);
+    }
+
+    fn bytes_out(&self, n: u64) {
+        self.session_bytes_out.add(n);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_stand_at_their_own_index() {
+        for (index, name) in ErrorName::ALL.iter().enumerate() {
+            assert_eq!(*name as usize, index, "{name}");
+        }
+        for (index, why) in Refused::ALL.iter().enumerate() {
+            assert_eq!(*why as usize, index);
+        }
+        for (index, name) in ListenerName::ALL.iter().enumerate() {
+            assert_eq!(*name as usize, index);
+        }
+    }
+
+    #[test]
+    fn reasons_are_bounded() {
+        let metrics = Metrics::new(["default"]);
+        let names: Vec<&'static str> = (0..100)
+            .map(|i| &*Box::leak(format!("reason {i}").into_boxed_str()))
+            .collect();
+        for name in names {
+            metrics.session_closed(name);
+        }
+        let closed = metrics.sessions_closed.lock().expect("not poisoned");
+        assert_eq!(closed.len(), MAX_REASONS + 1);
+        assert_eq!(closed[OTHER_REASON], 100 - MAX_REASONS as u64);
+    }
+}

@@ -1,0 +1,39 @@
+//! The signals that a node listens for.
+
+use std::io;
+
+use tokio::signal::unix::{self, SignalKind};
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM, SIGINT: end.
+    Stop,
+    /// SIGHUP: read the TLS files again.
+    Reload,
+}
+
+pub(crate) struct Signals {
+    term: unix::Signal,
+    int: unix::Signal,
+    hup: unix::Signal,
+}
+
+impl Signals {
+    /// From here on, these signals no longer end the process by themselves.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            term: unix::signal(SignalKind::terminate())?,
+            int: unix::signal(SignalKind::interrupt())?,
+            hup: unix::signal(SignalKind::hangup())?,
+        })
+    }
+
+    pub(crate) async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.term.recv() => Signal::Stop,
+            _ = self.int.recv() => Signal::Stop,
+            _ = self.hup.recv() => Signal::Reload,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A plain HTTP/1.1 client over real TCP, and nodes on ports that the system chooses.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use fetchway_node::{Layers, Loaded, Node};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// One answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Lower case.
+    pub(crate) headers: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).expect("a text")
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// Sends `request` and reads until the server closes.
+pub(crate) async fn exchange(mut io: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> Answer {
+    io.write_all(request.as_bytes())
+        .await
+        .expect("the request is taken");
+    let mut bytes = Vec::new();
+    io.read_to_end(&mut bytes).await.expect("the answer ends");
+    parse(&bytes)
+}
+
+fn parse(bytes: &[u8]) -> Answer {
+    let end = bytes
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .expect("a header");
+    let head = String::from_utf8(bytes[..end].to_vec()).expect("a text");
+    let (line, headers) = head.split_once("\r\n").unwrap_or((&head, ""));
+    let status = line.split(' ').nth(1).and_then(|s| s.parse().ok());
+    Answer {
+        status: status.expect("a status"),
+        headers: headers.to_ascii_lowercase(),
+        body: bytes[end + 4..].to_vec(),
+    }
+}
+
+/// `METHOD PATH` with further header lines, on a connection of its own.
+pub(crate) async fn send(addr: SocketAddr, what: &str, headers: &[&str]) -> Answer {
+    let io = TcpStream::connect(addr)
+        .await
+        .expect("the listener is there");
+    exchange(io, &request(addr, what, headers)).await
+}
+
+pub(crate) fn request(addr: SocketAddr, what: &str, headers: &[&str]) -> String {
+    let own_host = headers.iter().any(|h| h.starts_with("Host:"));
+    let host = if own_host {
+        String::new()
+    } else {
+        format!("Host: {addr}\r\n")
+    };
+    let lines: String = headers.iter().map(|h| format!("{h}\r\n")).collect();
+    format!("{what} HTTP/1.1\r\n{host}Connection: close\r\n{lines}\r\n")
+}
+
+/// Asks for an upgrade and reads the header of the answer; the connection stays open.
+pub(crate) async fn upgrade(addr: SocketAddr, headers: &[&str]) -> (Answer, TcpStream) {
+    let mut io = TcpStream::connect(addr)
+        .await
+        .expect("the listener is there");
+    let lines: String = headers.iter().map(|h| format!("{h}\r\n")).collect();
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: {addr}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
+    );
+    io.write_all(request.as_bytes())
+        .await
+        .expect("the request is taken");
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\n") {
+        bytes.push(io.read_u8().await.expect("a header"));
+    }
+    (parse(&bytes), io)
+}
+
+/// A configuration with both listeners on free loopback ports.
+pub(crate) fn config(toml: &str) -> Loaded {
+    let loaded = Layers::new()
+        .file(Path::new("test.toml"), toml)
+        .flag("--listen", "listen", "127.0.0.1:0")
+        .flag("--admin-listen", "admin.listen", "127.0.0.1:0")
+        .load();
+    loaded.unwrap_or_else(|e| panic!("{e}"))
+}
+
+pub(crate) fn start(toml: &str) -> Node {
+    Node::start(&config(toml)).unwrap_or_else(|e| panic!("{e}"))
+}

@@ -1,0 +1,383 @@
+//! Where values come from, which wins, and what is said of a wrong one.
+
+use std::path::Path;
+
+use fetchway_node::config::{Config, Layers, LogFormat};
+use fetchway_node::print_config;
+
+fn file(text: &str) -> Layers {
+    Layers::new().file(Path::new("f.toml"), text)
+}
+
+fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect()
+}
+
+fn problems(layers: Layers) -> Vec<String> {
+    match layers.load() {
+        Ok(_) => Vec::new(),
+        Err(e) => e.problems().to_vec(),
+    }
+}
+
+/// The line of the printed configuration that sets `key` in its first table.
+fn printed(layers: Layers, key: &str) -> String {
+    let loaded = layers.load().expect("a valid configuration");
+    let text = print_config(&loaded);
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("{key} =")));
+    let words: Vec<_> = line
+        .expect("the key is printed")
+        .split_whitespace()
+        .collect();
+    words.join(" ")
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let from_file = || file("# a comment\nlisten = '127.0.0.1:1'");
+    assert_eq!(
+        printed(Layers::new(), "listen"),
+        "listen = \"127.0.0.1:8787\" # default"
+    );
+    assert_eq!(
+        printed(from_file(), "listen"),
+        "listen = \"127.0.0.1:1\" # f.toml:2"
+    );
+    let vars = || {
+        env(&[
+            ("FETCHWAY_LISTEN", "127.0.0.1:2"),
+            ("HOME", "/"),
+            ("FETCHWAY_CONFIG", "x"),
+        ])
+    };
+    let with_env = || {
+        Layers::new()
+            .env(vars())
+            .file(Path::new("f.toml"), "listen = '127.0.0.1:1'")
+    };
+    assert_eq!(
+        printed(with_env(), "listen"),
+        "listen = \"127.0.0.1:2\" # FETCHWAY_LISTEN"
+    );
+    let with_flag = Layers::new()
+        .flag("--listen", "listen", "127.0.0.1:3")
+        .env(vars());
+    assert_eq!(
+        printed(with_flag, "listen"),
+        "listen = \"127.0.0.1:3\" # --listen"
+    );
+}
+
+#[test]
+fn tables_are_merged_and_lists_replaced() {
+    let layers = file(
+        "[lanes.bulk]\nrate = '100/s'\nconcurrency = 7\n[guard]\nallow-net = ['10.0.0.0/8']\n\
+         [[tokens]]\nname = 'a'\ntoken = 'token-a'\n",
+    )
+    .env(env(&[
+        ("FETCHWAY_LANES__BULK__CONCURRENCY", "9"),
+        ("FETCHWAY_GUARD__ALLOW_NET", "192.168.0.0/16, fd00::/8"),
+        ("FETCHWAY_TOKENS", "[{ name = 'b', token = 'token-b' }]"),
+        ("FETCHWAY_RELAY__MAX_MESSAGE", "2MiB"),
+        ("FETCHWAY_ADMIN__ENABLED", "false"),
+        ("FETCHWAY_ALLOW_ORIGINS", ""),
+        ("FETCHWAY_GUARD__ALLOW_PORTS", "[80, '8000-8999']"),
+    ]));
+    let config = layers.load().expect("a valid configuration").config;
+    let bulk = config.lanes["bulk"].to_lane();
+    assert_eq!(
+        (bulk.concurrency, bulk.rate.map(|r| r.count)),
+        (9, Some(100))
+    );
+    assert!(config.lanes.contains_key("default"));
+    let nets: Vec<_> = config
+        .guard
+        .allow_net
+        .iter()
+        .map(|n| n.to_string())
+        .collect();
+    assert_eq!(nets, ["192.168.0.0/16", "fd00::/8"]);
+    let names: Vec<_> = config.tokens.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["b"]);
+    assert_eq!(config.relay.to_limits().message, 2 << 20);
+    assert!(!config.admin.enabled && config.allow_origins.is_empty());
+    assert_eq!(config.guard.allow_ports.len(), 2);
+}
+
+#[test]
+fn an_empty_lane_table_makes_a_lane_and_takes_nothing_away() {
+    let layers = file("[lanes.bulk]\n[lanes.default]\n").flag_text(
+        "--concurrency",
+        "lanes.default.concurrency",
+        "5",
+    );
+    let config = layers.load().expect("a valid configuration").config;
+    assert_eq!(config.lanes["default"].concurrency, 5);
+    assert_eq!(
+        config.lanes["bulk"].to_lane(),
+        Config::default().lanes["default"].to_lane()
+    );
+}
+
+#[test]
+fn unknown_keys_are_named_with_their_source() {
+    let found = problems(
+        file("[relay]\n\nmax-mesage = '1MiB'\n[[tokens]]\nname = 'a'\ntoken = 'ta'\nlane = []\n")
+            .env(env(&[
+                ("FETCHWAY_LISSEN", "x"),
+                ("FETCHWAY_PORT", "tcp://10.0.0.1:80"),
+            ]))
+            .flag("--set", "quux.x", 1),
+    );
+    assert_eq!(found.len(), 5, "{found:#?}");
+    for (problem, expected) in found.iter().zip([
+        "f.toml:3: relay.max-mesage: there is no key max-mesage; did you mean max-message?",
+        "f.toml:7: tokens[0].lane: there is no key lane; did you mean lanes?",
+        "FETCHWAY_LISSEN: lissen: there is no key lissen; did you mean listen?",
+        "FETCHWAY_PORT: port: there is no key port; remove it, or use one of listen, ",
+        "--set: quux.x: there is no key quux; remove it, or use one of listen, ",
+    ]) {
+        assert!(problem.starts_with(expected), "{problem}\n{expected}");
+    }
+}
+
+#[test]
+fn wrong_values_are_told_with_source_key_and_what_is_expected() {
+    for (toml, expected) in [
+        (
+            "listen = 8787",
+            "f.toml:1: listen: invalid type: integer `8787`, expected a string",
+        ),
+        (
+            "listen = '8787'",
+            "listen: expected an IP address and a port",
+        ),
+        (
+            "[http]\nheader-timeout = '5'",
+            "f.toml:2: http.header-timeout: expected a duration with a",
+        ),
+        (
+            "[relay]\nmax-message = '5'",
+            "relay.max-message: expected a size with a unit",
+        ),
+        ("[lanes.x]\nrate = '5'", "lanes.x.rate: expected a rate"),
+        (
+            "[lanes.x]\nconcurrency = 0",
+            "f.toml:2: lanes.x.concurrency: expected at least 1",
+        ),
+        ("[lanes.x]\nconcurrency = -1", "expected a whole number"),
+        (
+            "[lanes.x]\nretry-base = '1m'",
+            "retry-max: expected at least retry-base, which is 1m",
+        ),
+        (
+            "[lanes.'a b']\nconcurrency = 1",
+            "f.toml:2: lanes.\"a b\": expected a lane's name",
+        ),
+        (
+            "[lanes.x]\ntotal-timeout = '0s'",
+            "total-timeout: expected more than 0s",
+        ),
+        (
+            "[origins.'*']\nconcurrency = 1",
+            "f.toml:2: origins.\"*\": `*` is no host pattern",
+        ),
+        (
+            "[origins.default]\nconcurrency = 0",
+            "origins.default.concurrency: expected at least 1",
+        ),
+        (
+            "[guard]\nallow-net = ['10.0.0.0/99']",
+            "f.toml:2: guard.allow-net: ",
+        ),
+        (
+            "[guard]\nallow-ports = [70000]",
+            "guard.allow-ports: expected a port or a range",
+        ),
+        (
+            "[hosts]\n'a.test' = []",
+            "hosts.\"a.test\": expected at least one IP address",
+        ),
+        (
+            "[hosts]\n'a.test' = 'b.test'",
+            "hosts.\"a.test\": expected an IP address",
+        ),
+        (
+            "[log]\nformat = 'xml'",
+            "log.format: unknown variant `xml`, expected `text` or `json`",
+        ),
+        (
+            "[tls]\ncert = 'a.pem'",
+            "tls.cert: cert alone gives no TLS; set key too",
+        ),
+        (
+            "[relay]\nidle-timeout = '10s'",
+            "relay.idle-timeout: expected more than ping-interval",
+        ),
+        (
+            "[fetch]\nh2-stream-window = '4GiB'",
+            "fetch.h2-stream-window: expected 16KiB to ",
+        ),
+        (
+            "allow-origins = ['*']",
+            "allow-origins: expected a web origin",
+        ),
+        (
+            "[[tokens]]\ntoken = 'ta'",
+            "f.toml:2: tokens[0]: name is missing",
+        ),
+        (
+            "[[tokens]]\nname = 'a'",
+            "tokens[0]: set token or token-file",
+        ),
+        (
+            "[[tokens]]\nname='a'\ntoken='t'\ntoken-file='f'",
+            "tokens[0]: both token and token-file",
+        ),
+        (
+            "[[tokens]]\nname='a'\ntoken='t t'",
+            "tokens[0].token: expected a token of visible ASCII",
+        ),
+        (
+            "[[tokens]]\nname='a'\ntoken='(hidden)'",
+            "f.toml:3: tokens[0].token: this is what --print",
+        ),
+        (
+            "[[tokens]]\nname='a'\ntoken='t'\nlanes=['x']",
+            "tokens[0].lanes: there is no lane x; add",
+        ),
+        (
+            "[[tokens]]\nname='a'\ntoken='t'\nlimits.max-sessions=0",
+            "tokens[0].limits.max-sessions: ",
+        ),
+        (
+            "[[tokens]]\nname='a'\ntoken='t'\n[[tokens]]\nname='a'\ntoken='u'",
+            "tokens[1].name: another",
+        ),
+        ("\nlisten", "f.toml:2: this is no TOML ("),
+    ] {
+        let found = problems(file(toml));
+        assert_eq!(found.len(), 1, "{toml}: {found:#?}");
+        assert!(found[0].contains(expected), "{}\n{expected}", found[0]);
+    }
+}
+
+#[test]
+fn a_missing_file_is_told_by_name() {
+    let found = problems(Layers::new().read_file(Path::new("no/such/file.toml")));
+    assert!(found[0].starts_with("no/such/file.toml: the configuration file could not be read"));
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let toml = "listen = 'x'\n[log]\nlevel = 'loud'\n[http]\nmax-connections = 'many'\n";
+    assert_eq!(problems(file(toml)).len(), 3);
+}
+
+const SECRET: &str = "s3cr3t-s3cr3t-s3cr3t";
+
+#[test]
+fn no_message_quotes_a_credential() {
+    for toml in [
+        format!("tokens = '{SECRET}'"),
+        format!("tokens = ['{SECRET}']"),
+        format!("[[tokens]]\nname = 'a'\ntoken = ['{SECRET}']"),
+        format!("[[tokens]]\nname = 'a'\nlanes = '{SECRET}'"),
+        format!("[admin]\ntoken = ['{SECRET}']"),
+        format!("[admin]\ntoken = '{SECRET} '"),
+        format!("[admin]\ntoken = {SECRET}"),
+        format!("[admin]\ntoken = '{SECRET}"),
+    ] {
+        let found = problems(file(&toml));
+        assert!(!found.is_empty(), "{toml}");
+        assert!(!found.concat().contains(SECRET), "{found:#?}");
+    }
+    let found = problems(Layers::new().env(env(&[("FETCHWAY_TOKENS", SECRET)])));
+    assert!(
+        !found.is_empty() && !found.concat().contains(SECRET),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn what_is_printed_hides_credentials_and_can_be_read_again() {
+    let toml = format!(
+        "[admin]\ntoken = '{SECRET}'\n[[tokens]]\nname = 'a'\ntoken = '{SECRET}'\n\
+         limits.max-message = '1MiB'\n[origins.'*.example.com']\nrate = '5/250ms'\n\
+         [hosts]\n'api.internal' = '192.0.2.1'\n[log]\nformat = 'json'\n"
+    );
+    let loaded = file(&toml).load().expect("a valid configuration");
+    let text = print_config(&loaded);
+    assert!(
+        !text.contains(SECRET) && !format!("{loaded:?}").contains(SECRET),
+        "{text}"
+    );
+    assert!(
+        text.contains("[[tokens]]") && text.contains("[origins.\"*.example.com\"]"),
+        "{text}"
+    );
+    assert!(text.contains("# f.toml:5"), "{text}");
+    let again = file(&text.replace("(hidden)", SECRET)).load();
+    let again = again.expect("what is printed is valid");
+    assert_eq!(again.config.log.format, LogFormat::Json);
+    let values = |config: &Config| toml::to_string(config).expect("it can be written");
+    assert_eq!(values(&again.config), values(&loaded.config));
+}
+
+/// Every key with its default, as the reference names it.
+fn keys(table: &toml::Table, at: &str, found: &mut Vec<(String, String)>) {
+    for (key, value) in table {
+        let name = match (at, key.as_str()) {
+            ("", key) => key.to_owned(),
+            ("lanes", _) => "lanes.NAME".to_owned(),
+            ("origins", _) => "origins.PATTERN".to_owned(),
+            (at, key) => format!("{at}.{key}"),
+        };
+        match value {
+            toml::Value::Table(table) => keys(table, &name, found),
+            value => found.push((name, value.to_string())),
+        }
+    }
+}
+
+#[test]
+fn the_reference_has_every_key_and_its_default() {
+    let reference = include_str!("../../../../docs/configuration.md");
+    let rows: Vec<Vec<&str>> = reference
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            line.split('|')
+                .map(|cell| cell.trim().trim_matches('`'))
+                .collect()
+        })
+        .collect();
+    let defaults = toml::Table::try_from(Config::default()).expect("it can be written");
+    let mut expected = Vec::new();
+    keys(&defaults, "", &mut expected);
+    for (key, default) in &expected {
+        let default = default.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        let row = rows.iter().find(|row| row[1] == key);
+        let row = row.unwrap_or_else(|| panic!("docs/configuration.md lacks {key} = {default}"));
+        assert_eq!(
+            row[2], default,
+            "docs/configuration.md: the default of {key}"
+        );
+    }
+    for row in rows {
+        let known = expected.iter().any(|(key, _)| key == row[1]);
+        let beside = ["tokens.", "hosts."]
+            .iter()
+            .any(|table| row[1].starts_with(table));
+        assert!(
+            known || beside,
+            "docs/configuration.md: there is no key {}",
+            row[1]
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! TLS of the listeners, and new files for it while they run.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::client::{exchange, request, start};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Certificate and key files of one listener.
+struct Files {
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+impl Files {
+    fn new(name: &str) -> Self {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let files = Self {
+            cert: dir.join(format!("{name}-cert.pem")),
+            key: dir.join(format!("{name}-key.pem")),
+        };
+        files.renew();
+        files
+    }
+
+    /// Writes a new certificate with a new key.
+    fn renew(&self) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+        let made = made.expect("a certificate");
+        std::fs::write(&self.cert, made.cert.pem()).expect("a temporary file");
+        std::fs::write(&self.key, made.signing_key.serialize_pem()).expect("a temporary file");
+    }
+
+    fn certificate(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(&self.cert).expect("the file is whole")
+    }
+
+    fn toml(&self) -> String {
+        format!(
+            "{{ cert = '{}', key = '{}' }}",
+            self.cert.display(),
+            self.key.display()
+        )
+    }
+}
+
+/// Connects, trusting nothing but `trusted`.
+async fn connect(
+    addr: SocketAddr,
+    trusted: CertificateDer<'static>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(trusted).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider knows them")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let stream = TcpStream::connect(addr).await?;
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+}
+
+#[tokio::test]
+async fn every_listener_can_speak_tls() {
+    let files = Files::new("both");
+    let node = start(&format!("tls = {0}\nadmin.tls = {0}", files.toml()));
+    for addr in [node.addr(), node.admin_addr().expect("an admin listener")] {
+        let io = connect(addr, files.certificate())
+            .await
+            .expect("a handshake");
+        let answer = exchange(io, &request(addr, "GET /health", &[])).await;
+        assert_eq!(answer.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn new_files_are_used_and_broken_ones_are_not() {
+    let files = Files::new("reload");
+    let node = start(&format!("tls = {}", files.toml()));
+    let first = files.certificate();
+    files.renew();
+    let second = files.certificate();
+    assert!(
+        connect(node.addr(), first.clone()).await.is_ok(),
+        "not read again yet"
+    );
+    node.reload_tls().expect("the new files are sound");
+    assert!(connect(node.addr(), second.clone()).await.is_ok());
+    assert!(connect(node.addr(), first).await.is_err());
+
+    std::fs::write(&files.key, "no key").expect("a temporary file");
+    let error = node
+        .reload_tls()
+        .expect_err("the key is broken")
+        .to_string();
+    assert!(error.contains("reload-key.pem: no private key"), "{error}");
+    assert!(
+        connect(node.addr(), second.clone()).await.is_ok(),
+        "the old ones stay"
+    );
+
+    let other = Files::new("reload-other");
+    std::fs::copy(&other.key, &files.key).expect("a temporary file");
+    let error = node
+        .reload_tls()
+        .expect_err("the key is another's")
+        .to_string();
+    assert!(error.contains("can't be used with the key"), "{error}");
+    assert!(
+        connect(node.addr(), second).await.is_ok(),
+        "the old ones stay"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_never_shakes_hands_is_dropped() {
+    let files = Files::new("silent");
+    let node = start(&format!(
+        "tls = {}\nhttp.handshake-timeout = '50ms'",
+        files.toml()
+    ));
+    let mut silent = TcpStream::connect(node.addr())
+        .await
+        .expect("the listener is there");
+    let mut rest = Vec::new();
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut silent, &mut rest).await;
+    assert_eq!(read.expect("it is closed"), 0);
+}

@@ -1,0 +1,316 @@
+//! Bytes of response bodies held in memory by the whole node: who may read on, as a pure machine.
+//!
+//! A body that must be whole before it can be answered reserves its bytes *before* they are read,
+//! and holds them until its answer is written. A body passes through these states:
+//!
+//! ```text
+//!            reserve                complete            release
+//!   begin ──▶ reading ◀──▶ waiting ────────▶ complete ────────▶ gone
+//!                └───────────┴──── release (failed, cancelled) ──▶
+//! ```
+//!
+//! # Rules
+//!
+//! A reservation of `n` bytes is granted when
+//! 1. the session has them: its bytes + `n` are within its limit, or nothing of it is complete, so
+//!    that nothing will drain, and this is its oldest unfinished body; and
+//! 2. the node has them: the session's bytes + `n` are at most the room left, so that a session
+//!    takes at most what it leaves to others. The session's only holder needs just `n`. The room is
+//!    what is free of the node's limit, and at most what unfinished bodies leave of its half.
+//!
+//! Otherwise it waits. Within a session the oldest waits in front; among sessions the one that
+//! needs the least room is served first. One body at a time is *privileged*: the oldest of those
+//! in front that fail only at rule 2. From then on it gets all it asks for, until it is complete.
+//!
+//! # Bounds
+//!
+//! With `cap` the most bytes that one body reserves (the caller enforces it, 32 MiB for answers):
+//! - the node holds at most its limit + `cap`: a privilege begins only within the limit;
+//! - a session holds at most its limit + `cap`;
+//! - unfinished bodies, the privileged one aside, hold at most half of the node's limit.
+//!
+//! # Progress
+//!
+//! If every complete answer is in the end written or released, every body completes, in whatever
+//! order: when all unfinished bodies wait and nothing is left to drain, the oldest is privileged.
+//! Sessions whose readers have stopped for good delay others but cannot stop them as long as the
+//! sum of (session limit + `cap`) over the stopped sessions is at most half of the node's limit:
+//! the other half is never filled by unfinished bodies, so the next privilege always comes.
+
+mod wait;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::slab::{Linked, Links, List, Slab};
+
+/// A session with bodies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    slot: u32,
+    generation: u32,
+}
+
+/// A body, from [`Budget::begin`] to [`Budget::release`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BodyKey {
+    slot: u32,
+    generation: u32,
+}
+
+/// The answer to a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserve {
+    /// The bytes may be read.
+    Granted,
+    /// Not before [`Budget::next_granted`] names the body; that may be at once.
+    Waiting,
+}
+
+#[derive(Debug)]
+struct Session {
+    limit: u64,
+    used: u64,
+    bodies: usize,
+    /// Bodies that are read and wait for the session's reader.
+    complete: usize,
+    waiting: usize,
+    /// By age, as bodies begin one after another.
+    unfinished: List<Unfinished>,
+    /// The body in front of those that wait, if rule 1 lets it pass: room needed, age, body.
+    candidate: Option<(u64, u64, u32)>,
+    closing: bool,
+}
+
+#[derive(Debug)]
+struct Body {
+    session: u32,
+    age: u64,
+    bytes: u64,
+    /// The reservation that waits.
+    asked: Option<u64>,
+    complete: bool,
+    links: Links,
+}
+
+/// The unfinished bodies of one session.
+#[derive(Debug)]
+struct Unfinished;
+
+impl Linked<Unfinished> for Body {
+    fn links(&self) -> Links {
+        self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+/// The machine. A reservation that need not wait costs no search.
+#[derive(Debug)]
+pub struct Budget {
+    limit: u64,
+    used: u64,
+    /// Bytes of unfinished bodies, the privileged one aside.
+    unfinished: u64,
+    privileged: Option<u32>,
+    sessions: Slab<Session>,
+    bodies: Slab<Body>,
+    /// Session, age, body: the front of each session is its first entry.
+    waiting: BTreeSet<(u32, u64, u32)>,
+    /// The sessions' candidates by need, and by age.
+    by_need: BTreeSet<(u64, u64, u32)>,
+    by_age: BTreeSet<(u64, u32)>,
+    granted: VecDeque<BodyKey>,
+    begun: u64,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes for the node. Choose it well above the largest body.
+    #[must_use]
+    pub const fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            used: 0,
+            unfinished: 0,
+            privileged: None,
+            sessions: Slab::new(),
+            bodies: Slab::new(),
+            waiting: BTreeSet::new(),
+            by_need: BTreeSet::new(),
+            by_age: BTreeSet::new(),
+            granted: VecDeque::new(),
+            begun: 0,
+        }
+    }
+
+    /// Enters a session that may hold `limit` bytes.
+    pub fn open_session(&mut self, limit: u64) -> SessionKey {
+        let slot = self.sessions.insert(Session {
+            limit,
+            used: 0,
+            bodies: 0,
+            complete: 0,
+            waiting: 0,
+            unfinished: List::new(),
+            candidate: None,
+            closing: false,
+        });
+        SessionKey {
+            slot,
+            generation: self.sessions.generation(slot),
+        }
+    }
+
+    /// Ends a session; it is removed with its last body.
+    pub fn close_session(&mut self, session: SessionKey) {
+        if self.knows_session(session) {
+            self.sessions[session.slot].closing = true;
+            self.drop_closed_session(session.slot);
+        }
+    }
+
+    /// A body is about to be read whole. The order of these calls is the order of age. One that
+    /// comes after its session has gone is a session of its own: it still counts for the node.
+    pub fn begin(&mut self, session: SessionKey) -> BodyKey {
+        let at = if self.knows_session(session) {
+            session.slot
+        } else {
+            let own = self.open_session(0).slot;
+            self.sessions[own].closing = true;
+            own
+        };
+        self.begun += 1;
+        let slot = self.bodies.insert(Body {
+            session: at,
+            age: self.begun,
+            bytes: 0,
+            asked: None,
+            complete: false,
+            links: Links::NONE,
+        });
+        let session = &mut self.sessions[at];
+        session.bodies += 1;
+        session.unfinished.push_back(&mut self.bodies, slot);
+        self.key(slot)
+    }
+
+    /// Reserves `bytes` more for a body, before they are read.
+    ///
+    /// # Panics
+    /// If the body is complete or released, or its last reservation still waits.
+    pub fn reserve(&mut self, body: BodyKey, bytes: u64) -> Reserve {
+        assert!(
+            self.knows_body(body),
+            "bytes were reserved for a released body"
+        );
+        let at = body.slot;
+        assert!(
+            !self.bodies[at].complete && self.bodies[at].asked.is_none(),
+            "bytes were reserved for a body that is complete or waits"
+        );
+        if self.passes_at_once(at, bytes) {
+            self.add(at, bytes);
+            self.update_candidate(self.bodies[at].session);
+            return Reserve::Granted;
+        }
+        self.wait(at, bytes);
+        self.serve();
+        Reserve::Waiting
+    }
+
+    /// Gives back bytes that a body has reserved and will not use.
+    pub fn return_unused(&mut self, body: BodyKey, bytes: u64) {
+        if self.knows_body(body) {
+            self.subtract(body.slot, bytes.min(self.bodies[body.slot].bytes));
+            self.update_candidate(self.bodies[body.slot].session);
+            self.serve();
+        }
+    }
+
+    /// The body is read to its end; its bytes now wait for its reader.
+    pub fn complete(&mut self, body: BodyKey) {
+        if self.knows_body(body) && !self.bodies[body.slot].complete {
+            self.end_reading(body.slot);
+            let body = &mut self.bodies[body.slot];
+            body.complete = true;
+            let session = body.session;
+            self.sessions[session].complete += 1;
+            self.update_candidate(session);
+            self.serve();
+        }
+    }
+
+    /// The answer is written, or the fetch has ended otherwise: all bytes go back. In any state;
+    /// a body released before is left alone.
+    pub fn release(&mut self, body: BodyKey) {
+        if !self.knows_body(body) {
+            return;
+        }
+        let at = body.slot;
+        let session = self.bodies[at].session;
+        if self.bodies[at].complete {
+            self.sessions[session].complete -= 1;
+        } else {
+            self.end_reading(at);
+            // What is subtracted below belongs to no unfinished body any more.
+            self.bodies[at].complete = true;
+        }
+        self.subtract(at, self.bodies[at].bytes);
+        self.bodies.remove(at);
+        self.sessions[session].bodies -= 1;
+        self.update_candidate(session);
+        self.drop_closed_session(session);
+        self.serve();
+    }
+
+    /// The next body whose waiting reservation has been granted and that is not released yet.
+    pub fn next_granted(&mut self) -> Option<BodyKey> {
+        while let Some(body) = self.granted.pop_front() {
+            if self.knows_body(body) {
+                return Some(body);
+            }
+        }
+        None
+    }
+
+    /// Bytes held by all bodies.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Bytes held by a session; 0 for one that is gone.
+    #[must_use]
+    pub fn session_used(&self, session: SessionKey) -> u64 {
+        if self.knows_session(session) {
+            self.sessions[session.slot].used
+        } else {
+            0
+        }
+    }
+
+    fn key(&self, slot: u32) -> BodyKey {
+        BodyKey {
+            slot,
+            generation: self.bodies.generation(slot),
+        }
+    }
+
+    fn knows_body(&self, body: BodyKey) -> bool {
+        self.bodies.holds(body.slot, body.generation)
+    }
+
+    fn knows_session(&self, session: SessionKey) -> bool {
+        self.sessions.holds(session.slot, session.generation)
+    }
+
+    fn drop_closed_session(&mut self, at: u32) {
+        if self.sessions[at].closing && self.sessions[at].bodies == 0 {
+            self.sessions.remove(at);
+        }
+    }
+}

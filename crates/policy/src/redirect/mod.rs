@@ -1,0 +1,262 @@
+//! What becomes of a redirect: WHATWG fetch, "HTTP-redirect fetch".
+//!
+//! Each hop is decided on its own. The caller counts them, checks the new URL against the address
+//! policy like the first one, and takes the permits of its origin.
+
+mod target;
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::str::FromStr;
+
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
+    CONTENT_TYPE, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION,
+};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use url::Url;
+
+use crate::excerpt::Excerpt;
+use crate::{ErrorName, FetchError};
+
+pub use target::{MAX_URL_BYTES, parse_url, same_origin, target};
+
+/// Redirects that one fetch follows; the next one ends it with `limit_exceeded`.
+pub const MAX_REDIRECTS: u32 = 20;
+
+/// What a caller wants done with redirects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RedirectMode {
+    /// Follow them.
+    #[default]
+    Follow,
+    /// Hand them over like any response.
+    Manual,
+    /// Fail on them.
+    Error,
+}
+
+impl RedirectMode {
+    /// The WHATWG word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Follow => "follow",
+            Self::Manual => "manual",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for RedirectMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for RedirectMode {
+    type Err = FetchError;
+
+    fn from_str(word: &str) -> Result<Self, FetchError> {
+        match word {
+            "follow" => Ok(Self::Follow),
+            "manual" => Ok(Self::Manual),
+            "error" => Ok(Self::Error),
+            other => Err(FetchError::new(
+                ErrorName::InvalidRequest,
+                format!(
+                    "the redirect mode {} is unknown; use `follow`, `manual` or `error`",
+                    Excerpt(other)
+                ),
+            )),
+        }
+    }
+}
+
+/// A response that may be a redirect, and the request it answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Hop<'a> {
+    /// Where the request went.
+    pub url: &'a Url,
+    /// Its method.
+    pub method: &'a Method,
+    /// The response's status.
+    pub status: StatusCode,
+    /// The response's `Location`, as [`location`] reads it.
+    pub location: Option<&'a [u8]>,
+    /// Redirects that this fetch has followed already.
+    pub followed: u32,
+    /// Whether the body can be sent again: there is none, or it was kept.
+    pub replayable: bool,
+}
+
+/// The next request of a redirected fetch, as far as it differs from the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// Where it goes: http or https, no credentials.
+    pub url: Url,
+    /// Its method.
+    pub method: Method,
+    /// Send no body, and none of the fields that describe one.
+    pub drop_body: bool,
+    /// It goes to another origin, which must not see the credentials meant for the last one.
+    pub cross_origin: bool,
+}
+
+/// The `Location` of a response.
+///
+/// # Errors
+/// `http_protocol_error` if there are several that differ: which one counts would be a guess, and
+/// whoever can smuggle in a second one should not win it.
+pub fn location(headers: &HeaderMap) -> Result<Option<&[u8]>, FetchError> {
+    let mut values = headers.get_all(LOCATION).iter();
+    let first = values.next();
+    if values.any(|value| Some(value) != first) {
+        return Err(malformed("the origin's redirect has several locations"));
+    }
+    Ok(first.map(http::HeaderValue::as_bytes))
+}
+
+/// Whether and how to go on after a response: nothing means that it is handed over.
+///
+/// # Errors
+/// `http_request_denied` if `mode` is `error`, if the new URL is neither http nor https, or if the
+/// body would have to be sent again and cannot be; `http_protocol_error` for a location that does
+/// not parse; `limit_exceeded` after [`MAX_REDIRECTS`].
+pub fn decide(mode: RedirectMode, hop: &Hop<'_>) -> Result<Option<Follow>, FetchError> {
+    if mode == RedirectMode::Manual || !is_redirect(hop.status) {
+        return Ok(None);
+    }
+    if mode == RedirectMode::Error {
+        return Err(denied(
+            "the origin answered with a redirect, which the redirect mode `error` refuses; use \
+             `follow` or `manual`",
+        ));
+    }
+    let Some(location) = hop.location else {
+        return Ok(None);
+    };
+    let url = resolve(hop.url, location)?;
+    if hop.followed >= MAX_REDIRECTS {
+        return Err(FetchError::new(
+            ErrorName::LimitExceeded,
+            format!(
+                "the fetch was redirected more than {MAX_REDIRECTS} times; look for a loop, or use \
+                 the redirect mode `manual`"
+            ),
+        ));
+    }
+    let to_get = becomes_get(hop.status, hop.method);
+    if !to_get && !hop.replayable {
+        return Err(denied(
+            "the redirect asks for the body to be sent again, which was not kept; send it to the \
+             final URL, or use the redirect mode `manual`",
+        ));
+    }
+    let cross_origin = !same_origin(hop.url, &url);
+    let method = if to_get { &Method::GET } else { hop.method };
+    Ok(Some(Follow {
+        url,
+        method: method.clone(),
+        drop_body: to_get,
+        cross_origin,
+    }))
+}
+
+impl Follow {
+    /// Takes out of the last request's fields what the next one must not have.
+    ///
+    /// Only the standard credential fields are known here; a key in a field of the caller's own
+    /// (`X-Api-Key`) travels on, as it does with curl and browsers.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        const BODY: [HeaderName; 5] = [
+            CONTENT_ENCODING,
+            CONTENT_LANGUAGE,
+            CONTENT_LOCATION,
+            CONTENT_TYPE,
+            CONTENT_LENGTH,
+        ];
+        const CREDENTIALS: [HeaderName; 4] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST];
+        if self.drop_body {
+            for name in BODY {
+                headers.remove(name);
+            }
+        }
+        if self.cross_origin {
+            for name in CREDENTIALS {
+                headers.remove(name);
+            }
+            headers.remove("cookie2");
+        }
+    }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn becomes_get(status: StatusCode, method: &Method) -> bool {
+    match status.as_u16() {
+        301 | 302 => *method == Method::POST,
+        303 => *method != Method::GET && *method != Method::HEAD,
+        _ => false,
+    }
+}
+
+fn resolve(base: &Url, location: &[u8]) -> Result<Url, FetchError> {
+    let unusable = || malformed("the origin's redirect has a location that is no URL");
+    if location.len() > MAX_URL_BYTES {
+        return Err(unusable());
+    }
+    let mut url = base.join(&escape_high(location)).map_err(|_| unusable())?;
+    if !target::is_http(&url) {
+        return Err(denied(format!(
+            "the origin redirects to the scheme {}, which cannot be fetched; use the redirect mode \
+             `manual`",
+            Excerpt(url.scheme())
+        )));
+    }
+    // An origin may name credentials for another, or for itself; neither is the caller's wish.
+    // Neither call can fail, as an http URL has a host.
+    if url.set_username("").is_err() || url.set_password(None).is_err() {
+        return Err(unusable());
+    }
+    if url.fragment().is_none() {
+        url.set_fragment(base.fragment());
+    }
+    if url.as_str().len() > MAX_URL_BYTES {
+        return Err(unusable());
+    }
+    Ok(url)
+}
+
+/// `Location` with its non-ASCII bytes percent-encoded as they are, whatever encoding they were meant
+/// in, as browsers do. In a host they are decoded again as UTF-8 by the URL parser.
+fn escape_high(location: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = str::from_utf8(location)
+        && text.is_ascii()
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(location.len() * 3);
+    for &byte in location {
+        if byte.is_ascii() {
+            escaped.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+fn malformed(what: &str) -> FetchError {
+    FetchError::new(
+        ErrorName::HttpProtocolError,
+        format!("{what}; use the redirect mode `manual` to look at it"),
+    )
+}
+
+fn denied(detail: impl Into<Cow<'static, str>>) -> FetchError {
+    FetchError::new(ErrorName::HttpRequestDenied, detail)
+}

@@ -1,0 +1,211 @@
+//! Departures: finished and cancelled fetches, waits that are over, readers that stop and go on.
+
+use std::time::Instant;
+
+use super::parts::{LANE, ORIGIN, State};
+use super::{Event, Schedule, Ticket};
+use crate::slab::NIL;
+
+impl Schedule {
+    /// Ends a ticket in whatever state it is: a waiting fetch is withdrawn, permits go to the next
+    /// who wait. A ticket that has been finished before is left alone.
+    pub fn finish(&mut self, ticket: Ticket, now: Instant) {
+        let now = self.advance(now);
+        if !self.knows(ticket) {
+            return;
+        }
+        let fetch = ticket.slot;
+        match self.fetches[fetch].state {
+            State::Queued(_) => self.withdraw(fetch, now),
+            State::Held { paused } => {
+                if paused {
+                    self.set_paused(fetch, false);
+                }
+                self.release(fetch, now);
+            }
+            State::Expired => {}
+        }
+        let session = self.fetches.remove(fetch).session;
+        self.sessions[session].tickets -= 1;
+        self.drop_closed_session(session);
+    }
+
+    /// The reader of a fetch in progress has stopped: its permits may be lent to other sessions.
+    /// Nothing happens for a ticket in another state.
+    pub fn pause(&mut self, ticket: Ticket, now: Instant) {
+        let now = self.advance(now);
+        if self.knows(ticket) && self.fetches[ticket.slot].state == (State::Held { paused: false })
+        {
+            self.set_paused(ticket.slot, true);
+            self.serve_gates_of(ticket.slot, now);
+        }
+    }
+
+    /// The reader of a paused fetch goes on.
+    pub fn resume(&mut self, ticket: Ticket, now: Instant) {
+        let now = self.advance(now);
+        if self.knows(ticket) && self.fetches[ticket.slot].state == (State::Held { paused: true }) {
+            self.set_paused(ticket.slot, false);
+            // The session may be one that can borrow again.
+            self.serve_gates_of(ticket.slot, now);
+        }
+    }
+
+    fn knows(&self, ticket: Ticket) -> bool {
+        self.fetches.holds(ticket.slot, ticket.generation)
+    }
+
+    fn set_paused(&mut self, fetch: u32, paused: bool) {
+        self.fetches[fetch].state = State::Held { paused };
+        for member in self.fetches[fetch].members {
+            let gate = &mut self.gates[self.members[member].gate];
+            if paused {
+                gate.paused += 1;
+                self.rerank(member, |member| member.paused += 1);
+            } else {
+                gate.paused -= 1;
+                self.rerank(member, |member| member.paused -= 1);
+            }
+        }
+    }
+
+    /// Serves both gates of a fetch whose readers have stopped or gone on.
+    fn serve_gates_of(&mut self, fetch: u32, now: Instant) {
+        let members = self.fetches[fetch].members;
+        for member in members {
+            self.gates[self.members[member].gate].opened = true;
+        }
+        self.serve_opened(members, now);
+    }
+
+    fn serve_opened(&mut self, members: [u32; 2], now: Instant) {
+        for member in members {
+            let gate = self.members[member].gate;
+            if self.gates[gate].opened {
+                self.serve(gate, now);
+            }
+        }
+    }
+
+    /// Gives permits back. Only a gate that had none to spare has somebody new to serve; it
+    /// chooses before the others do, since it is what they waited for.
+    fn release(&mut self, fetch: u32, now: Instant) {
+        let session = self.fetches[fetch].session;
+        let was_full = self.sessions[session].full();
+        self.sessions[session].held -= 1;
+        let members = self.fetches[fetch].members;
+        for member in members {
+            let gate = self.members[member].gate;
+            let opened = !self.gates[gate].spare();
+            self.gates[gate].opened = opened;
+            self.gates[gate].held -= 1;
+            self.rerank(member, |member| member.held -= 1);
+            if was_full && opened {
+                self.unpark(member);
+            }
+        }
+        self.serve_opened(members, now);
+        if was_full {
+            self.serve_session(session, now);
+        }
+        self.drop_idle_members(members);
+    }
+
+    /// Takes a fetch out of the queue that will not start.
+    fn withdraw(&mut self, fetch: u32, now: Instant) {
+        let members = self.fetches[fetch].members;
+        self.leave_queue(fetch);
+        for member in members {
+            self.arm(self.members[member].gate, now);
+        }
+        self.drop_idle_members(members);
+    }
+
+    /// Takes a waiting fetch out of its flow and out of all counts. Timers are left as they are:
+    /// whether the last who waits starts or gives up makes a difference to them.
+    pub(super) fn leave_queue(&mut self, fetch: u32) {
+        let State::Queued(flow) = self.fetches[fetch].state else {
+            return;
+        };
+        if self.flows[flow].last_again == fetch {
+            let left = self.flows[flow].queue.before(&self.fetches, fetch);
+            self.flows[flow].last_again = left.unwrap_or(NIL);
+        }
+        let queue = &mut self.flows[flow].queue;
+        queue.remove(&mut self.fetches, fetch);
+        let emptied = queue.is_empty();
+        let gates = self.edges[self.flows[flow].edge].gates;
+        self.clear_expiry(fetch, gates[LANE]);
+        self.count_left(fetch, gates);
+        if emptied {
+            self.drop_flow(flow);
+        }
+    }
+
+    fn count_left(&mut self, fetch: u32, gates: [u32; 2]) {
+        let bytes = self.fetches[fetch].bytes;
+        let lane = &mut self.lanes[gates[LANE] as usize];
+        lane.queued -= 1;
+        lane.queued_bytes -= bytes;
+        let session = &mut self.sessions[self.fetches[fetch].session];
+        session.queued -= 1;
+        session.queued_bytes -= bytes;
+        for (gate, member) in gates.into_iter().zip(self.fetches[fetch].members) {
+            self.gates[gate].waiting -= 1;
+            let member = &mut self.members[member];
+            member.queued -= 1;
+            member.queued_bytes -= bytes;
+        }
+    }
+
+    /// Removes a flow without fetches, and its edge with the last one.
+    fn drop_flow(&mut self, flow: u32) {
+        self.unplace(flow);
+        let gone = self.flows.remove(flow);
+        self.flow_of
+            .remove(&(gone.members[LANE], gone.members[ORIGIN]));
+        let edge = &mut self.edges[gone.edge];
+        edge.flows -= 1;
+        if edge.flows > 0 {
+            return;
+        }
+        let gates = edge.gates;
+        if edge.in_sources {
+            let lane = &mut self.gates[gates[LANE]];
+            lane.sources.remove(&mut self.edges, gone.edge);
+        }
+        let origin = &mut self.gates[gates[ORIGIN]];
+        origin.edges.remove(&mut self.edges, gone.edge);
+        self.edges.remove(gone.edge);
+        self.edge_of.remove(&(gates[LANE], gates[ORIGIN]));
+    }
+
+    /// Ends the wait of a fetch whose turn did not come in time.
+    pub(super) fn expire(&mut self, fetch: u32, now: Instant) {
+        self.withdraw(fetch, now);
+        self.fetches[fetch].state = State::Expired;
+        self.events.push_back(Event::Expired(Ticket {
+            slot: fetch,
+            generation: self.fetches.generation(fetch),
+        }));
+    }
+
+    /// Removes members that no fetch needs.
+    pub(super) fn drop_idle_members(&mut self, members: [u32; 2]) {
+        for at in members {
+            let member = &self.members[at];
+            if member.held == 0 && member.queued == 0 {
+                self.member_of.remove(&(member.gate, member.session));
+                self.members.remove(at);
+            }
+        }
+    }
+
+    /// Removes a closed session without tickets.
+    pub(super) fn drop_closed_session(&mut self, at: u32) {
+        let session = &self.sessions[at];
+        if session.closing && session.tickets == 0 {
+            self.sessions.remove(at);
+        }
+    }
+}

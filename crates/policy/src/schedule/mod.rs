@@ -1,0 +1,332 @@
+//! Which fetch may start now: lanes, origins and sessions, as one pure machine.
+//!
+//! A fetch starts when its lane and its origin both have a permit and are both due, and its
+//! session is below its own limit. It holds the permits until its ticket is finished. No permit is
+//! held while waiting for another, so a full origin never blocks a lane, nor a slow lane an origin.
+//!
+//! # Fairness
+//!
+//! Lanes and origins are *gates*. The permit that frees at a gate goes to the eligible session
+//! that holds the fewest permits there, and among equals to the one not served for longest. Within
+//! a session its open flows take turns; a flow is one (lane, origin, session), first in first out,
+//! with hops and retries (`again`) in front. Places in a lane's queue: after each submission a
+//! session's share is at most what is left free, so one session takes at most half; a session
+//! without a place gets one as long as any is free.
+//!
+//! The limit of a gate is strict, with one exception. Permits held by *paused* fetches (their own
+//! reader has stopped) are lent: as many as are paused, and at most an eighth of the limit (rounded
+//! up), are given beyond the limit to sessions without a paused fetch at that gate. So a stalled
+//! reader that holds every permit stops nobody. When it reads on, nothing more is given until the
+//! gate is within its limit again. Borrowers that stall too can use the loan up.
+//!
+//! A fetch whose lane and origin are both saturated by others waits for a moment in which both are
+//! free; nothing is reserved for it. The bound is its queue wait.
+//!
+//! # How it stays fast
+//!
+//! Every waiting flow is registered in one place, and something there holds it back:
+//!
+//! ```text
+//!            ┌── the ring of its session at its lane    (the lane is closed to it)
+//!   flow ────┼── the ring of its session at its origin  (the origin is closed to it)
+//!            └── the limbo of its (lane, origin)        (one of the two is closed to all)
+//! ```
+//!
+//! A member (session at a gate) whose session is full stands with its whole ring in the session's
+//! parked list instead of the gate's order. A gate that opens serves its order; a flow found
+//! blocked elsewhere goes to limbo, and a gate takes only a few flows out of limbo per dispatch.
+//! Without limbo, thousands of flows would wander between a lane and an origin that open in turn.
+//! With it, what a gate looks at is paid for by what it took, so work per event is logarithmic on
+//! average. The price: with both gates short in turn, fairness is exact among the flows taken, and
+//! the others follow in the order in which they were put aside.
+//!
+//! Read `parts` and `gate`, then `admit`, `dispatch`, `leave`, `clock`.
+
+mod admit;
+mod clock;
+mod dispatch;
+mod gate;
+mod leave;
+mod parts;
+#[cfg(test)]
+mod tests;
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
+use std::time::Instant;
+
+use crate::error::FetchError;
+use crate::lane::{LaneConfig, OriginLimits};
+use crate::slab::{List, Slab};
+use gate::Gate;
+use parts::{Edge, Fetch, Flow, LANE, Lane, Member, ORIGIN, Session};
+
+/// An origin that the schedule knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OriginId {
+    slot: u32,
+    generation: u32,
+}
+
+/// A session that the schedule knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId {
+    slot: u32,
+    generation: u32,
+}
+
+/// A fetch, from its submission until [`Schedule::finish`]: first a waiter, then a permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    slot: u32,
+    generation: u32,
+}
+
+/// What one session may have, over all lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Fetches in flight; more wait. At 0 none ever starts.
+    pub in_flight: usize,
+    /// Fetches waiting; more are refused.
+    pub queued: usize,
+    /// Bytes of waiting requests; more are refused.
+    pub queued_bytes: usize,
+}
+
+/// A fetch that asks to start.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The lane's index in the list given to [`Schedule::new`].
+    pub lane: usize,
+    /// Where it goes.
+    pub origin: OriginId,
+    /// Whose it is.
+    pub session: SessionId,
+    /// Bytes that it keeps in memory while it waits.
+    pub bytes: usize,
+    /// A redirect hop or a retry of a fetch admitted before: never refused for want of room, and
+    /// queued in front of its flow.
+    pub again: bool,
+}
+
+/// The answer to a submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It starts now.
+    Granted(Ticket),
+    /// It waits; an [`Event`] will tell.
+    Queued(Ticket),
+    /// There is no room for it, or an id in it is not known. There is no ticket to finish.
+    Refused(FetchError),
+}
+
+/// What became of a waiting fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It starts now.
+    Granted(Ticket),
+    /// Its queue wait was over first (`queue_timeout`). The ticket is still to be finished.
+    Expired(Ticket),
+}
+
+/// A lane, now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneStats {
+    /// Permits held.
+    pub in_flight: usize,
+    /// Of them, permits of fetches whose own reader has stopped.
+    pub paused: usize,
+    /// Fetches waiting.
+    pub queued: usize,
+    /// Bytes of waiting requests.
+    pub queued_bytes: usize,
+}
+
+/// A session, now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionStats {
+    /// Fetches in flight.
+    pub in_flight: usize,
+    /// Fetches waiting.
+    pub queued: usize,
+    /// Bytes of waiting requests.
+    pub queued_bytes: usize,
+}
+
+/// Pairs of entry numbers to an entry number. The keys are our own, so no seed is needed.
+type Index = HashMap<(u32, u32), u32, BuildHasherDefault<DefaultHasher>>;
+
+/// The machine. Times given to it should not go back; one that does counts as the latest before.
+#[derive(Debug)]
+pub struct Schedule {
+    lanes: Vec<Lane>,
+    /// The lanes' gates first, under their lanes' numbers, then the origins'.
+    gates: Slab<Gate>,
+    sessions: Slab<Session>,
+    members: Slab<Member>,
+    flows: Slab<Flow>,
+    edges: Slab<Edge>,
+    fetches: Slab<Fetch>,
+    /// (gate, session) to member.
+    member_of: Index,
+    /// (member at the lane, member at the origin) to flow.
+    flow_of: Index,
+    /// (lane's gate, origin's gate) to edge.
+    edge_of: Index,
+    /// Gates that somebody waits for and that time will open.
+    timers: BTreeSet<(Instant, u32)>,
+    /// Nothing is due before this; it may be too early.
+    wake: Option<Instant>,
+    /// The latest time seen.
+    now: Option<Instant>,
+    events: VecDeque<Event>,
+    /// Counts dispatches and arrivals.
+    serial: u64,
+    /// Flows and members looked at: what the scale tests bound.
+    #[cfg(test)]
+    steps: u64,
+}
+
+impl Schedule {
+    /// A schedule with these lanes and no origins or sessions yet.
+    #[must_use]
+    pub fn new(lanes: &[LaneConfig]) -> Self {
+        let mut gates = Slab::new();
+        for lane in lanes {
+            gates.insert(Gate::new(LANE, lane.concurrency, lane.rate));
+        }
+        Self {
+            lanes: lanes.iter().map(Lane::new).collect(),
+            gates,
+            sessions: Slab::new(),
+            members: Slab::new(),
+            flows: Slab::new(),
+            edges: Slab::new(),
+            fetches: Slab::new(),
+            member_of: Index::default(),
+            flow_of: Index::default(),
+            edge_of: Index::default(),
+            timers: BTreeSet::new(),
+            wake: None,
+            now: None,
+            events: VecDeque::new(),
+            serial: 0,
+            #[cfg(test)]
+            steps: 0,
+        }
+    }
+
+    /// Enters an origin. The caller keeps the map from names to ids, and forgets idle ones with
+    /// [`Self::forget_origin`]: an origin that is never forgotten stays in memory.
+    pub fn origin(&mut self, limits: OriginLimits) -> OriginId {
+        let gate = Gate::new(ORIGIN, limits.concurrency, limits.rate);
+        let slot = self.gates.insert(gate);
+        OriginId {
+            slot,
+            generation: self.gates.generation(slot),
+        }
+    }
+
+    /// Removes an origin that has no fetch, no slot yet to come and no Retry-After to observe.
+    /// Says whether it is gone; its id must not be used again then. Meant for a sweep under the
+    /// same lock that guards the map of names: `map.retain(|_, id| !schedule.forget_origin(*id, now))`.
+    pub fn forget_origin(&mut self, origin: OriginId, now: Instant) -> bool {
+        if !self.knows_origin(origin) {
+            return true;
+        }
+        let gate = &self.gates[origin.slot];
+        let idle = gate.held == 0 && gate.waiting == 0 && gate.due(now);
+        if idle {
+            self.gates.remove(origin.slot);
+        }
+        idle
+    }
+
+    /// Origins known, idle ones among them.
+    #[must_use]
+    pub fn origins(&self) -> usize {
+        self.gates.len() - self.lanes.len()
+    }
+
+    /// Enters a session.
+    pub fn open_session(&mut self, limits: SessionLimits) -> SessionId {
+        let slot = self.sessions.insert(Session {
+            limits,
+            held: 0,
+            queued: 0,
+            queued_bytes: 0,
+            tickets: 0,
+            closing: false,
+            parked: List::new(),
+        });
+        SessionId {
+            slot,
+            generation: self.sessions.generation(slot),
+        }
+    }
+
+    /// Ends a session: nothing more is admitted, and it is removed with its last ticket.
+    pub fn close_session(&mut self, session: SessionId) {
+        if !self.knows_session(session) {
+            return;
+        }
+        self.sessions[session.slot].closing = true;
+        self.drop_closed_session(session.slot);
+    }
+
+    /// The next thing that happened to a waiting fetch whose ticket is not finished yet.
+    pub fn next_event(&mut self) -> Option<Event> {
+        while let Some(event) = self.events.pop_front() {
+            let (Event::Granted(ticket) | Event::Expired(ticket)) = event;
+            if self.fetches.holds(ticket.slot, ticket.generation) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    /// Lane number `lane` as it is now; zeros for one that does not exist.
+    #[must_use]
+    pub fn lane_stats(&self, lane: usize) -> LaneStats {
+        let Some((at, queue)) = (0u32..).zip(&self.lanes).nth(lane) else {
+            return LaneStats::default();
+        };
+        LaneStats {
+            in_flight: self.gates[at].held,
+            paused: self.gates[at].paused,
+            queued: queue.queued,
+            queued_bytes: queue.queued_bytes,
+        }
+    }
+
+    /// A session as it is now; zeros for one that is gone.
+    #[must_use]
+    pub fn session_stats(&self, session: SessionId) -> SessionStats {
+        if !self.knows_session(session) {
+            return SessionStats::default();
+        }
+        let session = &self.sessions[session.slot];
+        SessionStats {
+            in_flight: session.held,
+            queued: session.queued,
+            queued_bytes: session.queued_bytes,
+        }
+    }
+
+    fn knows_origin(&self, origin: OriginId) -> bool {
+        self.gates.holds(origin.slot, origin.generation)
+    }
+
+    fn knows_session(&self, session: SessionId) -> bool {
+        self.sessions.holds(session.slot, session.generation)
+    }
+
+    /// Counts one step of work, in tests.
+    fn step(&mut self) {
+        #[cfg(test)]
+        {
+            self.steps += 1;
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What the relay tells whoever counts.
+
+/// Hears of sessions. Calls come from hot paths: implementations must not block.
+pub trait SessionObserver: Send + Sync + 'static {
+    /// A session has begun; exactly one `session_closed` follows.
+    fn session_opened(&self);
+    /// It has ended; `why` is one of [`ENDINGS`](Self::ENDINGS).
+    fn session_closed(&self, why: &'static str);
+    /// Bytes received from clients.
+    fn bytes_in(&self, n: u64);
+    /// Bytes sent to clients.
+    fn bytes_out(&self, n: u64);
+}
+
+impl dyn SessionObserver {
+    /// Why sessions end: the client closed, vanished, was silent for too long, took nothing for too
+    /// long, broke the protocol; or this node is leaving.
+    pub const ENDINGS: &'static [&'static str] = &["client", "gone", "idle", "stalled", "protocol", "shutdown"];
+}
+
+/// Counts nothing.
+#[derive(Debug)]
+pub struct NoSessionObserver;
+
+impl SessionObserver for NoSessionObserver {
+    fn session_opened(&self) {}
+    fn session_closed(&self, _: &'static str) {}
+    fn bytes_in(&self, _: u64) {}
+    fn bytes_out(&self, _: u64) {}
+}

@@ -1,0 +1,154 @@
+//! The reading half of a session, which also keeps its clocks and decides when and how it ends.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fetchway_ws::{CloseCode, Event, ProtocolError, Receiver, close_payload};
+use tokio::io::AsyncRead;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::observe::SessionObserver;
+use crate::session::Session;
+use crate::upgrade::Phase;
+
+/// How a session ends: why, and what its client is told.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) why: &'static str,
+    /// Without it the socket is gone already.
+    pub(crate) close: Option<(CloseCode, &'static str)>,
+}
+
+fn ending(why: &'static str, code: CloseCode, reason: &'static str) -> Ending {
+    Ending {
+        why,
+        close: Some((code, reason)),
+    }
+}
+
+/// What one session reads, and when it last heard from its client.
+pub(crate) struct Reader<'a, R> {
+    pub(crate) session: &'a Arc<Session>,
+    pub(crate) receiver: Receiver<R>,
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) observer: &'a dyn SessionObserver,
+    pub(crate) last_seen: Instant,
+    pub(crate) serial: u64,
+}
+
+enum Next {
+    Event(io::Result<Option<Event>>),
+    Readable,
+    PhaseChanged,
+    Quiet,
+    Tick,
+}
+
+impl<R: AsyncRead + Unpin> Reader<'_, R> {
+    /// Reads until the session is to end.
+    pub(crate) async fn run(&mut self) -> Ending {
+        let ping = self.session.principal().limits.ping_interval;
+        let mut ticks = tokio::time::interval((ping / 2).max(Duration::from_millis(1)));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let phase = *self.phase.borrow_and_update();
+            if phase == Phase::Over || phase == Phase::Leaving && self.session.is_quiet() {
+                return ending("shutdown", CloseCode::GoingAway, "this node is shutting down");
+            }
+            let session = self.session;
+            let full = session.outbox.is_over();
+            let next = tokio::select! {
+                biased;
+                event = self.receiver.next(), if !full => Next::Event(event),
+                () = session.outbox.below(), if full => Next::Readable,
+                _ = self.phase.changed() => Next::PhaseChanged,
+                () = session.quiet.notified(), if phase == Phase::Leaving => Next::Quiet,
+                _ = ticks.tick() => Next::Tick,
+            };
+            let ended = match next {
+                Next::Event(event) => self.events(event, phase == Phase::Leaving),
+                Next::Readable => {
+                    self.last_seen = Instant::now();
+                    None
+                }
+                Next::PhaseChanged | Next::Quiet => None,
+                Next::Tick => self.tick(full),
+            };
+            if let Some(ending) = ended {
+                return ending;
+            }
+        }
+    }
+
+    /// Acts on an event and on all that came in the same read.
+    fn events(&mut self, first: io::Result<Option<Event>>, leaving: bool) -> Option<Ending> {
+        self.last_seen = Instant::now();
+        self.observer.bytes_in(self.receiver.take_received());
+        let mut next = first;
+        loop {
+            let event = match next {
+                Ok(Some(event)) => event,
+                Ok(None) => return Some(Ending { why: "gone", close: None }),
+                Err(error) => return Some(broken(&error)),
+            };
+            if let Some(ending) = self.event(event, leaving) {
+                return Some(ending);
+            }
+            if self.session.outbox.is_over() {
+                return None;
+            }
+            next = match self.receiver.ready() {
+                Ok(None) => return None,
+                other => other,
+            };
+        }
+    }
+
+    fn event(&mut self, event: Event, leaving: bool) -> Option<Ending> {
+        match event {
+            Event::Message(message) => {
+                self.serial += 1;
+                self.session.message(&message.data, self.serial, leaving);
+            }
+            Event::TooLong(len) => self.session.too_long(len),
+            Event::Ping(payload) => self.session.outbox.pong(payload),
+            Event::Pong(_) => {}
+            Event::Close(..) => return Some(ending("client", CloseCode::Normal, "")),
+        }
+        None
+    }
+
+    /// A client that is not read, or does not take what is written, cannot be heard: its silence
+    /// means nothing until the writer's own limit says so.
+    fn tick(&mut self, full: bool) -> Option<Ending> {
+        if full || self.session.outbox.is_blocked() {
+            self.last_seen = Instant::now();
+            return None;
+        }
+        let limits = &self.session.principal().limits;
+        let silent = self.last_seen.elapsed();
+        if silent >= limits.idle_timeout {
+            return Some(ending("idle", CloseCode::Policy, "nothing was heard for the idle timeout"));
+        }
+        if silent >= limits.ping_interval / 2 {
+            self.session.outbox.ping();
+        }
+        None
+    }
+}
+
+fn broken(error: &io::Error) -> Ending {
+    let protocol = error.get_ref().and_then(|inner| inner.downcast_ref::<ProtocolError>());
+    match protocol {
+        Some(protocol) => ending("protocol", protocol.code, protocol.reason),
+        None => Ending { why: "gone", close: None },
+    }
+}
+
+impl Ending {
+    pub(crate) fn payload(&self) -> Option<Vec<u8>> {
+        self.close.map(|(code, reason)| close_payload(code, reason))
+    }
+}

@@ -1,0 +1,199 @@
+//! A session's heart: a message becomes a fetch, a fetch an answer.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fetchway_fetch::{FetchRequest, Fetched, Hold, RequestBody};
+use fetchway_policy::{ErrorName, FetchError};
+use fetchway_wire::json::{Answer, FetchMessage, Id, Message, Outcome, decode_request};
+use http::HeaderMap;
+use tokio::sync::Notify;
+
+use crate::limits::Principal;
+use crate::outbox::{Outbox, Waiting};
+use crate::running::{Entry, Running};
+
+/// What an answer holds in memory beside its body and fields, in bytes.
+const ANSWER_WEIGHT: u64 = 512;
+
+/// One client's session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    fetches: fetchway_fetch::Session,
+    principal: Principal,
+    pub(crate) outbox: Outbox,
+    running: Mutex<Running>,
+    /// The last fetch has ended.
+    pub(crate) quiet: Notify,
+}
+
+/// Milliseconds since the epoch, as S0's `timing` has them.
+#[expect(clippy::disallowed_methods, reason = "answers tell the wall-clock time")]
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Session {
+    pub(crate) fn new(fetches: fetchway_fetch::Session, principal: Principal) -> Self {
+        Self {
+            fetches,
+            principal,
+            outbox: Outbox::default(),
+            running: Mutex::default(),
+            quiet: Notify::new(),
+        }
+    }
+
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Acts on one message. `leaving`: no new fetch is begun.
+    pub(crate) fn message(self: &Arc<Self>, text: &[u8], serial: u64, leaving: bool) {
+        match decode_request(text) {
+            Ok(Message::Fetch(message)) => {
+                let id = message.id.clone();
+                if let Err(error) = self.begin(*message, serial, leaving) {
+                    self.refuse(id, error);
+                }
+            }
+            Ok(Message::Cancel(id)) => self.cancel(&id),
+            Err(refusal) => self.refuse(refusal.id, refusal.error),
+        }
+    }
+
+    /// Answers a message that was never kept.
+    pub(crate) fn too_long(&self, len: u64) {
+        let limit = self.principal.limits.message;
+        let detail = format!("The message of {len} bytes is over the limit of {limit} bytes: send a smaller body.");
+        self.refuse(Id::unknown(), FetchError::new(ErrorName::LimitExceeded, detail));
+    }
+
+    fn refuse(&self, id: Id, error: FetchError) {
+        self.outbox.answer(Waiting {
+            answer: Answer {
+                id,
+                outcome: Outcome::Failed(error),
+                timing: None,
+            },
+            hold: None,
+        });
+    }
+
+    fn begin(self: &Arc<Self>, message: FetchMessage, serial: u64, leaving: bool) -> Result<(), FetchError> {
+        if leaving {
+            let detail = "This node is shutting down and takes no new fetches: send it to another.";
+            return Err(FetchError::new(ErrorName::DestinationUnavailable, detail));
+        }
+        let lane = self.lane(message.lane.as_deref())?;
+        let limits = &self.principal.limits;
+        let mut running = self.running();
+        if running.len() >= limits.in_flight.saturating_add(limits.queued) {
+            let detail = "The session has as many fetches in flight and queued as it may: wait for answers.";
+            return Err(FetchError::new(ErrorName::QueueFull, detail));
+        }
+        let (id, start) = (message.id.clone(), now_ms());
+        // The lock is held until the entry stands, so that the task finds it however fast it is.
+        let task = tokio::spawn(self.clone().perform(message, lane, serial));
+        running.insert(Entry {
+            serial,
+            id,
+            start,
+            task: task.abort_handle(),
+        });
+        Ok(())
+    }
+
+    fn lane(&self, name: Option<&str>) -> Result<usize, FetchError> {
+        let lane = self.fetches.engine().lane(name)?;
+        let named = name.unwrap_or(fetchway_fetch::DEFAULT_LANE);
+        match &self.principal.lanes {
+            Some(allowed) if !allowed.contains(named) => {
+                let detail = format!("The lane {named:?} is not open to this token.");
+                Err(FetchError::new(ErrorName::HttpRequestDenied, detail))
+            }
+            _ => Ok(lane),
+        }
+    }
+
+    async fn perform(self: Arc<Self>, message: FetchMessage, lane: usize, serial: u64) {
+        let id = message.id.clone();
+        let mut hold = self.fetches.hold();
+        let done = self.fetch(message, lane, &mut hold).await;
+        let (outcome, hold) = match done {
+            Ok(outcome) => (outcome, Some(hold)),
+            Err(error) => (Outcome::Failed(error), None),
+        };
+        let (taken, quiet) = {
+            let mut running = self.running();
+            (running.take(id.key(), serial), running.len() == 0)
+        };
+        // Not there any more: a cancel has answered it.
+        if let Some(entry) = taken {
+            let timing = Some(entry.timing(now_ms()));
+            let answer = Answer { id, outcome, timing };
+            self.outbox.answer(Waiting { answer, hold });
+        }
+        if quiet {
+            self.quiet.notify_one();
+        }
+    }
+
+    async fn fetch(&self, message: FetchMessage, lane: usize, hold: &mut Hold) -> Result<Outcome, FetchError> {
+        let request = FetchRequest {
+            method: message.method,
+            url: message.url,
+            headers: message.headers,
+            body: RequestBody::Full(message.body),
+            lane,
+            redirect: message.redirect,
+            decode: message.decode,
+            timeout: message.timeout,
+        };
+        let engine = self.fetches.engine();
+        let Fetched { response, url } = engine.fetch(&self.fetches, request).await?;
+        let (head, body) = response.into_parts();
+        let beside = ANSWER_WEIGHT + weight(&head.headers) + url.as_str().len() as u64;
+        let body = body.whole(hold, beside, engine.response_cap(lane)).await?;
+        Ok(Outcome::Response {
+            status: head.status,
+            headers: head.headers,
+            url: String::from(url).into(),
+            body,
+        })
+    }
+
+    fn cancel(&self, id: &Id) {
+        let taken = self.running().take_all_of(id.key());
+        for entry in taken {
+            entry.task.abort();
+            let error = FetchError::new(ErrorName::Cancelled, "The fetch was cancelled by its client.");
+            let answer = Answer {
+                outcome: Outcome::Failed(error),
+                timing: Some(entry.timing(now_ms())),
+                id: entry.id,
+            };
+            self.outbox.answer(Waiting { answer, hold: None });
+        }
+        self.quiet.notify_one();
+    }
+
+    /// Whether no fetch is under way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.running().len() == 0
+    }
+
+    /// Ends every fetch, unanswered.
+    pub(crate) fn abort(&self) {
+        self.running().abort_all();
+    }
+}
+
+fn weight(headers: &HeaderMap) -> u64 {
+    headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 32) as u64).sum()
+}

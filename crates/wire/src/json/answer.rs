@@ -1,0 +1,221 @@
+//! What a client is told: one JSON object an answer, written in pieces straight into the socket's
+//! batch. The body is held once, raw; what it becomes in JSON exists only as it is written.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Buf, Bytes, BytesMut};
+use fetchway_policy::FetchError;
+use http::{HeaderMap, StatusCode, header};
+
+use super::Id;
+use super::escape::{escape, escaped_len, field_text, string};
+
+/// When a fetch began and ended, in milliseconds since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// When the relay took the request.
+    pub start: u64,
+    /// When the outcome was known.
+    pub end: u64,
+}
+
+/// What became of a fetch.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The origin's response; its status may still be an error's.
+    Response {
+        /// The response's status.
+        status: StatusCode,
+        /// Its fields, without hop-by-hop ones.
+        headers: HeaderMap,
+        /// The final URL, after redirects.
+        url: Box<str>,
+        /// The whole body.
+        body: Bytes,
+    },
+    /// There was none.
+    Failed(FetchError),
+}
+
+/// One answer, to be encoded when its turn comes.
+#[derive(Debug)]
+pub struct Answer {
+    /// The request's id.
+    pub id: Id,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// When.
+    pub timing: Option<Timing>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BodyForm {
+    Text,
+    Base64,
+}
+
+/// An answer on its way out: JSON in pieces of the caller's size, the length known in advance.
+pub struct Encoder {
+    before: BytesMut,
+    body: Bytes,
+    form: BodyForm,
+    after: &'static [u8],
+    len: usize,
+}
+
+impl Answer {
+    /// Lays the answer out. The body is scanned once, not copied.
+    #[must_use]
+    pub fn encoder(self) -> Encoder {
+        let mut before = BytesMut::with_capacity(512);
+        before.extend_from_slice(b"{\"id\":");
+        before.extend_from_slice(self.id.as_json().as_bytes());
+        let (body, form) = match self.outcome {
+            Outcome::Failed(error) => {
+                put_error(&mut before, &error);
+                put_timing(&mut before, self.timing);
+                before.extend_from_slice(b",\"body\":\"");
+                (Bytes::new(), BodyForm::Text)
+            }
+            Outcome::Response {
+                status,
+                headers,
+                url,
+                body,
+            } => {
+                put_head(&mut before, status, &headers, &url);
+                put_timing(&mut before, self.timing);
+                let form = match std::str::from_utf8(&body) {
+                    Ok(_) => BodyForm::Text,
+                    Err(_) => BodyForm::Base64,
+                };
+                before.extend_from_slice(match form {
+                    BodyForm::Text => b",\"body\":\"".as_slice(),
+                    BodyForm::Base64 => b",\"body\":\"\",\"bodyBase64\":\"",
+                });
+                (body, form)
+            }
+        };
+        let body_len = match form {
+            BodyForm::Text => escaped_len(&body),
+            BodyForm::Base64 => body.len().div_ceil(3) * 4,
+        };
+        let after = b"\"}".as_slice();
+        Encoder {
+            len: before.len() + body_len + after.len(),
+            before,
+            body,
+            form,
+            after,
+        }
+    }
+}
+
+impl Encoder {
+    /// Bytes still to be written.
+    #[must_use]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "it is what is left, not a container"
+    )]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends the next piece, of about `room` bytes (at most six times that, where everything is
+    /// escaped). Returns whether more follows.
+    pub fn write(&mut self, out: &mut BytesMut, room: usize) -> bool {
+        let start = out.len();
+        if !self.before.is_empty() {
+            out.extend_from_slice(&self.before);
+            self.before = BytesMut::new();
+        }
+        // Base64 goes by groups of three bytes; only the last piece may be padded.
+        let take = self.body.len().min((room / 3 + 1) * 3);
+        match self.form {
+            BodyForm::Text => escape(out, &self.body[..take]),
+            BodyForm::Base64 => base64_to(out, &self.body[..take]),
+        }
+        self.body.advance(take);
+        if self.body.is_empty() {
+            self.body = Bytes::new();
+            out.extend_from_slice(self.after);
+            self.after = b"";
+        }
+        self.len -= out.len() - start;
+        self.len > 0
+    }
+}
+
+fn base64_to(out: &mut BytesMut, raw: &[u8]) {
+    let start = out.len();
+    out.resize(start + raw.len().div_ceil(3) * 4, 0);
+    let written = STANDARD.encode_slice(raw, &mut out[start..]);
+    debug_assert_eq!(written, Ok(out.len() - start));
+}
+
+fn put_head(out: &mut BytesMut, status: StatusCode, headers: &HeaderMap, url: &str) {
+    out.extend_from_slice(b",\"status\":");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.extend_from_slice(b",\"url\":");
+    string(out, url);
+    out.extend_from_slice(b",\"headers\":{");
+    let mut previous = None;
+    // `iter` gives the values of one name next to each other.
+    for (name, value) in headers {
+        let text = field_text(value.as_bytes());
+        if previous == Some(name) {
+            out.extend_from_slice(b", ");
+        } else {
+            out.extend_from_slice(if previous.is_some() { b"\"," } else { b"" });
+            string(out, name.as_str());
+            out.extend_from_slice(b":\"");
+        }
+        escape(out, text.as_bytes());
+        previous = Some(name);
+    }
+    out.extend_from_slice(if previous.is_some() { b"\"}" } else { b"}" });
+    if headers.contains_key(header::SET_COOKIE) {
+        out.extend_from_slice(b",\"setCookie\":[");
+        for (i, value) in headers.get_all(header::SET_COOKIE).iter().enumerate() {
+            out.extend_from_slice(if i > 0 { b"," } else { b"" });
+            string(out, &field_text(value.as_bytes()));
+        }
+        out.extend_from_slice(b"]");
+    }
+}
+
+fn put_error(out: &mut BytesMut, error: &FetchError) {
+    out.extend_from_slice(b",\"status\":0,\"headers\":{},\"error\":");
+    string(out, &error.detail);
+    out.extend_from_slice(b",\"errorCode\":");
+    string(out, error.name.as_str());
+}
+
+fn put_timing(out: &mut BytesMut, timing: Option<Timing>) {
+    let Some(Timing { start, end }) = timing else {
+        return;
+    };
+    let duration = end.saturating_sub(start);
+    out.extend_from_slice(b",\"timing\":{\"start\":");
+    number(out, start);
+    out.extend_from_slice(b",\"end\":");
+    number(out, end);
+    out.extend_from_slice(b",\"duration\":");
+    number(out, duration);
+    out.extend_from_slice(b"}");
+}
+
+fn number(out: &mut BytesMut, mut n: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}

@@ -1,0 +1,91 @@
+//! A fetch's id: whatever JSON value the client chose, echoed as it came.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// An id, in two forms: as it came (to be echoed) and in one spelling (to be compared).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Id {
+    raw: Box<str>,
+    /// Only where the raw text is not already the canonical one.
+    canonical: Option<Box<str>>,
+}
+
+impl Id {
+    /// Ids of messages in which none could be found.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            raw: "\"unknown\"".into(),
+            canonical: None,
+        }
+    }
+
+    pub(super) fn new(raw: &RawValue) -> Self {
+        let raw = raw.get();
+        Self {
+            raw: raw.into(),
+            canonical: canonical(raw),
+        }
+    }
+
+    /// The JSON text to echo.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.raw
+    }
+
+    /// The same text for every spelling of one value: `1.0` and `1`, `"\u0061"` and `"a"`.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.canonical.as_deref().unwrap_or(&self.raw)
+    }
+}
+
+fn canonical(raw: &str) -> Option<Box<str>> {
+    let plain = match raw.as_bytes() {
+        [b'"', inner @ ..] => !inner.contains(&b'\\'),
+        [b'0'..=b'9', rest @ ..] | [b'-', rest @ ..] if raw != "-0" => {
+            rest.iter().all(u8::is_ascii_digit)
+        }
+        [b't' | b'f' | b'n', ..] => true,
+        _ => false,
+    };
+    if plain {
+        return None;
+    }
+    let value: Value = serde_json::from_str(raw).ok()?;
+    // JSON has one kind of number: 1.0 and 1e0 are 1, and -0 is 0.
+    if let Some(float) = value
+        .as_f64()
+        .filter(|f| f.fract() == 0.0 && f.abs() < 9e15)
+    {
+        return Some(format!("{}", float as i64).into());
+    }
+    Some(value.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> Id {
+        Id::new(serde_json::from_str::<&RawValue>(text).unwrap())
+    }
+
+    #[test]
+    fn spellings_of_one_value_compare_equal_and_echo_as_they_came() {
+        for (a, b) in [
+            ("1.0", "1"),
+            ("1e2", "100"),
+            ("-0", "0"),
+            (r#""\u0061""#, r#""a""#),
+            ("{ \"a\":1,\"b\":[ 2 ]}", "{\"b\":[2],\"a\":1}"),
+        ] {
+            assert_eq!(id(a).key(), id(b).key(), "{a} {b}");
+            assert_eq!(id(a).as_json(), a);
+        }
+        assert_ne!(id("1").key(), id("\"1\"").key());
+        assert_eq!(id("9007199254740993").key(), "9007199254740993");
+    }
+}

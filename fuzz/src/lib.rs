@@ -1,0 +1,95 @@
+//! What must hold for every input: the bodies of the fuzz targets, also run by `cargo test` on the
+//! committed corpora. Each panics when it does not hold.
+
+use bytes::BytesMut;
+use fetchway_wire::json::{Message, decode_request};
+use fetchway_ws::{Decoder, Event, ProtocolError, Role};
+
+/// Any bytes are a request or a refusal; the id in either is JSON that can be echoed as it is, and
+/// decoding again gives the same.
+pub fn relay_json(input: &[u8]) {
+    let echoed = match decode_request(input) {
+        Ok(Message::Fetch(fetch)) => {
+            assert!(
+                matches!(fetch.url.scheme(), "http" | "https"),
+                "a scheme that is not ours"
+            );
+            for (name, value) in &fetch.headers {
+                let bytes = value.as_bytes();
+                assert!(
+                    !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)),
+                    "{name} can split"
+                );
+            }
+            fetch.id
+        }
+        Ok(Message::Cancel(id)) => id,
+        Err(refusal) => {
+            assert!(
+                !refusal.error.detail.is_empty(),
+                "a refusal without a reason"
+            );
+            refusal.id
+        }
+    };
+    let echo: serde_json::Value = serde_json::from_str(echoed.as_json()).expect("the id is JSON");
+    let key: serde_json::Value = serde_json::from_str(echoed.key()).expect("the key is JSON");
+    assert_eq!(
+        echo.is_number(),
+        key.is_number(),
+        "the key is of another type"
+    );
+    let again = match decode_request(input) {
+        Ok(Message::Fetch(fetch)) => fetch.id,
+        Ok(Message::Cancel(id)) => id,
+        Err(refusal) => refusal.id,
+    };
+    assert_eq!(echoed, again, "the same bytes decode to another id");
+}
+
+/// Longest message the reader under test keeps.
+const LIMIT: usize = 1_024;
+
+/// However the bytes are sliced, the events are the same, and no message is over the limit.
+///
+/// The first byte says how: its highest bit is the side, the others the length of a slice.
+pub fn ws_reader(input: &[u8]) {
+    let Some((first, bytes)) = input.split_first() else {
+        return;
+    };
+    let role = if first & 0x80 == 0 {
+        Role::Server
+    } else {
+        Role::Client
+    };
+    let slice = usize::from(first & 0x7f).max(1);
+    let whole = read(role, bytes, bytes.len().max(1));
+    let sliced = read(role, bytes, slice);
+    assert_eq!(whole, sliced, "slices of {slice} bytes read differently");
+}
+
+fn read(role: Role, bytes: &[u8], slice: usize) -> (Vec<Event>, Option<ProtocolError>) {
+    let mut decoder = Decoder::new(role, LIMIT);
+    let mut buffer = BytesMut::new();
+    let mut events = Vec::new();
+    for part in bytes.chunks(slice) {
+        buffer.extend_from_slice(part);
+        loop {
+            match decoder.decode(&mut buffer) {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => break,
+                Err(error) => return (events, Some(error)),
+            }
+            assert!(
+                decoder.buffered() <= LIMIT,
+                "more is kept than the limit allows"
+            );
+        }
+    }
+    for event in &events {
+        if let Event::Message(message) = event {
+            assert!(message.data.len() <= LIMIT, "a message over the limit");
+        }
+    }
+    (events, None)
+}

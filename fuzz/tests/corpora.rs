@@ -1,0 +1,34 @@
+//! Every committed input, through the check of its target.
+
+use std::fs;
+use std::path::Path;
+
+fn replay(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target);
+    let mut inputs = 0;
+    for entry in fs::read_dir(&folder).expect("the corpus is committed") {
+        let file = entry.expect("a readable folder").path();
+        let input = fs::read(&file).expect("a readable file");
+        // Named first, so that the input is known if the check panics.
+        println!("{}", file.display());
+        check(&input);
+        // Prefixes are free inputs, and a decoder's favourite place to be wrong.
+        for length in 0..input.len().min(512) {
+            check(&input[..length]);
+        }
+        inputs += 1;
+    }
+    assert!(inputs > 0, "no inputs in {}", folder.display());
+}
+
+#[test]
+fn relay_json() {
+    replay("relay_json", fetchway_fuzz::relay_json);
+}
+
+#[test]
+fn ws_reader() {
+    replay("ws_reader", fetchway_fuzz::ws_reader);
+}

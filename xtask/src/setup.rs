@@ -1,0 +1,96 @@
+//! Installing what the tests and benches need and a machine with only Rust and git lacks.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Once;
+
+use crate::command::{self, Failure, find, program, root, say};
+
+/// A program, and the Debian package that has it.
+pub(crate) struct Need {
+    /// Names it may go by; the first found is used.
+    pub(crate) programs: &'static [&'static str],
+    /// Debian packages that bring it.
+    pub(crate) packages: &'static [&'static str],
+}
+
+pub(crate) const NODE: Need = Need {
+    programs: &["node"],
+    packages: &["nodejs"],
+};
+pub(crate) const NPM: Need = Need {
+    programs: &["npm"],
+    packages: &["npm"],
+};
+pub(crate) const CHROMIUM: Need = Need {
+    programs: &["chromium", "chromium-browser", "google-chrome"],
+    packages: &["chromium"],
+};
+pub(crate) const NGINX: Need = Need {
+    programs: &["nginx"],
+    packages: &["nginx-light"],
+};
+
+/// Where the program is; installs it when it is missing and we may.
+pub(crate) fn need(need: &Need) -> Result<PathBuf, Failure> {
+    let found = || need.programs.iter().find_map(|name| find(name));
+    if let Some(path) = found() {
+        return Ok(path);
+    }
+    let (name, packages) = (need.programs[0], need.packages.join(" "));
+    if find("apt-get").is_none() {
+        return Err(Failure::new(format!(
+            "{name} is missing and there is no apt-get here: install it by hand, then run this again"
+        )));
+    }
+    if !is_root()? {
+        return Err(Failure::new(format!(
+            "{name} is missing: run `sudo apt-get install {packages}`, then this again"
+        )));
+    }
+    say(&format!("{name} is missing; installing {packages}"));
+    update();
+    let mut install = apt(&["install", "--yes", "--quiet", "--no-install-recommends"]);
+    command::run(install.args(need.packages))?;
+    found().ok_or_else(|| {
+        Failure::new(format!(
+            "{packages} is installed and {name} is still missing"
+        ))
+    })
+}
+
+fn apt(args: &[&str]) -> std::process::Command {
+    let mut apt = program("apt-get", args);
+    apt.env("DEBIAN_FRONTEND", "noninteractive");
+    apt
+}
+
+/// Fetches the package lists, once; old lists may still serve if that fails.
+fn update() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Err(failure) = command::run(&mut apt(&["update", "--quiet"])) {
+            say(&failure.to_string());
+        }
+    });
+}
+
+fn is_root() -> Result<bool, Failure> {
+    Ok(command::output(&mut program("id", &["-u"]))?.trim() == "0")
+}
+
+/// Installs the locked npm packages of tests/js, unless they are there already.
+pub(crate) fn npm_packages() -> Result<(), Failure> {
+    let npm = need(&NPM)?;
+    let folder = root().join("tests/js");
+    let modified = |file: &str| fs::metadata(folder.join(file)).and_then(|data| data.modified());
+    // npm writes the hidden lock last: where it is as new as ours, the install was complete.
+    let installed = modified("node_modules/.package-lock.json");
+    let locked = modified("package-lock.json");
+    if let (Ok(installed), Ok(locked)) = (installed, locked)
+        && installed >= locked
+    {
+        return Ok(());
+    }
+    command::run(program(npm, &["ci", "--no-audit", "--no-fund"]).current_dir(folder))
+}
