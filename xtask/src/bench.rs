@@ -4,9 +4,9 @@ use crate::command::{self, Failure, cargo, program, target_dir};
 use crate::setup::{self, NGINX};
 
 pub(crate) fn run(which: &str, args: &[&str]) -> Result<(), Failure> {
-    let nginx = match which {
-        "relay" => Some(setup::need(&NGINX)?),
-        "makespan" => None,
+    let (mode, nginx) = match which {
+        "relay" => ("relay-vs-nginx", Some(setup::need(&NGINX)?)),
+        "makespan" => ("makespan", None),
         other => {
             return Err(Failure::new(format!(
                 "there is no bench {other}; there are relay and makespan"
@@ -22,7 +22,7 @@ pub(crate) fn run(which: &str, args: &[&str]) -> Result<(), Failure> {
         "fetchway-bench",
     ]))?;
     let built = target_dir().join("release");
-    let mut load = program(built.join("fetchway-load"), &[which]);
+    let mut load = program(built.join("fetchway-load"), &[mode]);
     load.arg("--fetchway").arg(built.join("fetchway"));
     load.arg("--origin-program")
         .arg(built.join("fetchway-origin"));

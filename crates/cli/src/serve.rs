@@ -1,5 +1,6 @@
 //! `fetchway serve`: flags become the last layer of the configuration, the node does the rest.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,7 +65,9 @@ fn layers(args: Args) -> anyhow::Result<Layers> {
     if let Some(path) = &args.config {
         layers = layers.read_file(path);
     }
-    layers = layers.env(std::env::vars());
+    // A name that is no Unicode is none of ours. A value that is none will make no sense to its key.
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned()));
+    layers = layers.env(std::env::vars_os().filter_map(text));
     let single = [
         ("--listen", "listen", args.listen.map(|a| a.to_string())),
         ("--admin", "admin.listen", args.admin.map(|a| a.to_string())),

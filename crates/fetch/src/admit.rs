@@ -133,15 +133,19 @@ impl Gate {
                 ticket,
                 paused: false,
             };
-            match state.schedule.submit(Instant::now(), &request) {
-                Submitted::Granted(ticket) => return Ok(permit(ticket)),
-                Submitted::Refused(error) => return Err(error),
-                Submitted::Queued(ticket) => {
-                    let (tell, turn) = oneshot::channel();
-                    state.waiting.insert(ticket, tell);
-                    self.settle(&mut state);
-                    (permit(ticket), turn)
-                }
+            let submitted = state.schedule.submit(Instant::now(), &request);
+            let mut turn = None;
+            if let Submitted::Queued(ticket) = submitted {
+                let (tell, told) = oneshot::channel();
+                state.waiting.insert(ticket, tell);
+                turn = Some(told);
+            }
+            // Time that had passed may have granted others.
+            self.settle(&mut state);
+            match (submitted, turn) {
+                (Submitted::Refused(error), _) => return Err(error),
+                (Submitted::Queued(ticket), Some(turn)) => (permit(ticket), turn),
+                (Submitted::Granted(ticket) | Submitted::Queued(ticket), _) => return Ok(permit(ticket)),
             }
         };
         // Dropping this future drops the permit, which takes the ticket out of the queue.

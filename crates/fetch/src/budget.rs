@@ -88,9 +88,13 @@ impl Hold {
         }
     }
 
-    /// The body is whole; its bytes now wait for their reader.
-    pub(crate) fn complete(&mut self) {
+    /// The body is whole; its bytes now wait for their reader. `unused` of those reserved were not
+    /// needed.
+    pub(crate) fn complete(&mut self, unused: u64) {
         let mut state = self.bytes.state();
+        if unused > 0 {
+            state.budget.return_unused(self.body, unused);
+        }
         state.budget.complete(self.body);
         state.settle();
     }

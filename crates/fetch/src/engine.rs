@@ -7,7 +7,7 @@ use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::headers::{self, Coding};
 use fetchway_policy::redirect::{self, RedirectMode};
 use fetchway_policy::retry::{self, Attempt, Decision, Ended, Progress};
-use fetchway_policy::{ErrorName, FetchError, LaneConfig};
+use fetchway_policy::{Clocks, ErrorName, FetchError, LaneConfig};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use tokio::time::Instant;
 use url::Url;
@@ -204,6 +204,7 @@ async fn sweeper(engine: Weak<Inner>, every: Duration) {
 struct Run<'a> {
     engine: &'a Inner,
     lane: &'a LaneConfig,
+    clocks: Clocks,
     session: &'a Session,
     request: FetchRequest,
     replayable: bool,
@@ -222,6 +223,7 @@ impl<'a> Run<'a> {
         Self {
             engine,
             lane,
+            clocks: lane.clocks.shortened(&request.timeouts),
             session,
             replayable: request.body.replayable(),
             request,
@@ -300,14 +302,14 @@ impl<'a> Run<'a> {
         };
         let permit = self.engine.gate.admit(&site.origin, asking).await?;
         if self.is_first() {
-            let total = self.request.timeout.unwrap_or(Duration::MAX).min(self.lane.clocks.total);
+            let total = self.clocks.total;
             self.total_until = Some(Instant::now() + total);
         }
         Ok(permit)
     }
 
     async fn send(&mut self, site: &Arc<Site>) -> Result<(Response<()>, Source), Failure> {
-        let connect = self.lane.clocks.connect;
+        let connect = self.clocks.connect;
         let lease = site.checkout(connect).await.map_err(|error| Failure {
             error,
             progress: Progress::Unconnected,
@@ -319,7 +321,7 @@ impl<'a> Run<'a> {
             body: self.request.body.take_or_copy(),
         };
         let exchanged = exchange(site.clone(), lease, outgoing);
-        tokio::time::timeout(self.lane.clocks.header, exchanged).await.unwrap_or_else(|_| {
+        tokio::time::timeout(self.clocks.header, exchanged).await.unwrap_or_else(|_| {
             let detail = "The origin sent no response header within the lane's header timeout.";
             Err(Failure {
                 error: FetchError::new(ErrorName::HttpResponseTimeout, detail),
@@ -381,7 +383,7 @@ impl<'a> Run<'a> {
         let total = self.total_until.unwrap_or_else(Instant::now);
         let mut raw = Raw {
             source,
-            clock: BodyClock::new(self.lane.clocks.body_idle, total),
+            clock: BodyClock::new(self.clocks.body_idle, total),
             permit: Some(permit),
             cap: DRAIN,
             received: 0,
@@ -421,7 +423,7 @@ impl<'a> Run<'a> {
         let total = self.total_until.unwrap_or_else(Instant::now);
         let raw = Raw {
             source,
-            clock: BodyClock::new(self.lane.clocks.body_idle, total),
+            clock: BodyClock::new(self.clocks.body_idle, total),
             permit: Some(permit),
             cap: self.lane.response_cap,
             received: 0,

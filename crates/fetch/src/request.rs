@@ -4,11 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_policy::FetchError;
 use fetchway_policy::redirect::RedirectMode;
+use fetchway_policy::{FetchError, Timeouts};
 use http::{HeaderMap, Method};
 use http_body::{Frame, SizeHint};
 use url::Url;
@@ -33,8 +32,8 @@ pub struct FetchRequest {
     pub redirect: RedirectMode,
     /// Whether content codings are undone.
     pub decode: bool,
-    /// The total time, where it is to be shorter than the lane's.
-    pub timeout: Option<Duration>,
+    /// Clocks, where they are to be shorter than the lane's.
+    pub timeouts: Timeouts,
 }
 
 /// A request body: whole, and so able to be sent again, or streamed once.

@@ -25,7 +25,7 @@ impl Body {
         }
         if self.is_end_stream() {
             self.room(hold, beside).await?;
-            hold.complete();
+            hold.complete(0);
             return Ok(Bytes::new());
         }
         let first = known.unwrap_or(FIRST).min(cap);
@@ -53,8 +53,9 @@ impl Body {
             many.extend_from_slice(&one.take().unwrap_or_default());
             many.extend_from_slice(&data);
         }
-        hold.complete();
-        Ok(one.unwrap_or_else(|| many.freeze()))
+        let body = one.unwrap_or_else(|| many.freeze());
+        hold.complete(room.saturating_sub(body.len() as u64));
+        Ok(body)
     }
 
     async fn room(&mut self, hold: &mut Hold, n: u64) -> Result<(), FetchError> {

@@ -18,8 +18,10 @@ mod problem;
 mod profile;
 mod shutdown;
 mod signals;
+mod start_error;
 mod tls;
 
 pub use config::{Config, Layers, Loaded, print_config};
-pub use node::{Ended, Node, StartError};
+pub use node::{Ended, Node};
 pub use signals::Signal;
+pub use start_error::StartError;

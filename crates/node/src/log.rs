@@ -6,8 +6,10 @@
 use std::fmt;
 use std::io::IsTerminal;
 
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt as lines};
@@ -34,13 +36,23 @@ impl std::error::Error for LogError {}
 /// # Errors
 /// Something else receives them already.
 pub fn init(section: &LogSection) -> Result<(), LogError> {
-    let lines = lines::layer().with_writer(std::io::stderr);
+    let stderr = std::io::stderr;
+    subscriber(section, stderr, stderr().is_terminal())
+        .try_init()
+        .map_err(LogError)
+}
+
+/// What formats and filters log lines, writing them to `writer`.
+fn subscriber<W>(section: &LogSection, writer: W, colour: bool) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = lines::layer().with_writer(writer);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match section.format {
-        LogFormat::Text => Box::new(lines.with_ansi(std::io::stderr().is_terminal())),
-        LogFormat::Json => Box::new(lines.json().with_current_span(true).with_span_list(false)),
+        LogFormat::Text => Box::new(lines.with_ansi(colour)),
+        LogFormat::Json => Box::new(lines.json()),
     };
-    let subscriber = Registry::default().with(layer.with_filter(filter(section.level)));
-    subscriber.try_init().map_err(LogError)
+    Registry::default().with(layer.with_filter(filter(section.level)))
 }
 
 fn filter(level: LogLevel) -> Targets {
@@ -58,9 +70,15 @@ fn filter(level: LogLevel) -> Targets {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tracing::Level;
 
     use super::*;
+    use crate::{Layers, Node};
 
     #[test]
     fn other_crates_never_log_more_than_warnings() {
@@ -71,5 +89,78 @@ mod tests {
         let quiet = super::filter(LogLevel::Error);
         assert!(!quiet.would_enable("hyper", &Level::WARN));
         assert!(!quiet.would_enable("fetchway_node", &Level::WARN));
+    }
+
+    /// Everything that a node logs at `level` while it is asked for things, right and wrong.
+    async fn logged(level: LogLevel) -> String {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let section = LogSection {
+            format: LogFormat::Json,
+            level,
+        };
+        let guard =
+            tracing::subscriber::set_default(subscriber(&section, Sink(lines.clone()), false));
+        let toml = "listen = '127.0.0.1:0'\nadmin.listen = '127.0.0.1:0'\nadmin.token = 'secret-1'\n\
+                    [[tokens]]\nname = 'ann'\ntoken = 'secret-2'\nlimits.max-sessions = 1\n";
+        let loaded = Layers::new().file("t.toml".as_ref(), toml).load();
+        let node = Node::start(&loaded.expect("valid")).expect("it starts");
+        let admin = node.admin_addr().expect("an admin listener");
+        ask(admin, "/metrics?asked=1", "Authorization: Bearer secret-1").await;
+        ask(admin, "/metrics?asked=1", "Authorization: Bearer secret-3").await;
+        for token in ["Authorization: Bearer secret-2", "Cookie: secret-4"] {
+            ask(node.addr(), "/v1/relay?asked=1", token).await;
+        }
+        node.stop().await;
+        drop(guard);
+        String::from_utf8(lines.lock().expect("not poisoned").clone()).expect("a text")
+    }
+
+    #[derive(Clone)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("not poisoned").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Sink {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    async fn ask(addr: SocketAddr, path: &str, header: &str) {
+        let mut io = TcpStream::connect(addr).await.expect("it listens");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{header}\r\n\r\n");
+        io.write_all(request.as_bytes()).await.expect("taken");
+        let mut answer = Vec::new();
+        io.read_to_end(&mut answer).await.expect("answered");
+    }
+
+    #[tokio::test]
+    async fn credentials_are_never_logged_and_queries_only_at_debug_level() {
+        let debug = logged(LogLevel::Trace).await;
+        assert!(debug.contains("asked=1"), "{debug}");
+        let info = logged(LogLevel::Info).await;
+        assert!(info.contains("fetchway is listening"), "{info}");
+        assert!(!info.contains("asked=1"), "{info}");
+        for lines in [debug, info] {
+            assert!(!lines.contains("secret"), "{lines}");
+            for line in lines.lines() {
+                assert!(
+                    serde_json::from_str::<serde_json::Value>(line).is_ok(),
+                    "{line}"
+                );
+            }
+        }
     }
 }

@@ -1,21 +1,19 @@
 //! One running node: put together from a configuration, and taken apart again.
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fetchway_fetch::Engine;
-use fetchway_policy::FetchError;
 use fetchway_relay::Relay;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::admin::Admin;
-use crate::auth::{Keyring, digest_of};
-use crate::config::{Config, Loaded, ReadError, read_token};
+use crate::auth::{Keyring, TokenDigest, digest_of};
+use crate::config::{Config, HttpSection, Loaded, ReadError, read_token};
 use crate::fdlimit;
 use crate::http::Main;
 use crate::listener::{Handler, Server, bind};
@@ -23,57 +21,11 @@ use crate::metrics::{ListenerName, Metrics, Scrape};
 use crate::origin_check::OriginCheck;
 use crate::shutdown::{Phase, Shutdown};
 use crate::signals::{Signal, Signals};
+use crate::start_error::StartError;
 use crate::tls::Tls;
 
 /// Time for answers that are being written when the last session has closed.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
-
-/// Why a node could not be started.
-#[derive(Debug)]
-pub enum StartError {
-    /// A listener beyond loopback without a token. `0` is its key, `1` the token's.
-    Open(&'static str, SocketAddr, &'static str),
-    /// The address is taken or not ours.
-    Bind(&'static str, SocketAddr, io::Error),
-    /// A file that the configuration names.
-    File(ReadError),
-    /// The engine refuses its configuration.
-    Engine(FetchError),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Open(key, address, token) => write!(
-                f,
-                "{key} = {address} can be reached from other machines, and no token is configured: \
-                 set {token}, or listen on a loopback address such as 127.0.0.1:{}",
-                address.port()
-            ),
-            Self::Bind(key, address, e) if e.kind() == io::ErrorKind::AddrInUse => write!(
-                f,
-                "{key} = {address} is in use by another process: end that, or choose another port \
-                 (0 takes any free one)"
-            ),
-            Self::Bind(key, address, e) => {
-                write!(
-                    f,
-                    "{key} = {address} can't be listened on ({e}): choose another address"
-                )
-            }
-            Self::File(e) => e.fmt(f),
-            Self::Engine(e) => write!(f, "the fetch engine can't be set up: {e}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<ReadError> for StartError {
-    fn from(e: ReadError) -> Self {
-        Self::File(e)
-    }
-}
 
 /// How a node ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,70 +60,45 @@ impl Node {
         let keyring = Keyring::new(config)?;
         let admin_token = read_token(&config.admin.token, &config.admin.token_file)?;
         let admin_token = digest_of(&admin_token);
-        require_token("listen", config.listen.0.0, keyring.is_required())?;
         let main_tls = Tls::new(&config.tls)?;
         let admin_tls = Tls::new(&config.admin.tls)?;
-        warn_of_few_files(config);
-
-        let metrics = Arc::new(Metrics::new(config.lanes.keys().map(String::as_str)));
-        let observer = Arc::clone(&metrics);
-        let engine = Engine::new(config.engine_config()?, observer).map_err(StartError::Engine)?;
-        let relay = Relay::new(engine.clone(), Arc::clone(&metrics) as _);
-        let shutdown = Shutdown::default();
-
-        let (listener, addr) = listen("listen", config.listen.0.0, &engine)?;
-        let admin = if config.admin.enabled {
+        require_token("listen", config.listen.0.0, keyring.is_required())?;
+        if config.admin.enabled {
             require_token(
                 "admin.listen",
                 config.admin.listen.0.0,
                 admin_token.is_some(),
             )?;
-            Some(listen("admin.listen", config.admin.listen.0.0, &engine)?)
+        }
+        warn_of_few_files(config);
+        let core = Core::new(config)?;
+        // Both are bound before either serves: a node is up as a whole or not at all.
+        let (listener, addr) = core.listen("listen", config.listen.0.0)?;
+        let admin = if config.admin.enabled {
+            Some(core.listen("admin.listen", config.admin.listen.0.0)?)
         } else {
             None
         };
 
-        let open_to_anyone = addr.ip().to_canonical().is_loopback() && !keyring.is_required();
-        let main = Main {
-            relay: relay.clone(),
-            keyring,
-            origins: OriginCheck::new(&config.allow_origins, open_to_anyone),
-            metrics: Arc::clone(&metrics),
-            shutdown: shutdown.clone(),
-        };
-        let parts = Parts {
-            config,
-            metrics: Arc::clone(&metrics),
-            shutdown: shutdown.clone(),
-        };
-        let mut servers = vec![parts.serve(ListenerName::Main, main, main_tls.clone(), listener)];
+        let tls: Vec<_> = main_tls.iter().chain(&admin_tls).cloned().collect();
+        let main = core.main(config, keyring, addr);
+        let mut servers = vec![core.serve(ListenerName::Main, main, main_tls, listener)];
         let mut admin_addr = None;
         if let Some((listener, addr)) = admin {
             admin_addr = Some(addr);
-            let loopback = addr.ip().to_canonical().is_loopback();
-            let admin = Admin {
-                origins: OriginCheck::new(&config.allow_origins, loopback),
-                token: admin_token,
-                scrape: Arc::new(Scrape::new(Arc::clone(&metrics), engine.clone())),
-                metrics,
-                shutdown: shutdown.clone(),
-            };
-            servers.push(parts.serve(ListenerName::Admin, admin, admin_tls.clone(), listener));
+            let admin = core.admin(config, admin_token, addr);
+            servers.push(core.serve(ListenerName::Admin, admin, admin_tls, listener));
         }
-        tracing::info!(
-            %addr,
-            admin = admin_addr.map(tracing::field::display),
-            tls = main_tls.is_some(),
-            "fetchway is listening"
-        );
+        let shown = admin_addr.map(tracing::field::display);
+        tracing::info!(%addr, admin = shown, "fetchway is listening");
         Ok(Self {
             addr,
             admin_addr,
-            engine,
-            relay,
-            shutdown,
+            engine: core.engine,
+            relay: core.relay,
+            shutdown: core.shutdown,
             grace: config.shutdown.grace.0.0,
-            tls: main_tls.into_iter().chain(admin_tls).collect(),
+            tls,
             servers,
         })
     }
@@ -243,10 +170,9 @@ impl Node {
         self.shutdown.advance(Phase::Draining);
         tracing::info!(grace = ?self.grace, "shutting down: finishing what is in flight");
         let second = async { while next().await == Signal::Reload {} };
-        let began = Instant::now();
         let ended = tokio::select! {
-            () = self.relay.shutdown(self.grace) => {
-                if began.elapsed() < self.grace { Ended::Drained } else { Ended::GraceOver }
+            drained = self.relay.shutdown(self.grace) => {
+                if drained { Ended::Drained } else { Ended::GraceOver }
             }
             () = second => Ended::Forced,
         };
@@ -275,13 +201,64 @@ impl Drop for Node {
 }
 
 /// What all servers of a node share.
-struct Parts<'a> {
-    config: &'a Config,
+struct Core {
     metrics: Arc<Metrics>,
+    engine: Engine,
+    relay: Relay,
     shutdown: Shutdown,
+    http: HttpSection,
 }
 
-impl Parts<'_> {
+impl Core {
+    fn new(config: &Config) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new(config.lanes.keys().map(String::as_str)));
+        let observer = Arc::clone(&metrics);
+        let engine = Engine::new(config.engine_config()?, observer).map_err(StartError::Engine)?;
+        let observer = Arc::clone(&metrics);
+        Ok(Self {
+            relay: Relay::new(engine.clone(), observer),
+            metrics,
+            engine,
+            shutdown: Shutdown::default(),
+            http: config.http.clone(),
+        })
+    }
+
+    /// Binds, and tells the engine, which must never fetch from its own node.
+    fn listen(
+        &self,
+        key: &'static str,
+        address: SocketAddr,
+    ) -> Result<(TcpListener, SocketAddr), StartError> {
+        let failed = |e| StartError::Bind(key, address, e);
+        let listener = bind(address).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        self.engine.add_own_listener(bound);
+        Ok((listener, bound))
+    }
+
+    fn main(&self, config: &Config, keyring: Keyring, addr: SocketAddr) -> Main {
+        let open_to_anyone = is_loopback(addr) && !keyring.is_required();
+        Main {
+            relay: self.relay.clone(),
+            keyring,
+            origins: OriginCheck::new(&config.allow_origins, open_to_anyone),
+            metrics: Arc::clone(&self.metrics),
+            shutdown: self.shutdown.clone(),
+        }
+    }
+
+    fn admin(&self, config: &Config, token: Option<TokenDigest>, addr: SocketAddr) -> Admin {
+        let metrics = Arc::clone(&self.metrics);
+        Admin {
+            origins: OriginCheck::new(&config.allow_origins, is_loopback(addr)),
+            token,
+            scrape: Arc::new(Scrape::new(Arc::clone(&metrics), self.engine.clone())),
+            metrics,
+            shutdown: self.shutdown.clone(),
+        }
+    }
+
     fn serve<H: Handler>(
         &self,
         name: ListenerName,
@@ -293,7 +270,7 @@ impl Parts<'_> {
             name,
             handler: Arc::new(handler),
             tls,
-            http: self.config.http.clone(),
+            http: self.http.clone(),
             metrics: Arc::clone(&self.metrics),
             shutdown: self.shutdown.clone(),
             // "Not ready" can be asked for until the last session is closed.
@@ -306,21 +283,12 @@ impl Parts<'_> {
     }
 }
 
-/// Binds, and tells the engine, which must never fetch from its own node.
-fn listen(
-    key: &'static str,
-    address: SocketAddr,
-    engine: &Engine,
-) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |e| StartError::Bind(key, address, e);
-    let listener = bind(address).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    engine.add_own_listener(bound);
-    Ok((listener, bound))
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 fn require_token(key: &'static str, address: SocketAddr, has: bool) -> Result<(), StartError> {
-    if has || address.ip().to_canonical().is_loopback() {
+    if has || is_loopback(address) {
         return Ok(());
     }
     let token = match key {

@@ -54,6 +54,33 @@ impl Default for Clocks {
     }
 }
 
+/// Clocks that one fetch asks for. Each may only shorten its lane's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// See [`Clocks::connect`].
+    pub connect: Option<Duration>,
+    /// See [`Clocks::header`].
+    pub header: Option<Duration>,
+    /// See [`Clocks::body_idle`].
+    pub body_idle: Option<Duration>,
+    /// See [`Clocks::total`].
+    pub total: Option<Duration>,
+}
+
+impl Clocks {
+    /// A lane's clocks, shortened as one fetch asks.
+    #[must_use]
+    pub fn shortened(self, by: &Timeouts) -> Self {
+        let shorter = |lane: Duration, fetch: Option<Duration>| fetch.map_or(lane, |fetch| fetch.min(lane));
+        Self {
+            connect: shorter(self.connect, by.connect),
+            header: shorter(self.header, by.header),
+            body_idle: shorter(self.body_idle, by.body_idle),
+            total: shorter(self.total, by.total),
+        }
+    }
+}
+
 /// When and how often a lane sends a failed fetch again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {

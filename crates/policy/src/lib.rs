@@ -15,4 +15,4 @@ pub mod schedule;
 mod slab;
 
 pub use error::{ErrorName, FetchError};
-pub use lane::{Clocks, LaneConfig, OriginLimits, QueueBounds, Rate, RetryPolicy};
+pub use lane::{Clocks, LaneConfig, OriginLimits, QueueBounds, Rate, RetryPolicy, Timeouts};

@@ -43,10 +43,18 @@ pub(crate) struct Batch {
     pub(crate) close: Option<Vec<u8>>,
 }
 
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.pong.is_none() && !self.ping && self.close.is_none()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     batch: Batch,
     loose: usize,
+    /// The writer has a batch in hand.
+    taken: bool,
 }
 
 /// The queue between a session's fetches and its writer.
@@ -55,6 +63,7 @@ pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     filled: Notify,
     drained: Notify,
+    emptied: Notify,
     /// The writer has bytes that the socket does not take.
     pub(crate) blocked: AtomicBool,
 }
@@ -96,13 +105,27 @@ impl Outbox {
     /// Takes all there is; waits until there is something.
     pub(crate) async fn take(&self) -> Batch {
         loop {
-            let batch = std::mem::take(&mut self.queue().batch);
-            let empty = batch.answers.is_empty() && batch.pong.is_none() && !batch.ping;
-            if !empty || batch.close.is_some() {
-                return batch;
+            {
+                let mut queue = self.queue();
+                queue.taken = !queue.batch.is_empty();
+                if queue.taken {
+                    return std::mem::take(&mut queue.batch);
+                }
             }
+            self.emptied.notify_one();
             self.filled.notified().await;
         }
+    }
+
+    /// Whether all that was put here has been written.
+    pub(crate) fn is_empty(&self) -> bool {
+        let queue = self.queue();
+        !queue.taken && queue.batch.is_empty()
+    }
+
+    /// Waits for a moment at which all has been written; it may be one that has passed.
+    pub(crate) async fn emptied(&self) {
+        self.emptied.notified().await;
     }
 
     /// An answer has been written.

@@ -42,7 +42,7 @@ enum Next {
     Event(io::Result<Option<Event>>),
     Readable,
     PhaseChanged,
-    Quiet,
+    Emptied,
     Tick,
 }
 
@@ -54,7 +54,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let phase = *self.phase.borrow_and_update();
-            if phase == Phase::Over || phase == Phase::Leaving && self.session.is_quiet() {
+            if phase == Phase::Over || phase == Phase::Leaving && self.session.is_done() {
                 return ending("shutdown", CloseCode::GoingAway, "this node is shutting down");
             }
             let session = self.session;
@@ -64,7 +64,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 event = self.receiver.next(), if !full => Next::Event(event),
                 () = session.outbox.below(), if full => Next::Readable,
                 _ = self.phase.changed() => Next::PhaseChanged,
-                () = session.quiet.notified(), if phase == Phase::Leaving => Next::Quiet,
+                () = session.outbox.emptied(), if phase == Phase::Leaving => Next::Emptied,
                 _ = ticks.tick() => Next::Tick,
             };
             let ended = match next {
@@ -73,7 +73,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                     self.last_seen = Instant::now();
                     None
                 }
-                Next::PhaseChanged | Next::Quiet => None,
+                Next::PhaseChanged | Next::Emptied => None,
                 Next::Tick => self.tick(full),
             };
             if let Some(ending) = ended {

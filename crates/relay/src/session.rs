@@ -5,9 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fetchway_fetch::{FetchRequest, Fetched, Hold, RequestBody};
 use fetchway_policy::{ErrorName, FetchError};
-use fetchway_wire::json::{Answer, FetchMessage, Id, Message, Outcome, decode_request};
+use fetchway_wire::json::{Answer, FetchMessage, Id, Message, Outcome, Refusal, Timing, decode_request};
 use http::HeaderMap;
-use tokio::sync::Notify;
 
 use crate::limits::Principal;
 use crate::outbox::{Outbox, Waiting};
@@ -22,9 +21,8 @@ pub(crate) struct Session {
     fetches: fetchway_fetch::Session,
     principal: Principal,
     pub(crate) outbox: Outbox,
+    /// Locked while an answer goes to the outbox: whoever sees a fetch in neither has seen it done.
     running: Mutex<Running>,
-    /// The last fetch has ended.
-    pub(crate) quiet: Notify,
 }
 
 /// Milliseconds since the epoch, as S0's `timing` has them.
@@ -41,7 +39,6 @@ impl Session {
             principal,
             outbox: Outbox::default(),
             running: Mutex::default(),
-            quiet: Notify::new(),
         }
     }
 
@@ -63,7 +60,8 @@ impl Session {
                 }
             }
             Ok(Message::Cancel(id)) => self.cancel(&id),
-            Err(refusal) => self.refuse(refusal.id, refusal.error),
+            Err(Refusal { id: Some(id), error }) => self.refuse(id, error),
+            Err(Refusal { id: None, error }) => self.complain(error),
         }
     }
 
@@ -71,18 +69,24 @@ impl Session {
     pub(crate) fn too_long(&self, len: u64) {
         let limit = self.principal.limits.message;
         let detail = format!("The message of {len} bytes is over the limit of {limit} bytes: send a smaller body.");
-        self.refuse(Id::unknown(), FetchError::new(ErrorName::LimitExceeded, detail));
+        self.complain(FetchError::new(ErrorName::LimitExceeded, detail));
     }
 
+    /// Answers a fetch that is not begun: it fails as soon as it is asked for.
     fn refuse(&self, id: Id, error: FetchError) {
-        self.outbox.answer(Waiting {
-            answer: Answer {
-                id,
-                outcome: Outcome::Failed(error),
-                timing: None,
-            },
-            hold: None,
-        });
+        let now = now_ms();
+        self.failed(id, error, Some(Timing { start: now, end: now }));
+    }
+
+    /// Answers a message that names no fetch.
+    fn complain(&self, error: FetchError) {
+        self.failed(Id::unknown(), error, None);
+    }
+
+    fn failed(&self, id: Id, error: FetchError, timing: Option<Timing>) {
+        let outcome = Outcome::Failed(error);
+        let answer = Answer { id, outcome, timing };
+        self.outbox.answer(Waiting { answer, hold: None });
     }
 
     fn begin(self: &Arc<Self>, message: FetchMessage, serial: u64, leaving: bool) -> Result<(), FetchError> {
@@ -129,18 +133,12 @@ impl Session {
             Ok(outcome) => (outcome, Some(hold)),
             Err(error) => (Outcome::Failed(error), None),
         };
-        let (taken, quiet) = {
-            let mut running = self.running();
-            (running.take(id.key(), serial), running.len() == 0)
-        };
+        let mut running = self.running();
         // Not there any more: a cancel has answered it.
-        if let Some(entry) = taken {
+        if let Some(entry) = running.take(id.key(), serial) {
             let timing = Some(entry.timing(now_ms()));
             let answer = Answer { id, outcome, timing };
             self.outbox.answer(Waiting { answer, hold });
-        }
-        if quiet {
-            self.quiet.notify_one();
         }
     }
 
@@ -153,7 +151,7 @@ impl Session {
             lane,
             redirect: message.redirect,
             decode: message.decode,
-            timeout: message.timeout,
+            timeouts: message.timeouts,
         };
         let engine = self.fetches.engine();
         let Fetched { response, url } = engine.fetch(&self.fetches, request).await?;
@@ -169,23 +167,19 @@ impl Session {
     }
 
     fn cancel(&self, id: &Id) {
-        let taken = self.running().take_all_of(id.key());
-        for entry in taken {
+        let mut running = self.running();
+        for entry in running.take_all_of(id.key()) {
             entry.task.abort();
             let error = FetchError::new(ErrorName::Cancelled, "The fetch was cancelled by its client.");
-            let answer = Answer {
-                outcome: Outcome::Failed(error),
-                timing: Some(entry.timing(now_ms())),
-                id: entry.id,
-            };
-            self.outbox.answer(Waiting { answer, hold: None });
+            let timing = entry.timing(now_ms());
+            self.failed(entry.id, error, Some(timing));
         }
-        self.quiet.notify_one();
     }
 
-    /// Whether no fetch is under way.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.running().len() == 0
+    /// Whether no fetch is under way and every answer is written.
+    pub(crate) fn is_done(&self) -> bool {
+        let running = self.running();
+        running.len() == 0 && self.outbox.is_empty()
     }
 
     /// Ends every fetch, unanswered.

@@ -135,30 +135,30 @@ impl Relay {
             }
         };
         session.abort();
-        match ending.payload() {
-            Some(payload) => {
-                session.outbox.close(payload);
-                if tokio::time::timeout(CLOSING, &mut writing).await.is_ok() && ending.why != "client" {
-                    // The client's own Close, or its end, comes last (RFC 6455 section 7.1.1).
-                    let heard = async { while let Ok(Some(_)) = reader.receiver.next().await {} };
-                    let _ = tokio::time::timeout(CLOSING, heard).await;
-                }
+        if let Some(payload) = ending.payload() {
+            session.outbox.close(payload);
+            if tokio::time::timeout(CLOSING, &mut writing).await.is_ok() && ending.why != "client" {
+                // The client's own Close, or its end, comes last (RFC 6455 section 7.1.1).
+                let heard = async { while let Ok(Some(_)) = reader.receiver.next().await {} };
+                let _ = tokio::time::timeout(CLOSING, heard).await;
             }
-            None => {}
         }
         writing.abort();
         ending
     }
 
     /// Takes no new fetches, closes each session with 1001 when its last answer is written, and
-    /// after `grace` closes the rest as they are.
-    pub async fn shutdown(&self, grace: Duration) {
+    /// after `grace` closes the rest as they are. Returns whether none had to be: then every fetch
+    /// has been answered.
+    pub async fn shutdown(&self, grace: Duration) -> bool {
         self.phase.send_replace(Phase::Leaving);
-        if tokio::time::timeout(grace, self.phase.closed()).await.is_err() {
-            self.phase.send_replace(Phase::Over);
-            // Each session closes within its own bound.
-            let _ = tokio::time::timeout(CLOSING * 2, self.phase.closed()).await;
+        if tokio::time::timeout(grace, self.phase.closed()).await.is_ok() {
+            return true;
         }
+        self.phase.send_replace(Phase::Over);
+        // Each session closes within its own bound.
+        let _ = tokio::time::timeout(CLOSING * 2, self.phase.closed()).await;
+        false
     }
 
     /// Closes every session now, whatever is in flight.

@@ -1,1 +1,21 @@
-//! (skeleton)
+//! A real node for tests, and JSON clients that share no code with the relay.
+//!
+//! The end-to-end tests of the relay are in this crate's `tests/`: what a client sees, over real
+//! sockets, against `fetchway-lab`'s origins. Every wait is for an event; [`PATIENCE`] only turns a
+//! hang into a failure.
+//!
+//! `node` is a node on ports of the system's choice; `client` speaks through a WebSocket library
+//! that is not ours, `raw` sends frames that no library would.
+
+mod client;
+mod node;
+mod raw;
+
+pub use client::Client;
+pub use node::{TestNode, http};
+pub use raw::{Raw, RawFrame, masked};
+
+use std::time::Duration;
+
+/// How long a test waits for what must happen anyway.
+pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ use fetchway_fetch::{
     Engine, EngineConfig, FetchRequest, NoObserver, RequestBody, Session, SessionConfig, SessionLimits,
 };
 use fetchway_policy::guard::{AddressPolicy, IpNet};
+use fetchway_policy::Timeouts;
 use fetchway_policy::redirect::RedirectMode;
 use indicatif::ProgressBar;
 use tokio::sync::Semaphore;
@@ -65,7 +66,7 @@ async fn fetch(session: &Session, url: Url) -> Result<(u16, bytes::Bytes), Strin
         lane: 0,
         redirect: RedirectMode::Follow,
         decode: true,
-        timeout: None,
+        timeouts: Timeouts::default(),
     };
     let error = |error: fetchway_policy::FetchError| format!("{} ({})", error.detail, error.name);
     let response = session.engine().fetch(session, request).await.map_err(error)?.response;

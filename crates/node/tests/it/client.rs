@@ -92,16 +92,49 @@ pub(crate) async fn upgrade(addr: SocketAddr, headers: &[&str]) -> (Answer, TcpS
     (parse(&bytes), io)
 }
 
+/// Reads what a session is sent until it is over, answering the node's Close by leaving.
+pub(crate) async fn until_closed(session: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut left = false;
+    // Ends by a close or, where the node is cut off, perhaps by a reset.
+    while session.read_buf(&mut bytes).await.is_ok_and(|n| n > 0) {
+        if says_going_away(&bytes) && !left {
+            left = true;
+            // The node may have closed by itself in the meantime.
+            let _ = session.shutdown().await;
+        }
+    }
+    bytes
+}
+
+/// Whether a Close frame with code 1001 (0x03e9) is among `bytes`.
+pub(crate) fn says_going_away(bytes: &[u8]) -> bool {
+    bytes
+        .windows(4)
+        .any(|w| w[0] == 0x88 && w[2..] == [0x03, 0xe9])
+}
+
 /// A configuration with both listeners on free loopback ports.
 pub(crate) fn config(toml: &str) -> Loaded {
+    config_at("127.0.0.1", toml)
+}
+
+/// The same at a loopback address of the caller's own, where no other test takes a port that has
+/// become free again.
+pub(crate) fn config_at(ip: &str, toml: &str) -> Loaded {
+    let any_port = format!("{ip}:0");
     let loaded = Layers::new()
         .file(Path::new("test.toml"), toml)
-        .flag("--listen", "listen", "127.0.0.1:0")
-        .flag("--admin-listen", "admin.listen", "127.0.0.1:0")
+        .flag("--listen", "listen", any_port.clone())
+        .flag("--admin-listen", "admin.listen", any_port)
         .load();
     loaded.unwrap_or_else(|e| panic!("{e}"))
 }
 
 pub(crate) fn start(toml: &str) -> Node {
     Node::start(&config(toml)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+pub(crate) fn start_at(ip: &str, toml: &str) -> Node {
+    Node::start(&config_at(ip, toml)).unwrap_or_else(|e| panic!("{e}"))
 }

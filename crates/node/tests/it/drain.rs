@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use fetchway_node::{Ended, Node, Signal};
+use fetchway_node::{Ended, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::client::{send, start, upgrade};
+use crate::client::{says_going_away, send, start_at, until_closed, upgrade};
 
 /// A node with one fetch in flight: the origin has the request and has not answered yet.
 struct Busy {
@@ -22,10 +22,10 @@ struct Busy {
 }
 
 impl Busy {
-    async fn new(toml: &str) -> Self {
+    async fn new(ip: &str, toml: &str) -> Self {
         let origin = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/", origin.local_addr().expect("it is bound"));
-        let node: Node = start(&format!("guard.allow-net = ['127.0.0.0/8']\n{toml}"));
+        let node = start_at(ip, &format!("guard.allow-net = ['127.0.0.0/8']\n{toml}"));
         let (addr, admin) = (node.addr(), node.admin_addr().expect("an admin listener"));
         let (accepted, mut session) = upgrade(addr, &[]).await;
         assert_eq!(accepted.status, 101);
@@ -64,13 +64,6 @@ impl Busy {
             tokio::task::yield_now().await;
         }
     }
-
-    async fn session_bytes(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        // Ends by a close or, where the node is cut off, perhaps by a reset.
-        let _ = self.session.read_to_end(&mut bytes).await;
-        bytes
-    }
 }
 
 /// A masked text frame of less than 126 bytes (RFC 6455 section 5.2), with a mask of zeros.
@@ -80,16 +73,9 @@ fn client_text(message: &str) -> Vec<u8> {
     [&[0x81, 0x80 | length, 0, 0, 0, 0], message.as_bytes()].concat()
 }
 
-fn ends_with_going_away(bytes: &[u8]) -> bool {
-    // A close frame's payload begins with its code: 1001 is 0x03e9.
-    bytes
-        .windows(4)
-        .any(|w| w[0] == 0x88 && w[2..] == [0x03, 0xe9])
-}
-
 #[tokio::test]
 async fn a_fetch_in_flight_is_answered_before_the_node_ends() {
-    let mut busy = Busy::new("").await;
+    let mut busy = Busy::new("127.0.1.1", "").await;
     busy.signal(Signal::Reload).await;
     busy.signal(Signal::Stop).await;
     busy.is_draining().await;
@@ -100,19 +86,19 @@ async fn a_fetch_in_flight_is_answered_before_the_node_ends() {
         .write_all(answer)
         .await
         .expect("the node still reads");
-    let bytes = busy.session_bytes().await;
+    let bytes = until_closed(&mut busy.session).await;
     assert!(String::from_utf8_lossy(&bytes).contains("late!"));
-    assert!(ends_with_going_away(&bytes));
+    assert!(says_going_away(&bytes));
     assert_eq!(busy.running.await.expect("no panic"), Ended::Drained);
 }
 
 #[tokio::test]
 async fn a_grace_that_is_over_cancels_what_is_in_flight() {
-    let mut busy = Busy::new("shutdown.grace = '20ms'").await;
+    let mut busy = Busy::new("127.0.1.2", "shutdown.grace = '20ms'").await;
     busy.signal(Signal::Stop).await;
-    let bytes = busy.session_bytes().await;
+    let bytes = until_closed(&mut busy.session).await;
     assert!(
-        ends_with_going_away(&bytes),
+        says_going_away(&bytes),
         "{:?}",
         String::from_utf8_lossy(&bytes)
     );
@@ -121,10 +107,10 @@ async fn a_grace_that_is_over_cancels_what_is_in_flight() {
 
 #[tokio::test]
 async fn a_second_signal_ends_the_node_at_once() {
-    let mut busy = Busy::new("shutdown.grace = '1h'").await;
+    let mut busy = Busy::new("127.0.1.3", "shutdown.grace = '1h'").await;
     busy.signal(Signal::Stop).await;
     busy.is_draining().await;
     busy.signal(Signal::Stop).await;
     assert_eq!((&mut busy.running).await.expect("no panic"), Ended::Forced);
-    busy.session_bytes().await;
+    until_closed(&mut busy.session).await;
 }

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::client::{send, start, upgrade};
+use crate::client::{says_going_away, send, start, start_at, until_closed, upgrade};
 use fetchway_node::{Ended, Layers, Node};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const TOKENS: &str = "
@@ -287,7 +287,7 @@ async fn a_token_file_that_is_of_no_use_is_told() {
 
 #[tokio::test]
 async fn a_stopped_node_closes_what_is_open() {
-    let node = start("");
+    let node = start_at("127.0.1.4", "");
     let (addr, admin) = (node.addr(), admin(&node));
     let (accepted, mut session) = upgrade(addr, &[]).await;
     assert_eq!(accepted.status, 101);
@@ -295,23 +295,18 @@ async fn a_stopped_node_closes_what_is_open() {
         .await
         .expect("the listener is there");
     let request = format!("GET /health HTTP/1.1\r\nHost: {addr}\r\n\r\n");
-    tokio::io::AsyncWriteExt::write_all(&mut idle, request.as_bytes())
-        .await
-        .expect("taken");
+    idle.write_all(request.as_bytes()).await.expect("taken");
     let mut first = [0; 12];
     idle.read_exact(&mut first).await.expect("an answer");
     assert_eq!(&first, b"HTTP/1.1 200");
 
-    assert_eq!(node.stop().await, Ended::Drained);
+    let (ended, frames) = tokio::join!(node.stop(), until_closed(&mut session));
+    assert_eq!(ended, Ended::Drained);
+    assert!(says_going_away(&frames));
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest)
         .await
         .expect("the kept-alive connection is closed");
-    let mut frames = Vec::new();
-    session
-        .read_to_end(&mut frames)
-        .await
-        .expect("the session is closed");
     for addr in [addr, admin] {
         assert!(
             TcpStream::connect(addr).await.is_err(),
@@ -326,7 +321,24 @@ async fn dropping_a_node_ends_it() {
     let (addr, _) = (node.addr(), admin(&node));
     let (_, mut session) = upgrade(addr, &[]).await;
     drop(node);
-    let mut frames = Vec::new();
-    // Closed or reset: either way it is over.
-    let _ = session.read_to_end(&mut frames).await;
+    until_closed(&mut session).await;
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_are_closed() {
+    let node = start("http.header-timeout = '50ms'");
+    let mut silent = TcpStream::connect(node.addr())
+        .await
+        .expect("the listener is there");
+    let mut idle = TcpStream::connect(node.addr())
+        .await
+        .expect("the listener is there");
+    let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", node.addr());
+    idle.write_all(request.as_bytes()).await.expect("taken");
+    let mut bytes = Vec::new();
+    silent.read_to_end(&mut bytes).await.expect("closed");
+    idle.read_to_end(&mut bytes)
+        .await
+        .expect("closed after its answer");
+    assert!(bytes.starts_with(b"HTTP/1.1 200") || bytes.starts_with(b"HTTP/1.1 408"));
 }

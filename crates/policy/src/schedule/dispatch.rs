@@ -53,26 +53,38 @@ impl Schedule {
     }
 
     /// Two gates can open at the same moment, each with an order of its own. Whichever is served
-    /// first must not starve those registered at the other. So its choice competes there, by that
-    /// gate's rank; if it loses, it is registered there, and the next one here gets its chance.
+    /// first must not starve those registered at the other, so its choice competes with the other
+    /// gate's. The loser is registered at the winner's gate: were it to stay first in its own
+    /// order and lose again, it would hold up those behind it.
     fn contest(&mut self, flow: u32, gate: u32, now: Instant) -> u32 {
-        let other = 1 - self.gates[gate].side;
-        let member = self.flows[flow].members[other];
-        let rival_gate = self.members[member].gate;
+        let side = self.gates[gate].side;
+        let rival_gate = self.members[self.flows[flow].members[1 - side]].gate;
         if !self.gates[rival_gate].to_serve(now) {
             return flow;
         }
         let Some(rival) = self.next_flow(rival_gate, now) else {
             return flow;
         };
-        let rival_member = &self.members[self.flows[rival].members[other]];
-        let member = &self.members[member];
-        if (member.held, member.served) <= (rival_member.held, rival_member.served) {
-            return flow;
+        let same_edge = self.flows[flow].edge == self.flows[rival].edge;
+        let rank = |flow: u32| {
+            let members = self.flows[flow].members.map(|at| &self.members[at]);
+            let [here, there] = [members[side], members[1 - side]];
+            if same_edge {
+                (here.held + there.held, here.served.max(there.served))
+            } else {
+                (there.held, there.served)
+            }
+        };
+        if rank(rival) < rank(flow) {
+            self.unplace(flow);
+            self.list_flow(flow, 1 - side);
+            return rival;
         }
-        self.unplace(flow);
-        self.list_flow(flow, other);
-        rival
+        if same_edge {
+            self.unplace(rival);
+            self.list_flow(rival, side);
+        }
+        flow
     }
 
     /// Starts what a session that is below its limit again lets start, its members in turn.

@@ -38,7 +38,8 @@
 //! Without limbo, thousands of flows would wander between a lane and an origin that open in turn.
 //! With it, what a gate looks at is paid for by what it took, so work per event is logarithmic on
 //! average. The price: with both gates short in turn, fairness is exact among the flows taken, and
-//! the others follow in the order in which they were put aside.
+//! the others follow in the order in which they were put aside. Where a lane and an origin open at
+//! the same moment, the first of either order compete.
 //!
 //! Read `parts` and `gate`, then `admit`, `dispatch`, `leave`, `clock`.
 

@@ -10,4 +10,4 @@ mod request;
 pub use answer::{Answer, Encoder, Outcome, Timing};
 pub use client::{ClientRequest, ClientResponse};
 pub use id::Id;
-pub use request::{FetchMessage, Message, Refusal, decode_request};
+pub use request::{FetchMessage, MAX_FIELDS, MAX_ID, Message, Refusal, decode_request};

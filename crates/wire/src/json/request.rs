@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use fetchway_policy::redirect::RedirectMode;
-use fetchway_policy::{ErrorName, FetchError, headers, redirect};
+use fetchway_policy::{ErrorName, FetchError, Timeouts, headers, redirect};
 use http::{HeaderMap, Method};
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,6 +16,14 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::Id;
+
+/// Bytes of an id's JSON text: it is kept for as long as its fetch is under way, and no queue's
+/// bound counts it. A request with a longer one is refused with `limit_exceeded`.
+pub const MAX_ID: usize = 1 << 10;
+
+/// Header fields of one request, as many as servers commonly take ten times over. A request with
+/// more is refused with `limit_exceeded`.
+pub const MAX_FIELDS: usize = 1_000;
 
 /// A message from a client.
 #[derive(Debug)]
@@ -41,8 +49,8 @@ pub struct FetchMessage {
     pub body: Bytes,
     /// The lane named, if any.
     pub lane: Option<String>,
-    /// The total time allowed, if given.
-    pub timeout: Option<Duration>,
+    /// Clocks that are to be shorter than the lane's.
+    pub timeouts: Timeouts,
     /// What to do with redirects.
     pub redirect: RedirectMode,
     /// Whether content codings are undone.
@@ -52,8 +60,8 @@ pub struct FetchMessage {
 /// A message that cannot be acted on: what to answer, and to which id.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The id as far as it could be found.
-    pub id: Id,
+    /// Its id, if it has one.
+    pub id: Option<Id>,
     /// What was wrong with it.
     pub error: FetchError,
 }
@@ -77,16 +85,27 @@ struct Shape<'a> {
     body_base64: Option<Cow<'a, str>>,
     #[serde(borrow)]
     lane: Option<Cow<'a, str>>,
-    timeout: Option<f64>,
+    timeout: Option<Timeout>,
     #[serde(borrow)]
     redirect: Option<Cow<'a, str>>,
     decode: Option<bool>,
 }
 
+/// Milliseconds: of the whole fetch, or of each clock.
 #[derive(Deserialize)]
-struct OnlyId<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
+#[serde(untagged)]
+enum Timeout {
+    Total(f64),
+    Each(Each),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Each {
+    connect: Option<f64>,
+    header: Option<f64>,
+    body_idle: Option<f64>,
+    total: Option<f64>,
 }
 
 fn invalid(detail: impl Into<Cow<'static, str>>) -> FetchError {
@@ -98,44 +117,77 @@ fn invalid(detail: impl Into<Cow<'static, str>>) -> FetchError {
 /// # Errors
 /// A [`Refusal`] to be answered; the connection stays open.
 pub fn decode_request(text: &[u8]) -> Result<Message, Refusal> {
-    let shape: Shape<'_> =
-        serde_json::from_slice(text).map_err(|error| refuse_shape(text, &error))?;
+    // An array would do for serde: it takes one for the fields in their order.
+    let is_object = text.trim_ascii_start().first() == Some(&b'{');
+    let shape: Option<Shape<'_>> = is_object.then(|| serde_json::from_slice(text).ok()).flatten();
+    let Some(shape) = shape else {
+        return Err(refuse_shape(text));
+    };
     if let (Some(cancel), None) = (shape.cancel, &shape.url) {
-        return Ok(Message::Cancel(Id::new(cancel)));
+        return Ok(Message::Cancel(checked_id(cancel)?));
     }
-    let Some(id) = shape.id.map(Id::new) else {
+    let Some(id) = shape.id else {
         let error = invalid(
             "The request has no id: give each request an id, which its answer brings back.",
         );
-        return Err(Refusal {
-            id: Id::unknown(),
-            error,
-        });
+        return Err(Refusal { id: None, error });
     };
+    let id = checked_id(id)?;
     match shape.fetch() {
         Ok(fetch) => Ok(Message::Fetch(Box::new(fetch(id)))),
-        Err(error) => Err(Refusal { id, error }),
+        Err(error) => Err(Refusal { id: Some(id), error }),
     }
 }
 
+fn checked_id(raw: &RawValue) -> Result<Id, Refusal> {
+    let len = raw.get().len();
+    if len <= MAX_ID {
+        return Ok(Id::new(raw));
+    }
+    let detail = format!("The request's id has {len} bytes, more than the {MAX_ID} that one may have: shorten it.");
+    let error = FetchError::new(ErrorName::LimitExceeded, detail);
+    Err(Refusal { id: None, error })
+}
+
 /// The text is no request: is it no JSON at all, or JSON of another shape (then it may have an id)?
-fn refuse_shape(text: &[u8], error: &serde_json::Error) -> Refusal {
-    if let Ok(OnlyId { id }) = serde_json::from_slice(text) {
-        return Refusal {
-            id: id.map_or_else(Id::unknown, Id::new),
-            error: invalid(format!(
-                "The request's fields are not of the right type: {error}."
-            )),
-        };
+fn refuse_shape(text: &[u8]) -> Refusal {
+    if serde_json::from_slice::<&RawValue>(text).is_err() {
+        let error = invalid("Invalid JSON in request");
+        return Refusal { id: None, error };
     }
-    let error = match serde_json::from_slice::<&RawValue>(text) {
-        Ok(_) => invalid("A request must be a JSON object with an id and a url."),
-        Err(_) => invalid("Invalid JSON in request"),
+    let Ok(fields) = serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(text) else {
+        let error = invalid("A request must be a JSON object with an id and a url.");
+        return Refusal { id: None, error };
     };
-    Refusal {
-        id: Id::unknown(),
-        error,
+    let id = fields.get("id").filter(|id| id.get() != "null");
+    match id.map(|id| checked_id(id)).transpose() {
+        Ok(id) => Refusal { id, error: invalid(wrong_field(&fields)) },
+        Err(refusal) => refusal,
     }
+}
+
+/// What is wrong with fields that did not deserialize. Their values are not repeated: they may be
+/// secrets, and as long as a message.
+fn wrong_field(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> String {
+    const TYPES: [(&str, &str, &[u8]); 9] = [
+        ("url", "a string", b"\""),
+        ("method", "a string", b"\""),
+        ("headers", "an object", b"{"),
+        ("body", "a string", b"\""),
+        ("bodyBase64", "a string", b"\""),
+        ("lane", "a string", b"\""),
+        ("redirect", "a string", b"\""),
+        ("timeout", "a number or an object of numbers", b"-0123456789{"),
+        ("decode", "true or false", b"tf"),
+    ];
+    for (name, kind, begins) in TYPES {
+        let first = fields.get(name).and_then(|value| value.get().bytes().next());
+        if first.is_some_and(|first| first != b'n' && !begins.contains(&first)) {
+            return format!("The request's {name} must be {kind}.");
+        }
+    }
+    "The request has a field twice, a number out of range or half of a surrogate pair: correct it."
+        .to_owned()
 }
 
 impl Shape<'_> {
@@ -154,7 +206,7 @@ impl Shape<'_> {
                 "A {method} request has no body: leave it out or use POST."
             )));
         }
-        let timeout = self.timeout.map(timeout_of).transpose()?;
+        let timeouts = timeouts_of(self.timeout)?;
         let redirect = match self.redirect.as_deref() {
             None => RedirectMode::Follow,
             Some(word) => word.parse().map_err(|_| {
@@ -169,7 +221,7 @@ impl Shape<'_> {
             headers: fields,
             body,
             lane,
-            timeout,
+            timeouts,
             redirect,
             decode,
         })
@@ -177,6 +229,10 @@ impl Shape<'_> {
 }
 
 fn header_map(given: BTreeMap<Cow<'_, str>, Value>) -> Result<HeaderMap, FetchError> {
+    if given.len() > MAX_FIELDS {
+        let detail = format!("The request has {} header fields, more than the {MAX_FIELDS} that it may have.", given.len());
+        return Err(FetchError::new(ErrorName::LimitExceeded, detail));
+    }
     let mut fields = HeaderMap::with_capacity(given.len());
     for (name, value) in given {
         let text = match value {
@@ -208,6 +264,24 @@ fn body_of(text: Option<Cow<'_, str>>, coded: Option<&str>) -> Result<Bytes, Fet
             "The request has both body and bodyBase64: give one of them.",
         )),
     }
+}
+
+fn timeouts_of(given: Option<Timeout>) -> Result<Timeouts, FetchError> {
+    let given = match given {
+        None => Each::default(),
+        Some(Timeout::Total(total)) => Each {
+            total: Some(total),
+            ..Each::default()
+        },
+        Some(Timeout::Each(each)) => each,
+    };
+    let of = |ms: Option<f64>| ms.map(timeout_of).transpose();
+    Ok(Timeouts {
+        connect: of(given.connect)?,
+        header: of(given.header)?,
+        body_idle: of(given.body_idle)?,
+        total: of(given.total)?,
+    })
 }
 
 fn timeout_of(ms: f64) -> Result<Duration, FetchError> {

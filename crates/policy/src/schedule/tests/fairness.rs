@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::super::SessionLimits;
 use super::world::{NO_LIMITS, Phase, World, lane, origin};
 
 /// Ends one fetch; the one that starts instead must be of the session with the fewest in progress
@@ -56,7 +57,7 @@ proptest! {
     fn sessions_that_always_wait_get_equal_shares(
         rate in prop_oneof![Just(0u32), 20..200u32],
         permits in (1..9usize, 1..9usize),
-        oldest in 1..4usize,
+        oldest in 1..3usize,
         seed in any::<u64>(),
     ) {
         let origins = [origin(permits.1, 0); 2];
@@ -66,8 +67,8 @@ proptest! {
         let shares: Vec<usize> = shares.collect();
         let (most, least) = (shares.iter().max(), shares.iter().min());
         let apart = most.copied().unwrap_or(0) - least.copied().unwrap_or(0);
-        // Which fetch ends is random; six standard deviations of that are allowed.
-        prop_assert!(apart <= 50, "{shares:?}");
+        // Of 300; which of the oldest ends is random.
+        prop_assert!(apart <= 40, "{shares:?}");
     }
 }
 
@@ -151,5 +152,25 @@ fn equal_paces_of_a_lane_and_an_origin_are_shared() {
         .filter(|session| **session == 1)
         .count();
     assert!((9..=12).contains(&second), "{:?}", world.started);
+    world.drain();
+}
+
+/// A session at its own limit is passed over; when one of its fetches ends, it competes again for
+/// the very permit that it gives back.
+#[test]
+fn a_session_at_its_own_limit_keeps_its_permits() {
+    let few = SessionLimits {
+        in_flight: 2,
+        ..NO_LIMITS
+    };
+    let mut world = World::new(&[lane(6, 0)], &[origin(100, 0)], &[few, NO_LIMITS]);
+    for _ in 0..30 {
+        world.submit((0, 0, 0), 1, false);
+        world.submit((0, 0, 1), 1, false);
+    }
+    for _ in 0..20 {
+        assert_eq!(world.held(|path| path.2 == 0).0, 2);
+        finish_oldest(&mut world, 1);
+    }
     world.drain();
 }

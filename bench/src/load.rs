@@ -1,0 +1,80 @@
+//! What came of a run of requests.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use hdrhistogram::Histogram;
+
+/// A finished run: every request in it was answered and verified.
+pub(crate) struct Run {
+    pub(crate) requests: usize,
+    pub(crate) took: Duration,
+    /// Microseconds from sending to the whole answer.
+    latency: Histogram<u64>,
+}
+
+impl Run {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.requests as f64 / self.took.as_secs_f64()
+    }
+
+    /// A quantile of the latency, in microseconds.
+    pub(crate) fn micros(&self, quantile: f64) -> u64 {
+        self.latency.value_at_quantile(quantile)
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} requests in {:.2} s, {:.0}/s, latency p50 {} µs, p95 {} µs, p99 {} µs",
+            self.requests,
+            self.took.as_secs_f64(),
+            self.per_second(),
+            self.micros(0.50),
+            self.micros(0.95),
+            self.micros(0.99),
+        )
+    }
+}
+
+/// A run under way.
+pub(crate) struct Recorder {
+    began: Instant,
+    latency: Histogram<u64>,
+}
+
+impl Recorder {
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        // A minute at three digits; nothing here may take longer.
+        let latency = Histogram::new_with_max(60_000_000, 3).context("the histogram's bounds")?;
+        Ok(Self {
+            began: Instant::now(),
+            latency,
+        })
+    }
+
+    pub(crate) fn record(&mut self, sent: Instant) {
+        let micros = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.latency.saturating_record(micros);
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) -> anyhow::Result<()> {
+        self.latency
+            .add(&other.latency)
+            .context("histograms of one kind")
+    }
+
+    pub(crate) fn finish(self, requests: usize) -> anyhow::Result<Run> {
+        if self.latency.len() != requests as u64 {
+            bail!("{} answers came to {requests} requests", self.latency.len());
+        }
+        Ok(Run {
+            requests,
+            took: self.began.elapsed(),
+            latency: self.latency,
+        })
+    }
+}

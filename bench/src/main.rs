@@ -1,0 +1,137 @@
+//! The load program.
+//!
+//! `relay` and `http` send load to something that runs already. `relay-vs-nginx` and `makespan`
+//! start what they measure, each in a process of its own, and end it. Read `relay`, `http` and
+//! `load` for the load, `process` for the measuring, `versus` and `makespan` for the comparisons.
+
+mod http;
+mod load;
+mod makespan;
+mod nginx;
+mod node;
+mod origin;
+mod process;
+mod relay;
+mod versus;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Parser)]
+#[command(about = "Load for a fetchway relay, and for what stands beside it")]
+struct Cli {
+    #[command(subcommand)]
+    mode: Mode,
+}
+
+#[derive(Subcommand)]
+enum Mode {
+    /// Fetch a target through a running relay, over one WebSocket
+    Relay {
+        /// The relay's address
+        #[arg(long, default_value = "127.0.0.1:8787")]
+        relay: SocketAddr,
+        /// What to fetch
+        #[arg(long)]
+        target: String,
+        #[command(flatten)]
+        volume: Volume,
+    },
+    /// Send requests over keep-alive HTTP/1.1 connections, one per place
+    Http {
+        /// Address of the server: an origin, or a proxy before it
+        #[arg(long)]
+        server: SocketAddr,
+        /// Path to request
+        #[arg(long, default_value = "/")]
+        path: String,
+        #[command(flatten)]
+        volume: Volume,
+    },
+    /// The relay beside nginx as a reverse proxy: CPU per request, requests per second, latency
+    RelayVsNginx(versus::Settings),
+    /// Many slow fetches at once over one WebSocket: makespan, memory, dials
+    Makespan(makespan::Settings),
+}
+
+/// How much load.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Volume {
+    /// Requests outstanding at a time
+    #[arg(long, default_value_t = 64)]
+    pub(crate) concurrency: usize,
+    /// Requests in all
+    #[arg(long, default_value_t = 50_000)]
+    pub(crate) total: usize,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let mode = Cli::parse().mode;
+    // Dropping what runs ends the processes it has started; so a signal must not end us at once.
+    let done = tokio::select! {
+        done = run(mode) => done,
+        () = told_to_end() => Err(anyhow::anyhow!("ended by a signal")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(mode: Mode) -> anyhow::Result<()> {
+    match mode {
+        Mode::Relay {
+            relay,
+            target,
+            volume,
+        } => {
+            let mut relay = relay::Relay::connect(relay).await?;
+            let run = relay
+                .fetch(volume, |_| target.clone(), |_, body| !body.is_empty())
+                .await?;
+            say(&run.to_string());
+        }
+        Mode::Http {
+            server,
+            path,
+            volume,
+        } => {
+            say(&http::load(server, &path, volume, None).await?.to_string());
+        }
+        Mode::RelayVsNginx(settings) => versus::run(&settings).await?,
+        Mode::Makespan(settings) => makespan::run(&settings).await?,
+    }
+    Ok(())
+}
+
+async fn told_to_end() {
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        // Without handlers a signal ends us at once, as it would any program.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+/// One line on standard output.
+#[expect(clippy::print_stdout, reason = "a command line program")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+#[expect(clippy::print_stderr, reason = "a command line program")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("fetchway-load: {error:#}");
+}

@@ -1,0 +1,133 @@
+//! Many slow fetches at once over one WebSocket: until the last is back, and what the node needs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use clap::{Args, ValueEnum};
+use tokio::time::timeout;
+
+use crate::node::NodeProcess;
+use crate::origin::OriginProcess;
+use crate::process::Folder;
+use crate::{Volume, say};
+
+/// What a run may take on top of the origin's wait: something hangs.
+const SLACK: Duration = Duration::from_secs(60);
+
+#[derive(Args, Debug)]
+pub(crate) struct Settings {
+    /// The fetchway binary
+    #[arg(long)]
+    fetchway: PathBuf,
+    /// The fetchway-origin binary
+    #[arg(long)]
+    origin_program: PathBuf,
+    /// Which origin; without it, 1000 and 5000 fetches over h1 and 3000 over h2
+    #[arg(long, value_enum, requires = "count")]
+    origin: Option<Protocol>,
+    /// Fetches at once
+    #[arg(long, requires = "origin")]
+    count: Option<usize>,
+    /// How long the origin waits before it answers, in milliseconds
+    #[arg(long, default_value_t = 1_000)]
+    ms: u64,
+    /// Streams the h2 origin allows on a connection
+    #[arg(long, default_value_t = 100)]
+    streams: u32,
+    /// Bytes of filler in each body
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    /// Runs of each, on a fresh node
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Protocol {
+    /// HTTP/1.1 without TLS
+    H1,
+    /// HTTP/2 over TLS
+    H2,
+}
+
+pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
+    ensure!(
+        (1..=100).contains(&settings.rounds),
+        "--rounds must be from 1 to 100"
+    );
+    let scenarios = match (settings.origin, settings.count) {
+        (Some(protocol), Some(count)) => vec![(protocol, count)],
+        _ => vec![
+            (Protocol::H1, 1_000),
+            (Protocol::H1, 5_000),
+            (Protocol::H2, 3_000),
+        ],
+    };
+    for (protocol, count) in scenarios {
+        for _ in 0..settings.rounds {
+            scenario(settings, protocol, count).await?;
+        }
+    }
+    Ok(())
+}
+
+/// One run on a fresh origin and a fresh node.
+async fn scenario(settings: &Settings, protocol: Protocol, count: usize) -> anyhow::Result<()> {
+    let folder = Folder::new()?;
+    let (mut origin, scheme, config) = start_origin(settings, protocol, &folder).await?;
+    let node = NodeProcess::start(&settings.fetchway, &folder, &config).await?;
+    let mut relay = node.connect().await?;
+    let resident_before = node.process.peak_resident()?;
+
+    let (addr, ms, size) = (origin.addr(), settings.ms, settings.size);
+    let all = Volume {
+        concurrency: count,
+        total: count,
+    };
+    let fetches = relay.fetch(
+        all,
+        |req| format!("{scheme}://{addr}/delay?ms={ms}&req={req}&size={size}"),
+        |req, body| fetchway_lab::verify(req as u64, body.as_bytes()).is_ok(),
+    );
+    let run = timeout(Duration::from_millis(ms) + SLACK, fetches)
+        .await
+        .context("the run hangs")??;
+
+    let stats = origin.stats().await?;
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    say(&format!(
+        "{protocol:?}: {count} fetches of {ms} ms, all verified: makespan {:.3} s, p50 {:.3} s, \
+         {} dials, {} at once at the origin; node resident {:.0} MiB before, {:.0} MiB at the peak",
+        run.took.as_secs_f64(),
+        run.micros(0.5) as f64 / 1e6,
+        stats["connections"],
+        stats["peakInFlight"],
+        mib(resident_before),
+        mib(node.process.peak_resident()?),
+    ));
+    Ok(())
+}
+
+/// The origin, its scheme, and the configuration that makes a node trust it.
+async fn start_origin(
+    settings: &Settings,
+    protocol: Protocol,
+    folder: &Folder,
+) -> anyhow::Result<(OriginProcess, &'static str, String)> {
+    let program = &settings.origin_program;
+    Ok(match protocol {
+        Protocol::H1 => (
+            OriginProcess::start(program, &["slow"]).await?,
+            "http",
+            String::new(),
+        ),
+        Protocol::H2 => {
+            let ca = folder.path().join("ca.pem").display().to_string();
+            let streams = settings.streams.to_string();
+            let args = ["tls", "--streams", &streams, "--ca-out", &ca];
+            let origin = OriginProcess::start(program, &args).await?;
+            (origin, "https", format!("[fetch]\nca-file = \"{ca}\"\n"))
+        }
+    })
+}

@@ -1,0 +1,211 @@
+//! Processes that a bench starts: ended with it, and measured from /proc.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+/// How long a process may take until it listens.
+const START: Duration = Duration::from_secs(15);
+/// How long a process may take to end after SIGTERM before it is killed.
+const END: Duration = Duration::from_secs(3);
+
+/// Raises the open-file limit, since load and origins hold thousands of sockets, and has the kernel
+/// end the process if we die without a chance to (setpriv is part of util-linux).
+const WRAPPER: &str = r#"ulimit -n "$(ulimit -Hn)"
+if command -v setpriv >/dev/null; then exec setpriv --pdeathsig TERM -- "$@"; fi
+exec "$@""#;
+
+/// A started process; dropping it ends it.
+pub(crate) struct Process {
+    name: String,
+    pid: i32,
+    child: Child,
+}
+
+impl Process {
+    /// Starts `program`; `pipes` connects its standard input and output to us.
+    pub(crate) fn start<S: AsRef<OsStr>>(
+        program: &Path,
+        args: impl IntoIterator<Item = S>,
+        pipes: bool,
+    ) -> anyhow::Result<Self> {
+        let (input, output) = if pipes {
+            (Stdio::piped(), Stdio::piped())
+        } else {
+            (Stdio::null(), Stdio::null())
+        };
+        let child = Command::new("sh")
+            .args(["-c", WRAPPER, "sh"])
+            .arg(program)
+            .args(args)
+            .stdin(input)
+            .stdout(output)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{} cannot be started", program.display()))?;
+        let name = program
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+        Ok(Self {
+            pid: pid.with_context(|| format!("{name} ended at once"))?,
+            name,
+            child,
+        })
+    }
+
+    /// Waits until `addr` accepts connections.
+    pub(crate) async fn listening(&mut self, addr: SocketAddr) -> anyhow::Result<()> {
+        let until = Instant::now() + START;
+        while TcpStream::connect(addr).await.is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!(
+                    "{} ended before it listened ({status}); see what it wrote above",
+                    self.name
+                );
+            }
+            if Instant::now() > until {
+                bail!("{} does not listen on {addr} after {START:?}", self.name);
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The most memory that was ever resident, in bytes.
+    pub(crate) fn peak_resident(&self) -> anyhow::Result<u64> {
+        let status = proc_file(self.pid, "status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(kib.context("/proc names no VmHWM")? * 1024)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already reaped: the number may be another process's by now.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // SAFETY: kill takes two numbers and touches no memory; the child is ours and not reaped.
+        unsafe { libc::kill(self.pid, libc::SIGTERM) };
+        let until = std::time::Instant::now() + END;
+        while matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < until {
+            wait_a_little();
+        }
+        // What is left then is killed by the child's own drop.
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "drop cannot await, and nothing else is to run now"
+)]
+fn wait_a_little() {
+    std::thread::sleep(Duration::from_millis(5));
+}
+
+/// User and system time that a process has used, all its threads together.
+pub(crate) fn cpu_time(pid: i32) -> anyhow::Result<Duration> {
+    let stat = proc_file(pid, "stat")?;
+    // Fields 14 and 15; the second field may hold blanks, but ends with the last parenthesis.
+    let fields: Vec<&str> = stat
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.split(' ').collect())
+        .unwrap_or_default();
+    let ticks = |field: usize| {
+        fields
+            .get(field - 3)
+            .and_then(|ticks| ticks.parse::<u64>().ok())
+    };
+    let (Some(user), Some(system)) = (ticks(14), ticks(15)) else {
+        bail!("/proc/{pid}/stat is not of the known form");
+    };
+    // SAFETY: sysconf takes a number and touches no memory.
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    Ok(Duration::from_secs_f64(
+        (user + system) as f64 / per_second as f64,
+    ))
+}
+
+/// The children of a process.
+pub(crate) fn children(pid: i32) -> anyhow::Result<Vec<i32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(child) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        // It may have ended since it was listed.
+        let Ok(stat) = proc_file(child, "stat") else {
+            continue;
+        };
+        let parent = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.split(' ').nth(1));
+        if parent.and_then(|parent| parent.parse().ok()) == Some(pid) {
+            found.push(child);
+        }
+    }
+    Ok(found)
+}
+
+fn proc_file(pid: i32, name: &str) -> anyhow::Result<String> {
+    let path = format!("/proc/{pid}/{name}");
+    fs::read_to_string(&path).with_context(|| format!("{path} cannot be read; has it ended?"))
+}
+
+/// An address nobody listens on now. Another process could take it before ours does; then ours
+/// says so and ends.
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(listener.local_addr()?)
+}
+
+/// A folder of our own, removed with everything in it when dropped.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let name = format!(
+            "fetchway-bench-{}-{:08x}",
+            std::process::id(),
+            rand::random::<u32>()
+        );
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Left behind it would only take a little room; there is nobody to tell.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,309 @@
+//! The relay beside nginx: the same origin, the same small answer, the same concurrency, in turns.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use fetchway_lab::{Kind, filler};
+use tokio::time::timeout;
+
+use crate::http;
+use crate::load::Run;
+use crate::nginx::Nginx;
+use crate::node::NodeProcess;
+use crate::origin::OriginProcess;
+use crate::process::{Folder, cpu_time};
+use crate::relay::Relay;
+use crate::{Volume, say};
+
+/// No single run may take longer: something hangs.
+const RUN: Duration = Duration::from_secs(120);
+
+#[derive(Args, Debug)]
+pub(crate) struct Settings {
+    /// The fetchway binary
+    #[arg(long)]
+    fetchway: PathBuf,
+    /// The fetchway-origin binary
+    #[arg(long)]
+    origin_program: PathBuf,
+    /// The nginx binary
+    #[arg(long, default_value = "/usr/sbin/nginx")]
+    nginx: PathBuf,
+    /// Rounds; each measures both
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Bytes of the origin's body
+    #[arg(long, default_value_t = 100)]
+    body: usize,
+    /// Requests one at a time for the latency
+    #[arg(long, default_value_t = 5_000)]
+    singly: usize,
+    #[command(flatten)]
+    volume: Volume,
+}
+
+/// What a process spent on a run.
+struct Cost {
+    cpu_micros: f64,
+    per_second: f64,
+}
+
+pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
+    ensure!(
+        (1..=100).contains(&settings.rounds),
+        "--rounds must be from 1 to 100"
+    );
+    let folder = Folder::new()?;
+    let length = settings.body.to_string();
+    let origin =
+        OriginProcess::start(&settings.origin_program, &["fast", "--body", &length]).await?;
+    let nginx = Nginx::start(&settings.nginx, &folder, origin.addr()).await?;
+    let node = NodeProcess::start(&settings.fetchway, &folder, "").await?;
+    let mut bench = Bench {
+        target: format!("http://{}/", origin.addr()),
+        body: filler(Kind::Text, 0, settings.body as u64).to_vec(),
+        relay: node.connect().await?,
+        origin,
+        nginx,
+        node,
+        sent: 0,
+    };
+
+    let volume = settings.volume;
+    say(&format!(
+        "{} requests a run, {} outstanding, body of {} bytes, {} rounds",
+        volume.total, volume.concurrency, settings.body, settings.rounds
+    ));
+    let warm = Volume {
+        total: (volume.total / 10).max(volume.concurrency),
+        ..volume
+    };
+    bench.through_nginx(warm).await?;
+    bench.through_relay(warm).await?;
+
+    let (mut nginx, mut relay) = (Vec::new(), Vec::new());
+    for round in 0..settings.rounds {
+        // In turns, and the first in turns too: what the machine does besides hits both alike.
+        if round % 2 == 0 {
+            nginx.push(bench.through_nginx(volume).await?);
+            relay.push(bench.through_relay(volume).await?);
+        } else {
+            relay.push(bench.through_relay(volume).await?);
+            nginx.push(bench.through_nginx(volume).await?);
+        }
+        say(&format!(
+            "round {}: nginx {}, relay {}",
+            round + 1,
+            nginx[round],
+            relay[round]
+        ));
+    }
+    report(&nginx, &relay);
+    bench.latency(settings.singly).await?;
+    bench.all_reached_the_origin().await
+}
+
+struct Bench {
+    target: String,
+    body: Vec<u8>,
+    relay: Relay,
+    origin: OriginProcess,
+    nginx: Nginx,
+    node: NodeProcess,
+    /// Requests made so far, one way or another.
+    sent: usize,
+}
+
+impl Bench {
+    async fn through_nginx(&mut self, volume: Volume) -> anyhow::Result<Cost> {
+        self.sent += volume.total;
+        let load = http::load(self.nginx.addr, "/", volume, Some(&self.body));
+        measured(self.nginx.worker, load)
+            .await
+            .context("through nginx")
+    }
+
+    async fn through_relay(&mut self, volume: Volume) -> anyhow::Result<Cost> {
+        self.sent += volume.total;
+        let pid = self.node.process.pid();
+        measured(
+            pid,
+            relayed(&mut self.relay, &self.target, &self.body, volume),
+        )
+        .await
+        .context("through the relay")
+    }
+
+    /// Nothing was answered from a cache, and nothing was sent twice.
+    async fn all_reached_the_origin(&mut self) -> anyhow::Result<()> {
+        let stats = self.origin.stats().await?;
+        let (made, seen) = (self.sent as u64, stats["requests"].as_u64());
+        ensure!(
+            seen == Some(made),
+            "{made} requests were made, and the origin counted {seen:?}"
+        );
+        Ok(())
+    }
+
+    /// One at a time, direct and relayed in turns.
+    async fn latency(&mut self, total: usize) -> anyhow::Result<()> {
+        let singly = Volume {
+            concurrency: 1,
+            total,
+        };
+        let (mut direct, mut through) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            self.sent += 2 * total;
+            let load = http::load(self.origin.addr(), "/", singly, Some(&self.body));
+            direct.push(timeout(RUN, load).await??.micros(0.5) as f64);
+            let load = relayed(&mut self.relay, &self.target, &self.body, singly);
+            through.push(timeout(RUN, load).await??.micros(0.5) as f64);
+        }
+        let added: Vec<f64> = through
+            .iter()
+            .zip(&direct)
+            .map(|(relay, direct)| relay - direct)
+            .collect();
+        say("");
+        say(&format!(
+            "one at a time, p50    direct      {} µs",
+            Spread::of(&direct, 0)
+        ));
+        say(&format!(
+            "                      relayed     {} µs",
+            Spread::of(&through, 0)
+        ));
+        say(&format!(
+            "                      added       {} µs",
+            Spread::of(&added, 0)
+        ));
+        Ok(())
+    }
+}
+
+async fn relayed(
+    relay: &mut Relay,
+    target: &str,
+    body: &[u8],
+    volume: Volume,
+) -> anyhow::Result<Run> {
+    relay
+        .fetch(
+            volume,
+            |_| target.to_owned(),
+            |_, got| got.as_bytes() == body,
+        )
+        .await
+}
+
+async fn measured(
+    pid: i32,
+    load: impl Future<Output = anyhow::Result<Run>>,
+) -> anyhow::Result<Cost> {
+    let before = cpu_time(pid)?;
+    let run = timeout(RUN, load).await.context("the run hangs")??;
+    let spent = cpu_time(pid)?.saturating_sub(before);
+    Ok(Cost {
+        cpu_micros: spent.as_secs_f64() * 1e6 / run.requests as f64,
+        per_second: run.per_second(),
+    })
+}
+
+fn report(nginx: &[Cost], relay: &[Cost]) {
+    let cpu = |costs: &[Cost]| costs.iter().map(|cost| cost.cpu_micros).collect::<Vec<_>>();
+    let rate = |costs: &[Cost]| costs.iter().map(|cost| cost.per_second).collect::<Vec<_>>();
+    let ratios: Vec<f64> = relay
+        .iter()
+        .zip(nginx)
+        .map(|(relay, nginx)| relay.cpu_micros / nginx.cpu_micros)
+        .collect();
+    say("");
+    say("median (least..most of the rounds)");
+    say(&format!(
+        "CPU per request       nginx       {} µs",
+        Spread::of(&cpu(nginx), 1)
+    ));
+    say(&format!(
+        "                      relay       {} µs",
+        Spread::of(&cpu(relay), 1)
+    ));
+    say(&format!(
+        "                      relay/nginx {}",
+        Spread::of(&ratios, 2)
+    ));
+    say(&format!(
+        "requests per second   nginx       {}",
+        Spread::of(&rate(nginx), 0)
+    ));
+    say(&format!(
+        "                      relay       {}",
+        Spread::of(&rate(relay), 0)
+    ));
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.1} µs CPU at {:.0}/s",
+            self.cpu_micros, self.per_second
+        )
+    }
+}
+
+/// Median, least and most of a few figures.
+struct Spread {
+    median: f64,
+    least: f64,
+    most: f64,
+    digits: usize,
+}
+
+impl Spread {
+    fn of(figures: &[f64], digits: usize) -> Self {
+        let mut sorted = figures.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
+        let last = sorted.len().saturating_sub(1);
+        let median = f64::midpoint(at(last / 2), at(sorted.len() / 2));
+        Self {
+            median,
+            least: at(0),
+            most: at(last),
+            digits,
+        }
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            median,
+            least,
+            most,
+            digits,
+        } = self;
+        write!(f, "{median:.digits$} ({least:.digits$}..{most:.digits$})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_of_odd_and_even_counts() {
+        assert_eq!(
+            Spread::of(&[3.0, 1.0, 2.0], 1).to_string(),
+            "2.0 (1.0..3.0)"
+        );
+        assert_eq!(
+            Spread::of(&[4.0, 1.0, 2.0, 3.0], 1).to_string(),
+            "2.5 (1.0..4.0)"
+        );
+        assert_eq!(Spread::of(&[7.0], 0).to_string(), "7 (7..7)");
+    }
+}

@@ -1,0 +1,56 @@
+//! What keeps a node from being started.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use fetchway_policy::FetchError;
+
+use crate::config::ReadError;
+
+/// Why a node could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// A listener beyond loopback without a token. `0` is its key, `1` the token's.
+    Open(&'static str, SocketAddr, &'static str),
+    /// The address is taken or not ours.
+    Bind(&'static str, SocketAddr, io::Error),
+    /// A file that the configuration names.
+    File(ReadError),
+    /// The engine refuses its configuration.
+    Engine(FetchError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(key, address, token) => write!(
+                f,
+                "{key} = {address} can be reached from other machines, and no token is configured: \
+                 set {token}, or listen on a loopback address such as 127.0.0.1:{}",
+                address.port()
+            ),
+            Self::Bind(key, address, e) if e.kind() == io::ErrorKind::AddrInUse => write!(
+                f,
+                "{key} = {address} is in use by another process: end that, or choose another port \
+                 (0 takes any free one)"
+            ),
+            Self::Bind(key, address, e) => {
+                write!(
+                    f,
+                    "{key} = {address} can't be listened on ({e}): choose another address"
+                )
+            }
+            Self::File(e) => e.fmt(f),
+            Self::Engine(e) => write!(f, "the fetch engine can't be set up: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<ReadError> for StartError {
+    fn from(e: ReadError) -> Self {
+        Self::File(e)
+    }
+}

@@ -1,0 +1,150 @@
+//! A node on ports of the system's choice.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use fetchway_node::{Ended, Layers, Node};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::{Client, PATIENCE};
+
+/// A running node.
+pub struct TestNode {
+    node: Node,
+}
+
+impl std::fmt::Debug for TestNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TestNode({})", self.addr())
+    }
+}
+
+impl TestNode {
+    /// A node that may fetch from loopback, with `settings` (dotted key, value) on top.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn open(settings: &[(&str, &str)]) -> Self {
+        let mut all = vec![("guard.allow-net", "127.0.0.0/8,::1/128")];
+        all.extend_from_slice(settings);
+        Self::guarded(&all)
+    }
+
+    /// A node with the default address guard.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn guarded(settings: &[(&str, &str)]) -> Self {
+        let start = Layers::new().flag("test", "listen", "127.0.0.1:0");
+        let add =
+            |layers: Layers, (key, value): &(&str, &str)| layers.flag_text("test", key, *value);
+        Self::start(settings.iter().fold(start, add))
+    }
+
+    /// A node with the default address guard and the configuration file `toml`, which may say where
+    /// it listens.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn configured(toml: &str) -> Self {
+        let any_port = ("FETCHWAY_LISTEN".to_owned(), "127.0.0.1:0".to_owned());
+        let layers = Layers::new().file(Path::new("test.toml"), toml);
+        Self::start(if toml.contains("listen =") {
+            layers
+        } else {
+            layers.env([any_port])
+        })
+    }
+
+    fn start(layers: Layers) -> Self {
+        let layers = layers.flag("test", "admin.listen", "127.0.0.1:0");
+        let loaded = layers.load().expect("the test's configuration");
+        Self {
+            node: Node::start(&loaded).expect("the node starts"),
+        }
+    }
+
+    /// The main listener.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.node.addr()
+    }
+
+    /// The admin listener.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.node.admin_addr().expect("an admin listener")
+    }
+
+    /// The node itself.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// A client's connection to it.
+    pub async fn client(&self) -> Client {
+        Client::connect(&format!("ws://{}/", self.addr())).await
+    }
+
+    /// The value of a metric, written as it stands before the number.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = http(self.admin(), "GET /metrics HTTP/1.1").await;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok())
+    }
+
+    /// Stops it as SIGTERM does, and asserts that nothing was left over.
+    ///
+    /// # Panics
+    /// If fetches were left in flight, queued or holding bytes.
+    pub async fn stop(self) -> Ended {
+        let engine = self.node.engine().clone();
+        let ended = tokio::time::timeout(PATIENCE, self.node.stop())
+            .await
+            .expect("the node stops");
+        for (lane, stats) in engine.lanes().zip(engine.lane_stats()) {
+            assert_eq!(
+                (stats.in_flight, stats.queued, stats.queued_bytes),
+                (0, 0, 0),
+                "lane {lane}"
+            );
+        }
+        assert_eq!(engine.budget_used(), 0, "bytes left in the budget");
+        ended
+    }
+}
+
+/// One plain HTTP exchange: the request line (and fields, if any) given, status and body returned.
+///
+/// # Panics
+/// If the server does not answer.
+pub async fn http(addr: SocketAddr, head: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(addr).await.expect("the server accepts");
+    let host = if head.to_ascii_lowercase().contains("\r\nhost:") {
+        String::new()
+    } else {
+        format!("Host: {addr}\r\n")
+    };
+    let request = format!("{head}\r\n{host}Connection: close\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("the request is sent");
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));
+    read.await.expect("an answer").expect("an answer");
+    let text = String::from_utf8_lossy(&answer);
+    let (head, body) = text.split_once("\r\n\r\n").expect("a whole header");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    (status.expect("a status"), body.to_owned())
+}
