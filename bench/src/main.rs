@@ -12,6 +12,7 @@ mod node;
 mod origin;
 mod process;
 mod relay;
+mod stall;
 mod versus;
 
 use std::net::SocketAddr;
@@ -55,6 +56,8 @@ enum Mode {
     RelayVsNginx(versus::Settings),
     /// Many slow fetches at once over one WebSocket: makespan, memory, dials
     Makespan(makespan::Settings),
+    /// A client that stops reading beside one that does not: rates and memory
+    Stall(stall::Settings),
 }
 
 /// How much load.
@@ -107,6 +110,7 @@ async fn run(mode: Mode) -> anyhow::Result<()> {
         }
         Mode::RelayVsNginx(settings) => versus::run(&settings).await?,
         Mode::Makespan(settings) => makespan::run(&settings).await?,
+        Mode::Stall(settings) => stall::run(&settings).await?,
     }
     Ok(())
 }

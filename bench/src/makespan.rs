@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tokio::time::timeout;
 
 use crate::node::NodeProcess;
-use crate::origin::OriginProcess;
+use crate::origin::{OriginProcess, Protocol};
 use crate::process::Folder;
 use crate::{Volume, say};
 
@@ -43,14 +43,6 @@ pub(crate) struct Settings {
     rounds: usize,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Protocol {
-    /// HTTP/1.1 without TLS
-    H1,
-    /// HTTP/2 over TLS
-    H2,
-}
-
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     ensure!(
         (1..=100).contains(&settings.rounds),
@@ -75,7 +67,13 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
 /// One run on a fresh origin and a fresh node.
 async fn scenario(settings: &Settings, protocol: Protocol, count: usize) -> anyhow::Result<()> {
     let folder = Folder::new()?;
-    let (mut origin, scheme, config) = start_origin(settings, protocol, &folder).await?;
+    let (mut origin, scheme, config) = OriginProcess::start_slow(
+        &settings.origin_program,
+        protocol,
+        settings.streams,
+        &folder,
+    )
+    .await?;
     let node = NodeProcess::start(&settings.fetchway, &folder, &config).await?;
     let mut relay = node.connect().await?;
     let resident_before = node.process.peak_resident()?;
@@ -107,27 +105,4 @@ async fn scenario(settings: &Settings, protocol: Protocol, count: usize) -> anyh
         mib(node.process.peak_resident()?),
     ));
     Ok(())
-}
-
-/// The origin, its scheme, and the configuration that makes a node trust it.
-async fn start_origin(
-    settings: &Settings,
-    protocol: Protocol,
-    folder: &Folder,
-) -> anyhow::Result<(OriginProcess, &'static str, String)> {
-    let program = &settings.origin_program;
-    Ok(match protocol {
-        Protocol::H1 => (
-            OriginProcess::start(program, &["slow"]).await?,
-            "http",
-            String::new(),
-        ),
-        Protocol::H2 => {
-            let ca = folder.path().join("ca.pem").display().to_string();
-            let streams = settings.streams.to_string();
-            let args = ["tls", "--streams", &streams, "--ca-out", &ca];
-            let origin = OriginProcess::start(program, &args).await?;
-            (origin, "https", format!("[fetch]\nca-file = \"{ca}\"\n"))
-        }
-    })
 }

@@ -4,11 +4,21 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout};
 
-use crate::process::Process;
+use crate::process::{Folder, Process};
+
+/// What an origin speaks.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1 without TLS
+    H1,
+    /// HTTP/2 over TLS
+    H2,
+}
 
 /// A running `fetchway-origin`.
 pub(crate) struct OriginProcess {
@@ -35,6 +45,30 @@ impl OriginProcess {
             input,
             output,
             _process: process,
+        })
+    }
+
+    /// The lab's routes over `protocol`: the origin, its scheme, and the configuration that makes a
+    /// node trust it.
+    pub(crate) async fn start_slow(
+        program: &Path,
+        protocol: Protocol,
+        streams: u32,
+        folder: &Folder,
+    ) -> anyhow::Result<(Self, &'static str, String)> {
+        Ok(match protocol {
+            Protocol::H1 => (
+                Self::start(program, &["slow"]).await?,
+                "http",
+                String::new(),
+            ),
+            Protocol::H2 => {
+                let ca = folder.path().join("ca.pem").display().to_string();
+                let streams = streams.to_string();
+                let args = ["tls", "--streams", &streams, "--ca-out", &ca];
+                let origin = Self::start(program, &args).await?;
+                (origin, "https", format!("[fetch]\nca-file = \"{ca}\"\n"))
+            }
         })
     }
 

@@ -109,6 +109,41 @@ impl Relay {
         recorder.finish(volume.total)
     }
 
+    /// Asks for `url(0)`, `url(1)`, … without reading any answer.
+    pub(crate) async fn ask(
+        &self,
+        count: usize,
+        url: impl Fn(usize) -> String,
+    ) -> anyhow::Result<()> {
+        let mut sent = Vec::with_capacity(count);
+        for _ in 0..count {
+            self.send(&mut sent, &url).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the answers to what was asked, each once, and has each body verified.
+    pub(crate) async fn take(
+        &mut self,
+        count: usize,
+        verify: impl Fn(usize, &str) -> bool,
+    ) -> anyhow::Result<()> {
+        let mut seen = vec![false; count];
+        for _ in 0..count {
+            let message = self.next_message().await?;
+            let answer: Answer<'_> = serde_json::from_slice(&message)
+                .context("the relay's answer is not of the agreed shape")?;
+            let id = answer.id;
+            let twice = seen
+                .get_mut(id)
+                .is_none_or(|seen| std::mem::replace(seen, true));
+            if twice || answer.status != 200 || !verify(id, &answer.body) {
+                bail!("fetch {id} was answered twice, or with what was not asked for");
+            }
+        }
+        Ok(())
+    }
+
     async fn send(
         &self,
         sent: &mut Vec<Option<Instant>>,

@@ -7,9 +7,10 @@ pub(crate) fn run(which: &str, args: &[&str]) -> Result<(), Failure> {
     let (mode, nginx) = match which {
         "relay" => ("relay-vs-nginx", Some(setup::need(&NGINX)?)),
         "makespan" => ("makespan", None),
+        "stall" => ("stall", None),
         other => {
             return Err(Failure::new(format!(
-                "there is no bench {other}; there are relay and makespan"
+                "there is no bench {other}; there are relay, makespan and stall"
             )));
         }
     };

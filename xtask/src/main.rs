@@ -17,6 +17,7 @@ usage: cargo xtask COMMAND
   test                    install what is missing, then run every test
   bench relay [ARGS]      the relay beside nginx: CPU per request, added latency
   bench makespan [ARGS]   many slow fetches at once over one WebSocket
+  bench stall [ARGS]      a client that stops reading beside one that does not
   fuzz TARGET [SECONDS]   fuzz relay_json or ws_reader, 60 seconds unless told";
 
 #[expect(clippy::print_stderr, reason = "a command line program")]

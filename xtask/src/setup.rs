@@ -14,6 +14,11 @@ pub(crate) struct Need {
     pub(crate) packages: &'static [&'static str],
 }
 
+/// What the allocator's build script runs.
+pub(crate) const MAKE: Need = Need {
+    programs: &["make"],
+    packages: &["make"],
+};
 pub(crate) const NODE: Need = Need {
     programs: &["node"],
     packages: &["nodejs"],

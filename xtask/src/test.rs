@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::command::{self, Failure, cargo, program, root, say, target_dir};
 use crate::fuzz;
-use crate::setup::{self, CHROMIUM, NODE};
+use crate::setup::{self, CHROMIUM, MAKE, NODE};
 
 /// What came of the steps that are not cargo's.
 #[derive(Default)]
@@ -45,6 +45,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 type Step = fn(&mut Tally) -> Result<(), Failure>;
 
 fn workspace(_: &mut Tally) -> Result<(), Failure> {
+    setup::need(&MAKE)?;
     command::run(&mut cargo(&["test", "--workspace"]))
 }
 
@@ -64,7 +65,7 @@ fn browser(tally: &mut Tally) -> Result<(), Failure> {
     let run = || {
         let (node, binary) = prepare()?;
         let mut test = node_test(node, binary, "browser");
-        test.env("FETCHWAY_CHROMIUM", setup::need(&CHROMIUM)?);
+        test.env("TEST_CHROMIUM", setup::need(&CHROMIUM)?);
         Ok(test)
     };
     counted(tally, run())
@@ -74,7 +75,8 @@ fn browser(tally: &mut Tally) -> Result<(), Failure> {
 fn prepare() -> Result<(PathBuf, PathBuf), Failure> {
     let node = setup::need(&NODE)?;
     setup::npm_packages()?;
-    command::run(&mut cargo(&["build", "--package", "fetchway"]))?;
+    // As part of the workspace, so that it shares the dependencies that its tests have built.
+    command::run(&mut cargo(&["build", "--workspace", "--bin", "fetchway"]))?;
     Ok((node, target_dir().join("debug/fetchway")))
 }
 
@@ -82,7 +84,7 @@ fn node_test(node: PathBuf, binary: PathBuf, suite: &str) -> std::process::Comma
     let file = format!("{suite}.test.mjs");
     let mut test = program(node, &["--test", "--test-reporter=tap", &file]);
     test.current_dir(root().join("tests/js"))
-        .env("FETCHWAY_BIN", binary);
+        .env("TEST_NODE_BINARY", binary);
     test
 }
 

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use fetchway_policy::guard::HostPattern;
 use fetchway_policy::schedule::{
-    Event, LaneStats, OriginId, Request, Schedule, SessionId, SessionLimits, SessionStats, Submitted, Ticket,
+    Event, LaneStats, OriginId, Request, Schedule, SessionId, SessionLimits, SessionStats,
+    Submitted, Ticket,
 };
 use fetchway_policy::{ErrorName, FetchError, LaneConfig, OriginLimits};
 use tokio::sync::{Notify, oneshot};
@@ -88,11 +89,18 @@ impl Gate {
         }
         let known = known.map(|(id, _)| *id);
         let id = known.unwrap_or_else(|| {
-            let limits = self.limits.iter().find(|(pattern, _)| pattern.matches(host));
-            state.schedule.origin(limits.map_or(self.default, |(_, limits)| *limits))
+            let limits = self
+                .limits
+                .iter()
+                .find(|(pattern, _)| pattern.matches(host));
+            state
+                .schedule
+                .origin(limits.map_or(self.default, |(_, limits)| *limits))
         });
         let origin = Arc::new(Origin { id });
-        state.origins.insert(key.into(), (id, Arc::downgrade(&origin)));
+        state
+            .origins
+            .insert(key.into(), (id, Arc::downgrade(&origin)));
         origin
     }
 
@@ -118,7 +126,11 @@ impl Gate {
     }
 
     /// Waits for the fetch's turn.
-    pub(crate) async fn admit(self: &Arc<Self>, origin: &Origin, asking: Asking) -> Result<Permit, FetchError> {
+    pub(crate) async fn admit(
+        self: &Arc<Self>,
+        origin: &Origin,
+        asking: Asking,
+    ) -> Result<Permit, FetchError> {
         let request = Request {
             lane: asking.lane,
             origin: origin.id,
@@ -145,7 +157,9 @@ impl Gate {
             match (submitted, turn) {
                 (Submitted::Refused(error), _) => return Err(error),
                 (Submitted::Queued(ticket), Some(turn)) => (permit(ticket), turn),
-                (Submitted::Granted(ticket) | Submitted::Queued(ticket), _) => return Ok(permit(ticket)),
+                (Submitted::Granted(ticket) | Submitted::Queued(ticket), _) => {
+                    return Ok(permit(ticket));
+                }
             }
         };
         // Dropping this future drops the permit, which takes the ticket out of the queue.
@@ -190,9 +204,9 @@ impl Gate {
         let state = &mut *self.state();
         let now = Instant::now();
         let schedule = &mut state.schedule;
-        state
-            .origins
-            .retain(|_, (id, origin)| origin.strong_count() > 0 || !schedule.forget_origin(*id, now));
+        state.origins.retain(|_, (id, origin)| {
+            origin.strong_count() > 0 || !schedule.forget_origin(*id, now)
+        });
     }
 }
 
@@ -202,7 +216,8 @@ async fn timer(gate: Weak<Gate>, moved: Arc<Notify>) {
             let Some(gate) = gate.upgrade() else { return };
             let mut state = gate.state();
             state.schedule.poll(Instant::now());
-            state.armed = None;
+            // Armed before it settles, which would otherwise wake this very task, for ever.
+            state.armed = state.schedule.next_deadline();
             gate.settle(&mut state);
             state.armed
         };

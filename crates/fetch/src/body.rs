@@ -36,10 +36,15 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         match self {
             Self::Http1 {
-                connection, incoming, ..
+                connection,
+                incoming,
+                ..
             } => {
                 let mut frame = Pin::new(&mut *incoming).poll_frame(cx);
                 if frame.is_pending() {
@@ -49,7 +54,9 @@ impl Source {
                 }
                 frame.map_err(|error| incomplete(crate::pool::name_http1(&error)))
             }
-            Self::Http2 { download, upload, .. } => {
+            Self::Http2 {
+                download, upload, ..
+            } => {
                 // An upload that goes on beside the response; its end is of no more interest.
                 let _ = upload.poll(cx);
                 download.poll(cx).map_err(incomplete)
@@ -68,7 +75,10 @@ impl Source {
 
     /// The body has been read to its end: its connection may serve again.
     fn finish(&mut self) {
-        if let Self::Http1 { connection, site, .. } = std::mem::replace(self, Self::Done) {
+        if let Self::Http1 {
+            connection, site, ..
+        } = std::mem::replace(self, Self::Done)
+        {
             site.give_back(connection);
         }
     }
@@ -96,7 +106,10 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         self.clock.asked();
         let Poll::Ready(frame) = self.source.poll_frame(cx) else {
             let error = ready!(self.clock.poll(cx));
@@ -220,7 +233,10 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = FetchError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         let this = self.get_mut();
         if this.end.is_none() {
             return Poll::Ready(None);

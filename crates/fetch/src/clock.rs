@@ -56,7 +56,8 @@ impl BodyClock {
         }
         sleep.as_mut().poll(cx).map(|()| {
             if self.idle_until < self.total_until {
-                let detail = "The origin sent nothing of the response body for the lane's body idle time.";
+                let detail =
+                    "The origin sent nothing of the response body for the lane's body idle time.";
                 FetchError::new(ErrorName::ConnectionReadTimeout, detail)
             } else {
                 total_over()

@@ -4,7 +4,9 @@
 use bytes::{Bytes, BytesMut};
 use compression_codecs::core::util::{PartialBuffer, WriteBuffer};
 use compression_codecs::zstd::params::DParameter;
-use compression_codecs::{BrotliDecoder, DecodeV2, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
+use compression_codecs::{
+    BrotliDecoder, DecodeV2, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder,
+};
 use fetchway_policy::headers::Coding;
 use fetchway_policy::{ErrorName, FetchError};
 
@@ -64,7 +66,9 @@ impl Decoder {
 
     /// Whether all has been decoded.
     pub(crate) fn is_over(&self) -> bool {
-        self.stages.iter().all(|stage| stage.ended && stage.input.is_empty())
+        self.stages
+            .iter()
+            .all(|stage| stage.ended && stage.input.is_empty())
     }
 
     /// The next decoded piece; `None` when more input is needed, or all is out.
@@ -85,7 +89,9 @@ impl Decoder {
                 } else {
                     let after = &mut self.stages[at + 1];
                     moved |= piece.is_some() || over && !after.ended;
-                    after.input.extend_from_slice(piece.as_deref().unwrap_or_default());
+                    after
+                        .input
+                        .extend_from_slice(piece.as_deref().unwrap_or_default());
                     after.ended = over;
                 }
             }
@@ -111,12 +117,15 @@ impl Stage {
             self.codec = Some(codec(self.coding, &self.input));
             self.begun = true;
         }
-        let Some(codec) = &mut self.codec else { return Ok(None) };
+        let Some(codec) = &mut self.codec else {
+            return Ok(None);
+        };
         let mut out = vec![0; PIECE];
         loop {
             if self.finished {
                 // A further member or frame may follow; anything else there is ignored, as by others.
-                let again = matches!(self.coding, Coding::Gzip | Coding::Zstd) && !self.input.is_empty();
+                let again =
+                    matches!(self.coding, Coding::Gzip | Coding::Zstd) && !self.input.is_empty();
                 if !again {
                     self.input.clear();
                     return Ok(None);
@@ -125,7 +134,9 @@ impl Stage {
                     self.input.clear();
                     return Ok(None);
                 }
-                codec.reinit().map_err(|error| broken(self.coding, &error.to_string()))?;
+                codec
+                    .reinit()
+                    .map_err(|error| broken(self.coding, &error.to_string()))?;
                 self.finished = false;
             }
             let mut input = PartialBuffer::new(&self.input[..]);
@@ -163,7 +174,9 @@ fn codec(coding: Coding, first: &[u8]) -> Box<dyn DecodeV2 + Send> {
     match coding {
         Coding::Gzip => Box::new(GzipDecoder::new()),
         Coding::Brotli => Box::new(BrotliDecoder::new()),
-        Coding::Zstd => Box::new(ZstdDecoder::new_with_params(&[DParameter::window_log_max(ZSTD_WINDOW_LOG)])),
+        Coding::Zstd => Box::new(ZstdDecoder::new_with_params(&[DParameter::window_log_max(
+            ZSTD_WINDOW_LOG,
+        )])),
         Coding::Deflate if is_zlib(first) => Box::new(ZlibDecoder::new()),
         Coding::Deflate => Box::new(DeflateDecoder::new()),
     }

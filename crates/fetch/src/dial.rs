@@ -51,7 +51,10 @@ impl fmt::Display for Target {
 }
 
 /// A connection to an origin.
-#[expect(clippy::large_enum_variant, reason = "the TLS one is boxed where it counts: in the pool")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the TLS one is boxed where it counts: in the pool"
+)]
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(TlsStream<TcpStream>),
@@ -68,7 +71,10 @@ impl Dialer {
 
     /// From now on `listener`'s address is refused as a destination.
     pub(crate) fn add_own_listener(&self, listener: SocketAddr) {
-        self.own.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+        self.own
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(listener);
     }
 
     /// Opens a connection. `h2` in the answer: the origin chose HTTP/2.
@@ -93,17 +99,26 @@ impl Dialer {
         }
         let stream = tokio::time::timeout_at(deadline, self.handshake(target, tcp))
             .await
-            .map_err(timed_out(ErrorName::ConnectionTimeout, "The TLS handshake with"))??;
+            .map_err(timed_out(
+                ErrorName::ConnectionTimeout,
+                "The TLS handshake with",
+            ))??;
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok((Stream::Tls(stream), h2))
     }
 
-    async fn handshake(&self, target: &Target, tcp: TcpStream) -> Result<TlsStream<TcpStream>, FetchError> {
+    async fn handshake(
+        &self,
+        target: &Target,
+        tcp: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, FetchError> {
         let name = match &target.host {
-            Host::Domain(name) => ServerName::try_from(name.trim_end_matches('.').to_owned()).map_err(|_| {
-                let detail = format!("{name} is no name that a certificate could be valid for.");
-                FetchError::new(ErrorName::InvalidRequest, detail)
-            })?,
+            Host::Domain(name) => ServerName::try_from(name.trim_end_matches('.').to_owned())
+                .map_err(|_| {
+                    let detail =
+                        format!("{name} is no name that a certificate could be valid for.");
+                    FetchError::new(ErrorName::InvalidRequest, detail)
+                })?,
             Host::Ipv4(ip) => ServerName::IpAddress(IpAddr::V4(*ip).into()),
             Host::Ipv6(ip) => ServerName::IpAddress(IpAddr::V6(*ip).into()),
         };
@@ -115,13 +130,20 @@ impl Dialer {
 
     /// The target's addresses, all of them vetted: one bad answer among good ones refuses the
     /// whole name, as whoever mixes them is trying something.
-    async fn addresses(&self, target: &Target, policy: &AddressPolicy) -> Result<Vec<SocketAddr>, FetchError> {
+    async fn addresses(
+        &self,
+        target: &Target,
+        policy: &AddressPolicy,
+    ) -> Result<Vec<SocketAddr>, FetchError> {
         let ips: Vec<IpAddr> = match &target.host {
             Host::Ipv4(ip) => vec![(*ip).into()],
             Host::Ipv6(ip) => vec![(*ip).into()],
             Host::Domain(name) => self.dns.resolve(name).await?.to_vec(),
         };
-        let addresses: Vec<SocketAddr> = interleave(&ips).into_iter().map(|ip| (ip, target.port).into()).collect();
+        let addresses: Vec<SocketAddr> = interleave(&ips)
+            .into_iter()
+            .map(|ip| (ip, target.port).into())
+            .collect();
         for address in &addresses {
             self.vet(*address, policy)?;
         }
@@ -134,10 +156,12 @@ impl Dialer {
         let ip = address.ip().to_canonical();
         let is_own = own.iter().any(|listener| {
             listener.port() == address.port()
-                && (listener.ip().to_canonical() == ip || listener.ip().is_unspecified() && is_this_machine(ip))
+                && (listener.ip().to_canonical() == ip
+                    || listener.ip().is_unspecified() && is_this_machine(ip))
         });
         if is_own {
-            let detail = format!("{address} is a listener of this node: a fetch must not lead back to it.");
+            let detail =
+                format!("{address} is a listener of this node: a fetch must not lead back to it.");
             return Err(FetchError::new(ErrorName::ProxyLoopDetected, detail));
         }
         Ok(())
@@ -149,7 +173,11 @@ fn is_this_machine(ip: IpAddr) -> bool {
     if ip.is_loopback() || ip.is_unspecified() {
         return true;
     }
-    let any: IpAddr = if ip.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
+    let any: IpAddr = if ip.is_ipv4() {
+        [0; 4].into()
+    } else {
+        [0u16; 8].into()
+    };
     // Connecting a datagram socket sends nothing; it only asks for the route.
     let source = UdpSocket::bind((any, 0)).and_then(|socket| {
         socket.connect((ip, 9))?;
@@ -160,11 +188,18 @@ fn is_this_machine(ip: IpAddr) -> bool {
 
 /// The families in turn, beginning with the first answer's (RFC 8305 section 4).
 fn interleave(ips: &[IpAddr]) -> Vec<IpAddr> {
-    let Some(first) = ips.first() else { return Vec::new() };
-    let (same, other): (Vec<IpAddr>, Vec<IpAddr>) =
-        ips.iter().copied().partition(|ip| ip.is_ipv4() == first.is_ipv4());
+    let Some(first) = ips.first() else {
+        return Vec::new();
+    };
+    let (same, other): (Vec<IpAddr>, Vec<IpAddr>) = ips
+        .iter()
+        .copied()
+        .partition(|ip| ip.is_ipv4() == first.is_ipv4());
     let longest = same.len().max(other.len());
-    (0..longest).flat_map(|i| same.get(i).into_iter().chain(other.get(i))).copied().collect()
+    (0..longest)
+        .flat_map(|i| same.get(i).into_iter().chain(other.get(i)))
+        .copied()
+        .collect()
 }
 
 /// The first address that answers. The next one is tried when one fails, or when it has kept us
@@ -178,11 +213,15 @@ async fn connect_any(target: &Target, addresses: &[SocketAddr]) -> Result<TcpStr
         let next = if rest.len() == 0 {
             tries.next().await
         } else {
-            tokio::time::timeout(NEXT_ADDRESS, tries.next()).await.unwrap_or(None)
+            tokio::time::timeout(NEXT_ADDRESS, tries.next())
+                .await
+                .unwrap_or(None)
         };
         match next {
             Some(Ok(stream)) => {
-                stream.set_nodelay(true).map_err(|error| connect_error(target, &error))?;
+                stream
+                    .set_nodelay(true)
+                    .map_err(|error| connect_error(target, &error))?;
                 return Ok(stream);
             }
             Some(Err(error)) => last = error,
@@ -224,7 +263,11 @@ fn connect_error(target: &Target, error: &io::Error) -> FetchError {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(s) => Pin::new(s).poll_read(cx, buf),
             Self::Tls(s) => Pin::new(s).poll_read(cx, buf),
@@ -233,7 +276,11 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(s) => Pin::new(s).poll_write(cx, buf),
             Self::Tls(s) => Pin::new(s).poll_write(cx, buf),

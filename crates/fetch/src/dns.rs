@@ -63,7 +63,11 @@ impl Dns {
             Entry::Asking(asking) => asking,
         };
         let answer = asking.await;
-        let life = if answer.is_ok() { self.ttl } else { self.ttl / 10 };
+        let life = if answer.is_ok() {
+            self.ttl
+        } else {
+            self.ttl / 10
+        };
         let known = Entry::Known(answer.clone(), Instant::now() + life);
         self.entries().insert(name.to_owned(), known);
         answer
@@ -85,7 +89,9 @@ impl Dns {
                 entries.clear();
             }
         }
-        let asking = ask(name.to_owned(), self.questions.clone()).boxed().shared();
+        let asking = ask(name.to_owned(), self.questions.clone())
+            .boxed()
+            .shared();
         entries.insert(name.to_owned(), Entry::Asking(asking.clone()));
         Entry::Asking(asking)
     }
@@ -118,10 +124,19 @@ mod tests {
     async fn fixed_names_come_first_and_unknown_ones_are_a_dns_error() {
         let fixed = [("Api.Test".to_owned(), vec![IpAddr::from([192, 0, 2, 1])])];
         let dns = Dns::new(&fixed, Duration::from_secs(30));
-        assert_eq!(*dns.resolve("api.test").await.unwrap(), [IpAddr::from([192, 0, 2, 1])]);
-        let (a, b) = tokio::join!(dns.resolve("nonexistent.invalid"), dns.resolve("nonexistent.invalid"));
+        assert_eq!(
+            *dns.resolve("api.test").await.unwrap(),
+            [IpAddr::from([192, 0, 2, 1])]
+        );
+        let (a, b) = tokio::join!(
+            dns.resolve("nonexistent.invalid"),
+            dns.resolve("nonexistent.invalid")
+        );
         assert_eq!(a.as_ref().unwrap_err().name, ErrorName::DnsError);
         assert_eq!(a, b);
-        assert!(matches!(dns.entries()["nonexistent.invalid"], Entry::Known(Err(_), _)));
+        assert!(matches!(
+            dns.entries()["nonexistent.invalid"],
+            Entry::Known(Err(_), _)
+        ));
     }
 }

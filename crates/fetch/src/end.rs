@@ -53,7 +53,8 @@ impl End {
             sent: self.sent.load(Ordering::Relaxed),
             received,
         };
-        self.observer.fetch_ended(self.lane, outcome, self.began.elapsed(), moved);
+        self.observer
+            .fetch_ended(self.lane, outcome, self.began.elapsed(), moved);
         self.told = true;
     }
 }

@@ -70,9 +70,11 @@ impl Engine {
     /// # Errors
     /// `proxy_configuration_error` for a configuration that cannot work, saying why.
     pub fn new(config: EngineConfig, observer: Arc<dyn Observer>) -> Result<Self, FetchError> {
-        let broken = |detail: &'static str| FetchError::new(ErrorName::ProxyConfigurationError, detail);
-        let user_agent = HeaderValue::from_str(&config.user_agent)
-            .map_err(|_| broken("The user agent has characters that a header field may not have."))?;
+        let broken =
+            |detail: &'static str| FetchError::new(ErrorName::ProxyConfigurationError, detail);
+        let user_agent = HeaderValue::from_str(&config.user_agent).map_err(|_| {
+            broken("The user agent has characters that a header field may not have.")
+        })?;
         let default_lane = config
             .lanes
             .iter()
@@ -81,7 +83,8 @@ impl Engine {
         let tls = tls::client_config(&config.extra_roots)?;
         let dialer = Dialer::new(Dns::new(&config.hosts, config.dns_ttl), tls);
         let lanes: Vec<LaneConfig> = config.lanes.iter().map(|(_, lane)| lane.clone()).collect();
-        let sweep_every = (config.pool.idle_timeout / 4).clamp(Duration::from_millis(100), Duration::from_secs(15));
+        let sweep_every = (config.pool.idle_timeout / 4)
+            .clamp(Duration::from_millis(100), Duration::from_secs(15));
         let inner = Arc::new(Inner {
             lanes: config.lanes,
             default_lane,
@@ -108,11 +111,22 @@ impl Engine {
     /// What may be reached under `policy`. Equal policies share one network and its connections.
     #[must_use]
     pub fn network(&self, policy: &Arc<AddressPolicy>) -> Arc<Network> {
-        let mut networks = self.0.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut networks = self
+            .0
+            .networks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         networks.retain(|known| known.strong_count() > 0);
-        let known = networks.iter().filter_map(Weak::upgrade).find(|known| known.policy() == &**policy);
+        let known = networks
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|known| known.policy() == &**policy);
         known.unwrap_or_else(|| {
-            let network = Arc::new(Network::new(policy.clone(), self.0.pool.clone(), self.0.gate.clone()));
+            let network = Arc::new(Network::new(
+                policy.clone(),
+                self.0.pool.clone(),
+                self.0.gate.clone(),
+            ));
             networks.push(Arc::downgrade(&network));
             network
         })
@@ -134,11 +148,15 @@ impl Engine {
     /// # Errors
     /// `invalid_request` for a name that is not configured.
     pub fn lane(&self, name: Option<&str>) -> Result<usize, FetchError> {
-        let Some(name) = name else { return Ok(self.0.default_lane) };
+        let Some(name) = name else {
+            return Ok(self.0.default_lane);
+        };
         let found = self.0.lanes.iter().position(|(lane, _)| lane == name);
         found.ok_or_else(|| {
             let name: String = name.chars().take(100).collect();
-            let detail = format!("There is no lane called {name:?}: name a configured one, or none for the default.");
+            let detail = format!(
+                "There is no lane called {name:?}: name a configured one, or none for the default."
+            );
             FetchError::new(ErrorName::InvalidRequest, detail)
         })
     }
@@ -157,7 +175,9 @@ impl Engine {
     /// What is under way in each lane, by index.
     #[must_use]
     pub fn lane_stats(&self) -> Vec<LaneStats> {
-        (0..self.0.lanes.len()).map(|lane| self.0.gate.lane_stats(lane)).collect()
+        (0..self.0.lanes.len())
+            .map(|lane| self.0.gate.lane_stats(lane))
+            .collect()
     }
 
     /// Bytes of whole bodies in memory.
@@ -170,7 +190,11 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever it fails with, by name. Dropping the future cancels it.
-    pub async fn fetch(&self, session: &Session, request: FetchRequest) -> Result<Fetched, FetchError> {
+    pub async fn fetch(
+        &self,
+        session: &Session,
+        request: FetchRequest,
+    ) -> Result<Fetched, FetchError> {
         let sent = request.body.counter();
         let mut end = End::begin(self.0.observer.clone(), request.lane, sent);
         let lane = &self.0.lanes[request.lane].1;
@@ -191,8 +215,14 @@ impl Engine {
 async fn sweeper(engine: Weak<Inner>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
-        let Some(engine) = engine.upgrade() else { return };
-        let networks = engine.networks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
+        let networks = engine
+            .networks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         for network in networks.iter().filter_map(Weak::upgrade) {
             pool::sweep(&network, Instant::now());
         }
@@ -218,7 +248,12 @@ struct Run<'a> {
 type Response0 = (Response<()>, Source, Permit);
 
 impl<'a> Run<'a> {
-    fn new(engine: &'a Inner, lane: &'a LaneConfig, session: &'a Session, mut request: FetchRequest) -> Self {
+    fn new(
+        engine: &'a Inner,
+        lane: &'a LaneConfig,
+        session: &'a Session,
+        mut request: FetchRequest,
+    ) -> Self {
         set_defaults(&mut request, &engine.user_agent);
         Self {
             engine,
@@ -293,11 +328,19 @@ impl<'a> Run<'a> {
     }
 
     async fn admit(&mut self, site: &Site) -> Result<Permit, FetchError> {
-        let fields: usize = self.request.headers.iter().map(|(n, v)| n.as_str().len() + v.len()).sum();
+        let fields: usize = self
+            .request
+            .headers
+            .iter()
+            .map(|(n, v)| n.as_str().len() + v.len())
+            .sum();
         let asking = Asking {
             lane: self.request.lane,
             session: self.session.id,
-            bytes: REQUEST_WEIGHT + fields + self.request.url.as_str().len() + self.request.body.weight(),
+            bytes: REQUEST_WEIGHT
+                + fields
+                + self.request.url.as_str().len()
+                + self.request.body.weight(),
             again: !self.is_first(),
         };
         let permit = self.engine.gate.admit(&site.origin, asking).await?;
@@ -321,19 +364,23 @@ impl<'a> Run<'a> {
             body: self.request.body.take_or_copy(),
         };
         let exchanged = exchange(site.clone(), lease, outgoing);
-        tokio::time::timeout(self.clocks.header, exchanged).await.unwrap_or_else(|_| {
-            let detail = "The origin sent no response header within the lane's header timeout.";
-            Err(Failure {
-                error: FetchError::new(ErrorName::HttpResponseTimeout, detail),
-                progress: Progress::SentNoResponse,
+        tokio::time::timeout(self.clocks.header, exchanged)
+            .await
+            .unwrap_or_else(|_| {
+                let detail = "The origin sent no response header within the lane's header timeout.";
+                Err(Failure {
+                    error: FetchError::new(ErrorName::HttpResponseTimeout, detail),
+                    progress: Progress::SentNoResponse,
+                })
             })
-        })
     }
 
     fn decide(&self, sent: &Result<(Response<()>, Source), Failure>) -> Decision {
         let ended = match sent {
             // Nearly all: nothing to decide.
-            Ok((head, _)) if !retry::RETRYABLE_STATUSES.contains(&head.status().as_u16()) => return Decision::Stop,
+            Ok((head, _)) if !retry::RETRYABLE_STATUSES.contains(&head.status().as_u16()) => {
+                return Decision::Stop;
+            }
             Ok((head, _)) => Ended::Status(head.status()),
             Err(failure) => Ended::Failed(failure.error.name, failure.progress),
         };
@@ -370,9 +417,12 @@ impl<'a> Run<'a> {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
         );
         if let Some(value) = head.headers().get(header::RETRY_AFTER).filter(|_| heeded)
-            && let Some(wait) = retry::retry_after(value.as_bytes(), wall_clock(), self.engine.retry_after_cap)
+            && let Some(wait) =
+                retry::retry_after(value.as_bytes(), wall_clock(), self.engine.retry_after_cap)
         {
-            self.engine.gate.slow(&site.origin, std::time::Instant::now() + wait);
+            self.engine
+                .gate
+                .slow(&site.origin, std::time::Instant::now() + wait);
         }
     }
 
@@ -400,10 +450,19 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn hand_over(self, head: Response<()>, source: Source, permit: Permit, end: End) -> Result<Fetched, FetchError> {
+    fn hand_over(
+        self,
+        head: Response<()>,
+        source: Source,
+        permit: Permit,
+        end: End,
+    ) -> Result<Fetched, FetchError> {
         let (mut head, ()) = head.into_parts();
         let bodiless = self.request.method == Method::HEAD
-            || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            || matches!(
+                head.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
         let decodes = self.request.decode && !bodiless;
         let codings = match decodes {
             true => headers::content_codings(&head.headers),

@@ -84,17 +84,26 @@ fn http2(site: &Site, outgoing: Outgoing<'_>) -> Result<Request<RequestBody>, Fe
     parts.scheme = Some(Scheme::HTTPS);
     parts.authority = site.authority.as_bytes().try_into().ok();
     parts.path_and_query = Some(redirect::target(outgoing.url)?);
-    let uri = Uri::from_parts(parts)
-        .map_err(|_| FetchError::new(ErrorName::InvalidRequest, "The URL cannot be sent over HTTP/2."))?;
+    let uri = Uri::from_parts(parts).map_err(|_| {
+        FetchError::new(
+            ErrorName::InvalidRequest,
+            "The URL cannot be sent over HTTP/2.",
+        )
+    })?;
     let length = outgoing.body.size_hint().exact();
     let mut request = Request::new(outgoing.body);
     *request.method_mut() = outgoing.method.clone();
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = outgoing.headers.clone();
-    let bodiless = matches!(*outgoing.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
+    let bodiless = matches!(
+        *outgoing.method,
+        Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS
+    );
     if let Some(length) = length.filter(|length| *length > 0 || !bodiless) {
-        request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        request
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(request)
 }

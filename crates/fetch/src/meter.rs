@@ -30,7 +30,10 @@ impl Meter {
 
     /// Bytes read and written so far.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.read.load(Ordering::Relaxed), self.written.load(Ordering::Relaxed))
+        (
+            self.read.load(Ordering::Relaxed),
+            self.written.load(Ordering::Relaxed),
+        )
     }
 }
 
@@ -47,7 +50,11 @@ pub(crate) struct Metered {
 }
 
 impl AsyncRead for Metered {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
@@ -65,9 +72,15 @@ impl Metered {
 }
 
 impl AsyncWrite for Metered {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        Pin::new(&mut this.stream).poll_write(cx, buf).map_ok(|n| this.wrote(n))
+        Pin::new(&mut this.stream)
+            .poll_write(cx, buf)
+            .map_ok(|n| this.wrote(n))
     }
 
     fn poll_write_vectored(
@@ -76,7 +89,9 @@ impl AsyncWrite for Metered {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        Pin::new(&mut this.stream).poll_write_vectored(cx, bufs).map_ok(|n| this.wrote(n))
+        Pin::new(&mut this.stream)
+            .poll_write_vectored(cx, bufs)
+            .map_ok(|n| this.wrote(n))
     }
 
     fn is_write_vectored(&self) -> bool {

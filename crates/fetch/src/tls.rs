@@ -8,8 +8,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 /// The public roots and `extra`, and HTTP/2 offered before HTTP/1.1.
-pub(crate) fn client_config(extra: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, FetchError> {
-    let internal = |e: rustls::Error| FetchError::new(ErrorName::ProxyConfigurationError, e.to_string());
+pub(crate) fn client_config(
+    extra: &[CertificateDer<'static>],
+) -> Result<Arc<ClientConfig>, FetchError> {
+    let internal =
+        |e: rustls::Error| FetchError::new(ErrorName::ProxyConfigurationError, e.to_string());
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     for certificate in extra {
         roots.add(certificate.clone()).map_err(internal)?;
@@ -26,7 +29,9 @@ pub(crate) fn client_config(extra: &[CertificateDer<'static>]) -> Result<Arc<Cli
 
 /// Names a failed handshake with `host`.
 pub(crate) fn handshake_error(host: &str, error: &io::Error) -> FetchError {
-    let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    let inner = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>());
     let (name, what) = match inner {
         Some(rustls::Error::InvalidCertificate(why)) => (
             ErrorName::TlsCertificateError,
@@ -38,7 +43,9 @@ pub(crate) fn handshake_error(host: &str, error: &io::Error) -> FetchError {
         ),
         Some(other) => (
             ErrorName::TlsProtocolError,
-            format!("The TLS handshake with {host} failed ({other}): does it speak TLS on this port?"),
+            format!(
+                "The TLS handshake with {host} failed ({other}): does it speak TLS on this port?"
+            ),
         ),
         None => (
             ErrorName::TlsProtocolError,

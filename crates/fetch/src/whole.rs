@@ -18,7 +18,12 @@ impl Body {
     ///
     /// # Errors
     /// What the body fails with, or `http_response_body_size` over `cap` bytes.
-    pub async fn whole(mut self, hold: &mut Hold, beside: u64, cap: u64) -> Result<Bytes, FetchError> {
+    pub async fn whole(
+        mut self,
+        hold: &mut Hold,
+        beside: u64,
+        cap: u64,
+    ) -> Result<Bytes, FetchError> {
         let known = self.size_hint().exact();
         if known.is_some_and(|len| len > cap) {
             return Err(self.fail(over_cap(cap)));
@@ -34,7 +39,9 @@ impl Body {
         let mut one = None;
         let mut many = BytesMut::new();
         while let Some(frame) = self.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
+            let Ok(data) = frame?.into_data() else {
+                continue;
+            };
             let len = (many.len() + one.as_ref().map_or(0, Bytes::len) + data.len()) as u64;
             if len > cap {
                 return Err(self.fail(over_cap(cap)));
@@ -59,7 +66,9 @@ impl Body {
     }
 
     async fn room(&mut self, hold: &mut Hold, n: u64) -> Result<(), FetchError> {
-        let Some(granted) = hold.reserve(n) else { return Ok(()) };
+        let Some(granted) = hold.reserve(n) else {
+            return Ok(());
+        };
         self.set_paused(true);
         let granted = granted.await;
         self.set_paused(false);

@@ -148,7 +148,7 @@ impl Client {
         }
     }
 
-    /// Sends `request` and waits for its answer, with no other under way.
+    /// Sends `request` and waits for its answer, which must be the next to come.
     pub async fn ask(&mut self, request: Value) -> Value {
         let id = request["id"].clone();
         self.send(request).await;
@@ -157,7 +157,7 @@ impl Client {
         answer
     }
 
-    /// Asks for `url` and waits for its answer, with no other under way.
+    /// Asks for `url` and waits for its answer, which must be the next to come.
     pub async fn fetch(&mut self, url: &str) -> Value {
         self.ask(json!({ "id": "one", "url": url })).await
     }

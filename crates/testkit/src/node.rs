@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use fetchway_fetch::LaneStats;
 use fetchway_node::{Ended, Layers, Node};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -44,20 +45,15 @@ impl TestNode {
         Self::start(settings.iter().fold(start, add))
     }
 
-    /// A node with the default address guard and the configuration file `toml`, which may say where
-    /// it listens.
+    /// A node that listens on `listen`, with the default address guard and the configuration file
+    /// `toml`.
     ///
     /// # Panics
     /// If it does not start.
     #[must_use]
-    pub fn configured(toml: &str) -> Self {
-        let any_port = ("FETCHWAY_LISTEN".to_owned(), "127.0.0.1:0".to_owned());
-        let layers = Layers::new().file(Path::new("test.toml"), toml);
-        Self::start(if toml.contains("listen =") {
-            layers
-        } else {
-            layers.env([any_port])
-        })
+    pub fn configured(listen: &str, toml: &str) -> Self {
+        let file = Layers::new().file(Path::new("test.toml"), toml);
+        Self::start(file.flag("test", "listen", listen))
     }
 
     fn start(layers: Layers) -> Self {
@@ -92,6 +88,35 @@ impl TestNode {
     /// A client's connection to it.
     pub async fn client(&self) -> Client {
         Client::connect(&format!("ws://{}/", self.addr())).await
+    }
+
+    /// The same on behalf of whoever holds `token`.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn client_with(&self, token: &str) -> Client {
+        let url = format!("ws://127.0.0.1:{}/", self.addr().port());
+        let bearer = format!("Bearer {token}");
+        let client = Client::try_connect(&url, &[("authorization", &bearer)]).await;
+        client.expect("the token is good")
+    }
+
+    /// Returns when the default lane stands as asked. The schedule has no event for that, so it is
+    /// looked at again and again.
+    ///
+    /// # Panics
+    /// If that does not happen.
+    pub async fn until_lane(&self, ready: impl Fn(&LaneStats) -> bool) {
+        let engine = self.node.engine();
+        let default = engine.lane(None).expect("there always is one");
+        let looking = async {
+            while !ready(&engine.lane_stats()[default]) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking)
+            .await
+            .expect("the lane stands as asked");
     }
 
     /// The value of a metric, written as it stands before the number.

@@ -15,6 +15,7 @@ export async function connect(t, url) {
 
 class Client extends EventEmitter {
   #answers = [];
+  #closed;
 
   constructor(socket) {
     super();
@@ -24,7 +25,10 @@ class Client extends EventEmitter {
       this.#answers.push(JSON.parse(data));
       this.emit('answer');
     });
-    socket.on('close', (code, reason) => this.emit('error', new Error(`closed: ${code} ${reason}`)));
+    socket.on('close', (code, reason) => {
+      this.#closed = new Error(`the relay closed the connection: ${code} ${reason}`);
+      this.emit('answer');
+    });
   }
 
   /** Sends an object as JSON, or a string as it is. */
@@ -34,7 +38,10 @@ class Client extends EventEmitter {
 
   /** The next answer, whichever request it is to. */
   async next() {
-    while (this.#answers.length === 0) await once(this, 'answer');
+    while (this.#answers.length === 0) {
+      if (this.#closed) throw this.#closed;
+      await once(this, 'answer');
+    }
     return this.#answers.shift();
   }
 

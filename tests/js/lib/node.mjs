@@ -4,13 +4,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
-const binary = process.env.FETCHWAY_BIN;
+const binary = process.env.TEST_NODE_BINARY;
 
-/** Starts a node with these flags besides; ends with the test `t`. */
+/** Starts a node with these flags besides, and no environment; ends with the test `t`. */
 export async function startNode(t, flags = ['--allow-net', '127.0.0.0/8']) {
-  if (!binary) throw new Error('FETCHWAY_BIN is not set: run these tests by `cargo xtask test`');
+  if (!binary) throw new Error('TEST_NODE_BINARY is not set: run these tests by `cargo xtask test`');
   const args = ['serve', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--log-format', 'json'];
-  const child = spawn(binary, [...args, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(binary, [...args, ...flags], { env: {}, stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = once(child, 'exit');
   t.after(async () => {
     child.kill('SIGTERM');

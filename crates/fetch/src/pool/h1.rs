@@ -4,7 +4,7 @@
 //! it is taken up again or swept.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -18,16 +18,16 @@ use hyper_util::rt::TokioIo;
 use super::Failure;
 use crate::dial::Stream;
 use crate::meter::{Meter, Metered};
-use crate::request::RequestBody;
+use crate::request::Sending;
 
 /// The most that a response's header section may take, in bytes; reads of bodies go by as much.
 const MAX_BUFFER: usize = 64 << 10;
 
-type Connection = http1::Connection<TokioIo<Metered>, RequestBody>;
+type Connection = http1::Connection<TokioIo<Metered>, Sending>;
 
 /// One connection.
 pub(crate) struct H1 {
-    sender: http1::SendRequest<RequestBody>,
+    sender: http1::SendRequest<Sending>,
     /// `None` once it has ended.
     connection: Option<Box<Connection>>,
     meter: Arc<Meter>,
@@ -66,15 +66,25 @@ impl H1 {
     /// Whether a further request may be sent. Looks at the socket, so that one that the origin has
     /// closed meanwhile is not taken.
     pub(crate) fn is_ready(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
+        let look = std::future::poll_fn(|cx| {
+            self.drive(cx);
+            Poll::Ready(())
+        });
+        // A task that has used up its share of tokio's time would be told that nothing has come.
+        let look = pin!(tokio::task::unconstrained(look));
+        // Never pending. The exchange to come, or the next look, registers its own waker.
+        let _ = look.poll(&mut Context::from_waker(Waker::noop()));
         self.connection.is_some() && self.sender.is_ready()
     }
 
     /// Sends a request and waits for the response's header.
-    pub(crate) async fn exchange(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+    pub(crate) async fn exchange(
+        &mut self,
+        request: Request<Sending>,
+    ) -> Result<Response<Incoming>, Failure> {
         let (read, written) = self.meter.counts();
         let reused = std::mem::replace(&mut self.used, true);
-        let mut response = std::pin::pin!(self.sender.try_send_request(request));
+        let mut response = pin!(self.sender.try_send_request(request));
         let connection = &mut self.connection;
         let result = std::future::poll_fn(|cx| {
             if let Some(alive) = connection
@@ -88,7 +98,7 @@ impl H1 {
             }
         })
         .await;
-        result.map_err(|failed| {
+        result.map_err(|mut failed| {
             let (read_now, written_now) = self.meter.counts();
             let progress = if failed.message().is_some() || written_now == written {
                 Progress::Unsent
@@ -102,6 +112,7 @@ impl H1 {
             Failure {
                 error: name(failed.error()),
                 progress,
+                body: failed.take_message().map(Request::into_body),
             }
         })
     }
@@ -112,11 +123,11 @@ pub(crate) fn name(error: &hyper::Error) -> FetchError {
     if let Some(inner) = source::<FetchError>(error) {
         return inner.clone();
     }
-    let (name, what) = if error.is_parse() && error.to_string().contains("too large") {
-        // hyper tells this one apart by its message only.
+    let io = source::<std::io::Error>(error);
+    let (name, what) = if error.is_parse_too_large() {
         (
             ErrorName::HttpResponseHeaderSectionSize,
-            "The response's header section is over 64 KiB.".to_owned(),
+            "The response's header section is over 64 KiB, or has more than 100 fields.".to_owned(),
         )
     } else if error.is_parse() {
         (
@@ -128,7 +139,12 @@ pub(crate) fn name(error: &hyper::Error) -> FetchError {
             ErrorName::ConnectionTerminated,
             "The origin closed the connection before its response was complete.".to_owned(),
         )
-    } else if let Some(io) = source::<std::io::Error>(error) {
+    } else if let Some(io) = io.filter(|io| is_bad_chunk(io)) {
+        (
+            ErrorName::HttpResponseTransferCoding,
+            format!("The response's chunked coding is broken ({io})."),
+        )
+    } else if let Some(io) = io {
         (
             ErrorName::ConnectionTerminated,
             format!("The connection to the origin broke ({io})."),
@@ -140,6 +156,12 @@ pub(crate) fn name(error: &hyper::Error) -> FetchError {
         )
     };
     FetchError::new(name, what)
+}
+
+/// What hyper's chunk decoder says to a size or an end of line that is none.
+fn is_bad_chunk(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData)
 }
 
 fn source<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::{ErrorName, FetchError};
@@ -17,8 +17,9 @@ use crate::config::PoolConfig;
 use crate::dial::{Dialer, Target};
 use crate::observe::Observer;
 
-/// Origins that one policy may have open at once. Beyond it, idle ones are forgotten; if none is, a
-/// fetch to a further one fails with `connection_limit_reached`.
+/// Origins that one policy may have open at once. Beyond it, those without a fetch are forgotten
+/// with their idle connections; if there is none, a fetch to a further one fails with
+/// `connection_limit_reached`.
 const MAX_SITES: usize = 20_000;
 
 /// What all connections of an engine share.
@@ -39,18 +40,20 @@ impl Pool {
         }
     }
 
-    /// Counts one more idle connection, if there is room.
-    pub(super) fn idle_more(&self) -> bool {
+    /// A place for one more idle connection, if there is room.
+    pub(super) fn idle_place(self: &Arc<Self>) -> Option<IdlePlace> {
         let before = self.idle.fetch_add(1, Ordering::Relaxed);
-        if before >= self.config.idle_total {
-            self.idle_less(1);
-            return false;
-        }
-        true
+        let place = IdlePlace(self.clone());
+        (before < self.config.idle_total).then_some(place)
     }
+}
 
-    pub(super) fn idle_less(&self, n: usize) {
-        self.idle.fetch_sub(n, Ordering::Relaxed);
+/// One of the idle connections kept in all; free again when dropped.
+pub(super) struct IdlePlace(Arc<Pool>);
+
+impl Drop for IdlePlace {
+    fn drop(&mut self) {
+        self.0.idle.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -64,7 +67,9 @@ pub struct Network {
 
 impl std::fmt::Debug for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Network").field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Network")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,28 +87,48 @@ impl Network {
         &self.policy
     }
 
+    fn sites(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Site>>> {
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The site of a URL's origin, if the policy allows its host and port.
     pub(crate) fn site(&self, url: &Url) -> Result<Arc<Site>, FetchError> {
         // Scheme, host and port, the default port left out: the origin, as URLs have no user here.
         let key = &url[..Position::BeforePath];
-        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        // Dropped after the lock: closing connections takes a while.
+        let mut forgotten: Vec<Arc<Site>> = Vec::new();
+        let mut sites = self.sites();
         if let Some(site) = sites.get(key) {
             return Ok(site.clone());
         }
         let target = target(url)?;
-        self.policy.check_host(url.host_str().unwrap_or_default(), target.port)?;
+        self.policy
+            .check_host(url.host_str().unwrap_or_default(), target.port)?;
         if sites.len() >= MAX_SITES {
-            forget_unused(&mut sites, Instant::now());
+            let idle = sites.extract_if(|_, site| Arc::strong_count(site) == 1);
+            forgotten.extend(idle.map(|(_, site)| site));
             if sites.len() >= MAX_SITES {
-                let detail = "Fetches to 20,000 different origins are under way: wait for some to end.";
+                let detail =
+                    "Fetches to 20,000 different origins are under way: wait for some to end.";
                 return Err(FetchError::new(ErrorName::ConnectionLimitReached, detail));
             }
         }
         let authority = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort])
-            .map_err(|_| FetchError::new(ErrorName::InvalidRequest, "The URL's host cannot stand in a Host field."))?;
+            .map_err(|_| {
+                FetchError::new(
+                    ErrorName::InvalidRequest,
+                    "The URL's host cannot stand in a Host field.",
+                )
+            })?;
         let host = url.host_str().unwrap_or_default();
         let origin = self.gate.origin(key, host);
-        let site = Arc::new(Site::new(target, authority, origin, self.policy.clone(), self.pool.clone()));
+        let site = Arc::new(Site::new(
+            target,
+            authority,
+            origin,
+            self.policy.clone(),
+            self.pool.clone(),
+        ));
         sites.insert(key.into(), site.clone());
         Ok(site)
     }
@@ -111,20 +136,30 @@ impl Network {
 
 fn target(url: &Url) -> Result<Target, FetchError> {
     let invalid = |detail| FetchError::new(ErrorName::InvalidRequest, detail);
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(invalid("The URL's scheme is neither http nor https."));
+    }
     Ok(Target {
-        host: url.host().ok_or_else(|| invalid("The URL has no host."))?.to_owned(),
-        port: url.port_or_known_default().ok_or_else(|| invalid("The URL has no port."))?,
+        host: url
+            .host()
+            .ok_or_else(|| invalid("The URL has no host."))?
+            .to_owned(),
+        port: url
+            .port_or_known_default()
+            .ok_or_else(|| invalid("The URL has no port."))?,
         tls: url.scheme() == "https",
     })
 }
 
-/// Closes what has been idle for too long.
+/// Closes what has been idle for too long, and forgets the sites that nobody uses.
 pub(crate) fn sweep(network: &Network, now: Instant) {
-    let mut sites = network.sites.lock().unwrap_or_else(PoisonError::into_inner);
-    forget_unused(&mut sites, now);
-}
-
-fn forget_unused(sites: &mut HashMap<Box<str>, Arc<Site>>, now: Instant) {
+    // Looking at every idle connection takes a while: fetches can find their sites meanwhile.
+    let sites: Vec<Arc<Site>> = network.sites().values().cloned().collect();
+    for site in sites {
+        site.sweep(now);
+    }
     // A fetch under way holds its site, so a count of one means that nobody does.
-    sites.retain(|_, site| site.sweep(now) || Arc::strong_count(site) > 1);
+    network
+        .sites()
+        .retain(|_, site| Arc::strong_count(site) > 1 || !site.is_unused());
 }

@@ -1,0 +1,80 @@
+//! A response body as it comes out of an HTTP/2 stream.
+
+use std::task::{Context, Poll, ready};
+
+use ::h2::{Reason, RecvStream};
+use bytes::Bytes;
+use fetchway_policy::{ErrorName, FetchError};
+use http::{HeaderMap, header};
+use http_body::Frame;
+
+/// The response body. Its window is given back as it is taken, so a reader that stops stops its own
+/// stream only.
+pub(crate) struct Download {
+    recv: RecvStream,
+    /// What is still to come by the response's `Content-Length`.
+    left: Option<u64>,
+    /// The request had a body, so the origin may stop its coming once it has answered.
+    may_stop_upload: bool,
+    data_done: bool,
+}
+
+impl Download {
+    pub(super) fn new(recv: RecvStream, headers: &HeaderMap, may_stop_upload: bool) -> Self {
+        let length = headers.get(header::CONTENT_LENGTH);
+        Self {
+            left: length.and_then(|length| length.to_str().ok()?.parse().ok()),
+            recv,
+            may_stop_upload,
+            data_done: false,
+        }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        if !self.data_done {
+            match ready!(self.recv.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // Fails only where the stream is gone, and then its window is too.
+                    let _ = self.recv.flow_control().release_capacity(data.len());
+                    self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => self.stopped(&error)?,
+                None => {}
+            }
+            self.data_done = true;
+        }
+        match ready!(self.recv.poll_trailers(cx)) {
+            Ok(None) => Poll::Ready(None),
+            Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Err(error) => {
+                self.stopped(&error)?;
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// A reset with `NO_ERROR` after a complete response asks only for the rest of the request to
+    /// be kept back (RFC 9113 section 8.1). The `h2` crate then no longer tells whether the
+    /// response was complete; its length does, and without one it is taken to be.
+    fn stopped(&self, error: &::h2::Error) -> Result<(), FetchError> {
+        let asks = error.is_reset() && error.reason() == Some(Reason::NO_ERROR);
+        if asks && self.may_stop_upload && self.left.is_none_or(|left| left == 0) {
+            return Ok(());
+        }
+        if asks {
+            let detail = "The origin ended the HTTP/2 stream before its response was complete.";
+            return Err(FetchError::new(ErrorName::ConnectionTerminated, detail));
+        }
+        Err(super::name(error))
+    }
+
+    pub(crate) fn is_end(&self) -> bool {
+        self.recv.is_end_stream()
+    }
+
+    /// Bytes still to come, where the origin has said so.
+    pub(crate) fn left(&self) -> Option<u64> {
+        self.left
+    }
+}
