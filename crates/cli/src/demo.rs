@@ -6,7 +6,9 @@ use fetchway_lab::Origin;
 use fetchway_node::{Layers, Node};
 use url::Url;
 
-use crate::compare::{Client, Comparison, RelayUrl, direct, private_engine, progress, relayed, table};
+use crate::compare::{
+    Client, Comparison, RelayUrl, direct, private_engine, progress, relayed, table,
+};
 use crate::runtime;
 
 /// Fetches each way: nine rounds of six.

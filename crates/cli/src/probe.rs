@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use url::Url;
 
-use crate::compare::{Client, Comparison, RelayUrl, direct, json, private_engine, progress, relayed, table};
+use crate::compare::{
+    Client, Comparison, RelayUrl, direct, json, private_engine, progress, relayed, table,
+};
 use crate::runtime;
 
 /// Flags of `probe`.
@@ -34,7 +36,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let relay = RelayUrl::parse(&args.relay)?;
     let Some(target) = &args.target else {
-        bail!("no target: name the URL to fetch, as in `fetchway probe {relay} https://example.com/slow 100`");
+        bail!(
+            "no target: name the URL to fetch, as in `fetchway probe {relay} https://example.com/slow 100`"
+        );
     };
     let urls = urls(target, args.count)?;
     let token = args.token_file.as_ref().map(|path| {
@@ -59,12 +63,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             relayed: through,
         })
     })?;
-    say(&if args.json { format!("{:#}\n", json(&both)) } else { table(&both) });
-    Ok(if both.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    say(&if args.json {
+        format!("{:#}\n", json(&both))
+    } else {
+        table(&both)
+    });
+    Ok(if both.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn urls(target: &str, count: usize) -> anyhow::Result<Vec<Url>> {
-    let url = Url::parse(target).with_context(|| format!("{target} is no URL: give one like https://example.com/slow"))?;
+    let url = Url::parse(target)
+        .with_context(|| format!("{target} is no URL: give one like https://example.com/slow"))?;
     if !matches!(url.scheme(), "http" | "https") {
         bail!("{target} is no http or https URL");
     }
@@ -87,9 +100,18 @@ mod tests {
 
     #[test]
     fn the_number_is_appended_to_any_query() {
-        let all = |target| urls(target, 2).unwrap().iter().map(Url::to_string).collect::<Vec<_>>();
+        let all = |target| {
+            urls(target, 2)
+                .unwrap()
+                .iter()
+                .map(Url::to_string)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(all("http://h/x"), ["http://h/x?req=0", "http://h/x?req=1"]);
-        assert_eq!(all("http://h/x?ms=5"), ["http://h/x?ms=5&req=0", "http://h/x?ms=5&req=1"]);
+        assert_eq!(
+            all("http://h/x?ms=5"),
+            ["http://h/x?ms=5&req=0", "http://h/x?ms=5&req=1"]
+        );
         assert!(urls("ftp://h/", 1).is_err());
     }
 }

@@ -66,7 +66,12 @@ fn layers(args: Args) -> anyhow::Result<Layers> {
         layers = layers.read_file(path);
     }
     // A name that is no Unicode is none of ours. A value that is none will make no sense to its key.
-    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned()));
+    let text = |(name, value): (OsString, OsString)| {
+        Some((
+            name.into_string().ok()?,
+            value.to_string_lossy().into_owned(),
+        ))
+    };
     layers = layers.env(std::env::vars_os().filter_map(text));
     let single = [
         ("--listen", "listen", args.listen.map(|a| a.to_string())),
@@ -89,9 +94,9 @@ fn layers(args: Args) -> anyhow::Result<Layers> {
         }
     }
     for setting in &args.set {
-        let (key, value) = setting
-            .split_once('=')
-            .with_context(|| format!("--set {setting} has no value: write it like --set relay.max-message=16MiB"))?;
+        let (key, value) = setting.split_once('=').with_context(|| {
+            format!("--set {setting} has no value: write it like --set relay.max-message=16MiB")
+        })?;
         layers = layers.flag_text("--set", key, value);
     }
     Ok(layers)

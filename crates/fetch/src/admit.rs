@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fetchway_policy::guard::HostPattern;
 use fetchway_policy::schedule::{
@@ -30,6 +30,21 @@ struct State {
     origins: HashMap<Box<str>, (OriginId, Weak<Origin>)>,
     /// What the timer sleeps for.
     armed: Option<Instant>,
+}
+
+impl State {
+    fn tell(&mut self) {
+        while let Some(event) = self.schedule.next_event() {
+            let (ticket, granted) = match event {
+                Event::Granted(ticket) => (ticket, true),
+                Event::Expired(ticket) => (ticket, false),
+            };
+            if let Some(tell) = self.waiting.remove(&ticket) {
+                // One that no longer listens drops its permit by itself.
+                let _ = tell.send(granted);
+            }
+        }
+    }
 }
 
 /// An origin's place in the schedule, known to it as long as anybody holds this.
@@ -120,9 +135,9 @@ impl Gate {
         self.state().schedule.session_stats(session)
     }
 
-    /// Keeps an origin from being dispatched to before `until`.
-    pub(crate) fn slow(&self, origin: &Origin, until: Instant) {
-        self.act(|schedule, now| schedule.slow_origin(origin.id, until, now));
+    /// Keeps an origin from being dispatched to for a time.
+    pub(crate) fn slow(&self, origin: &Origin, wait: Duration) {
+        self.act(|schedule, now| schedule.slow_origin(origin.id, now + wait, now));
     }
 
     /// Waits for the fetch's turn.
@@ -145,7 +160,7 @@ impl Gate {
                 ticket,
                 paused: false,
             };
-            let submitted = state.schedule.submit(Instant::now(), &request);
+            let submitted = state.schedule.submit(now(), &request);
             let mut turn = None;
             if let Submitted::Queued(ticket) = submitted {
                 let (tell, told) = oneshot::channel();
@@ -176,22 +191,13 @@ impl Gate {
     /// Does something with the schedule and tells whom it concerns.
     fn act<T>(&self, act: impl FnOnce(&mut Schedule, Instant) -> T) -> T {
         let mut state = self.state();
-        let done = act(&mut state.schedule, Instant::now());
+        let done = act(&mut state.schedule, now());
         self.settle(&mut state);
         done
     }
 
     fn settle(&self, state: &mut State) {
-        while let Some(event) = state.schedule.next_event() {
-            let (ticket, granted) = match event {
-                Event::Granted(ticket) => (ticket, true),
-                Event::Expired(ticket) => (ticket, false),
-            };
-            if let Some(tell) = state.waiting.remove(&ticket) {
-                // One that no longer listens drops its permit by itself.
-                let _ = tell.send(granted);
-            }
-        }
+        state.tell();
         let deadline = state.schedule.next_deadline();
         if deadline.is_some_and(|new| state.armed.is_none_or(|armed| new < armed)) {
             state.armed = deadline;
@@ -202,12 +208,17 @@ impl Gate {
     /// Forgets the origins that nobody holds.
     pub(crate) fn sweep(&self) {
         let state = &mut *self.state();
-        let now = Instant::now();
+        let at = now();
         let schedule = &mut state.schedule;
         state.origins.retain(|_, (id, origin)| {
-            origin.strong_count() > 0 || !schedule.forget_origin(*id, now)
+            origin.strong_count() > 0 || !schedule.forget_origin(*id, at)
         });
     }
+}
+
+/// tokio's clock, so that a test may stop it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 async fn timer(gate: Weak<Gate>, moved: Arc<Notify>) {
@@ -215,7 +226,7 @@ async fn timer(gate: Weak<Gate>, moved: Arc<Notify>) {
         let deadline = {
             let Some(gate) = gate.upgrade() else { return };
             let mut state = gate.state();
-            state.schedule.poll(Instant::now());
+            state.schedule.poll(now());
             // Armed before it settles, which would otherwise wake this very task, for ever.
             state.armed = state.schedule.next_deadline();
             gate.settle(&mut state);
@@ -256,7 +267,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.gate.state();
         state.waiting.remove(&self.ticket);
-        state.schedule.finish(self.ticket, Instant::now());
+        state.schedule.finish(self.ticket, now());
         self.gate.settle(&mut state);
     }
 }

@@ -16,7 +16,7 @@ use crate::admit::Permit;
 use crate::clock::BodyClock;
 use crate::decode::Decoder;
 use crate::end::End;
-use crate::pool::{Download, H1, Site, StreamLease, Upload};
+use crate::pool::{Download, H1, Site, StreamLease, Upload, UploadError};
 
 /// Where the bytes come from.
 pub(crate) enum Source {
@@ -57,19 +57,31 @@ impl Source {
             Self::Http2 {
                 download, upload, ..
             } => {
-                // An upload that goes on beside the response; its end is of no more interest.
-                let _ = upload.poll(cx);
+                // An upload that goes on beside the response. That the origin takes no more of it
+                // is of no interest now; that there is no more, though there should be, is.
+                if let Poll::Ready(Err(UploadError::Body(error))) = upload.poll(cx) {
+                    return Poll::Ready(Some(Err(error)));
+                }
                 download.poll(cx).map_err(incomplete)
             }
             Self::Done => Poll::Ready(None),
         }
     }
 
-    fn is_end(&self) -> bool {
+    pub(crate) fn is_end(&self) -> bool {
         match self {
             Self::Http1 { incoming, .. } => incoming.is_end_stream(),
             Self::Http2 { download, .. } => download.is_end(),
             Self::Done => true,
+        }
+    }
+
+    /// Bytes still to come, where the origin has said so.
+    pub(crate) fn left(&self) -> Option<u64> {
+        match self {
+            Self::Http1 { incoming, .. } => incoming.size_hint().exact(),
+            Self::Http2 { download, .. } => download.left(),
+            Self::Done => Some(0),
         }
     }
 
@@ -155,10 +167,14 @@ pub(crate) fn over_cap(cap: u64) -> FetchError {
 }
 
 /// A response body. Dropping it before its end cancels the fetch.
+///
+/// A request body that is still under way moves on as this is polled, not by itself.
 pub struct Body {
     raw: Raw,
     decoder: Option<Box<Decoder>>,
     decoded: u64,
+    /// What follows the decoded body.
+    trailers: Option<Frame<Bytes>>,
     end: Option<End>,
 }
 
@@ -177,6 +193,7 @@ impl Body {
             raw,
             decoder: decoder.map(Box::new),
             decoded: 0,
+            trailers: None,
             end: Some(end),
         };
         if body.is_end_stream() {
@@ -217,15 +234,26 @@ impl Body {
                 }
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
+            if decoder.is_over() {
+                return Poll::Ready(self.trailers.take().map(Ok));
+            }
             match ready!(self.raw.poll_frame(cx)) {
-                None if decoder.is_over() => return Poll::Ready(None),
                 None => decoder.end(),
                 Some(frame) => match frame?.into_data() {
                     Ok(data) => decoder.push(&data),
-                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    Err(trailers) => {
+                        self.trailers = Some(trailers);
+                        decoder.end();
+                    }
                 },
             }
         }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.ended(Some(ErrorName::Cancelled));
     }
 }
 
@@ -259,8 +287,8 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.raw.source {
-            Source::Http1 { incoming, .. } if self.decoder.is_none() => incoming.size_hint(),
+        match self.raw.source.left() {
+            Some(left) if self.decoder.is_none() => SizeHint::with_exact(left),
             _ => SizeHint::default(),
         }
     }

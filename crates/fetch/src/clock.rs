@@ -8,6 +8,18 @@ use std::time::Duration;
 use fetchway_policy::{ErrorName, FetchError};
 use tokio::time::{Instant, Sleep};
 
+/// How far ahead "never" is put where a configured time passes what an `Instant` can hold.
+const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// The instant after `time` from now.
+pub(crate) fn after(time: Duration) -> Instant {
+    later(Instant::now(), time)
+}
+
+fn later(at: Instant, time: Duration) -> Instant {
+    at.checked_add(time).unwrap_or_else(|| at + FAR)
+}
+
 /// Body idle and total time.
 pub(crate) struct BodyClock {
     idle: Duration,
@@ -24,7 +36,7 @@ impl BodyClock {
         let now = Instant::now();
         Self {
             idle,
-            idle_until: now + idle,
+            idle_until: later(now, idle),
             total_until,
             handed: Some(now),
             sleep: None,
@@ -35,8 +47,8 @@ impl BodyClock {
     pub(crate) fn asked(&mut self) {
         if let Some(handed) = self.handed.take() {
             let now = Instant::now();
-            self.total_until += now - handed;
-            self.idle_until = now + self.idle;
+            self.total_until = later(self.total_until, now - handed);
+            self.idle_until = later(now, self.idle);
         }
     }
 

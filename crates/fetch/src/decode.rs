@@ -26,24 +26,24 @@ struct Stage {
     coding: Coding,
     codec: Option<Box<dyn DecodeV2 + Send>>,
     input: BytesMut,
+    /// Where the codec writes to; handed on when it is well filled, else copied from.
+    out: Vec<u8>,
     /// No more input will come.
     ended: bool,
     /// The coded stream has reached its own end.
     finished: bool,
-    /// Whether anything was ever put in: an empty body stands for itself.
-    begun: bool,
 }
 
 impl Decoder {
-    /// Undoes `codings`, given in the order in which they were applied.
+    /// Undoes `codings`, given in the order in which they were applied; at least one.
     pub(crate) fn new(codings: &[Coding]) -> Self {
         let stages = codings.iter().rev().map(|coding| Stage {
             coding: *coding,
             codec: None,
             input: BytesMut::new(),
+            out: Vec::new(),
             ended: false,
             finished: false,
-            begun: false,
         });
         Self {
             stages: stages.collect(),
@@ -66,95 +66,59 @@ impl Decoder {
 
     /// Whether all has been decoded.
     pub(crate) fn is_over(&self) -> bool {
-        self.stages
-            .iter()
-            .all(|stage| stage.ended && stage.input.is_empty())
+        self.stages.iter().all(Stage::is_over)
     }
 
     /// The next decoded piece; `None` when more input is needed, or all is out.
     pub(crate) fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
-        let last = self.stages.len() - 1;
-        loop {
-            let mut moved = false;
-            for at in 0..=last {
-                if at < last && !self.stages[at + 1].input.is_empty() {
-                    continue;
-                }
-                let piece = self.stages[at].next()?;
-                let over = self.stages[at].is_over();
-                if at == last {
-                    if piece.is_some() {
-                        return Ok(piece);
-                    }
-                } else {
-                    let after = &mut self.stages[at + 1];
-                    moved |= piece.is_some() || over && !after.ended;
-                    after
-                        .input
-                        .extend_from_slice(piece.as_deref().unwrap_or_default());
-                    after.ended = over;
-                }
-            }
-            if !moved {
-                return Ok(None);
-            }
+        pull(&mut self.stages)
+    }
+}
+
+/// What the last of `stages` gives, fed by those before it with as little as it needs.
+fn pull(stages: &mut [Stage]) -> Result<Option<Bytes>, FetchError> {
+    let Some((last, before)) = stages.split_last_mut() else {
+        return Ok(None);
+    };
+    loop {
+        if let Some(piece) = last.next()? {
+            return Ok(Some(piece));
+        }
+        match pull(before)? {
+            Some(piece) => last.input.extend_from_slice(&piece),
+            None if !last.ended && before.last().is_some_and(Stage::is_over) => last.ended = true,
+            None => return Ok(None),
         }
     }
 }
 
 impl Stage {
+    /// An empty body stands for itself, whatever its coding.
     fn is_over(&self) -> bool {
-        self.ended && self.input.is_empty() && (self.finished || !self.begun)
+        self.ended && self.input.is_empty() && (self.finished || self.codec.is_none())
     }
 
     fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
-        if !self.begun && self.codec.is_none() {
+        if self.codec.is_none() {
             // "deflate" is zlib by the RFC and raw deflate in some servers: the first two bytes tell.
-            let needed = if self.coding == Coding::Deflate { 2 } else { 1 };
-            if self.input.len() < needed && !(self.ended && !self.input.is_empty()) {
+            let needed = match self.coding {
+                Coding::Deflate if !self.ended => 2,
+                _ => 1,
+            };
+            if self.input.len() < needed {
                 return Ok(None);
             }
             self.codec = Some(codec(self.coding, &self.input));
-            self.begun = true;
         }
-        let Some(codec) = &mut self.codec else {
-            return Ok(None);
-        };
-        let mut out = vec![0; PIECE];
         loop {
-            if self.finished {
-                // A further member or frame may follow; anything else there is ignored, as by others.
-                let again =
-                    matches!(self.coding, Coding::Gzip | Coding::Zstd) && !self.input.is_empty();
-                if !again {
-                    self.input.clear();
-                    return Ok(None);
-                }
-                if self.coding == Coding::Gzip && self.input[0] != 0x1F {
-                    self.input.clear();
-                    return Ok(None);
-                }
-                codec
-                    .reinit()
-                    .map_err(|error| broken(self.coding, &error.to_string()))?;
-                self.finished = false;
+            if self.finished && !self.begin_again()? {
+                return Ok(None);
             }
-            let mut input = PartialBuffer::new(&self.input[..]);
-            let mut output = WriteBuffer::new_initialized(&mut out);
-            let done = codec
-                .decode(&mut input, &mut output)
-                .map_err(|error| broken(self.coding, &error.to_string()))?;
-            let (taken, written) = (input.written_len(), output.written_len());
-            let _ = self.input.split_to(taken);
-            self.finished = done;
+            let (taken, written) = self.step()?;
             if written > 0 {
-                out.truncate(written);
-                return Ok(Some(out.into()));
+                return Ok(Some(self.piece(written)));
             }
-            if done {
-                continue;
-            }
-            if taken > 0 && !self.input.is_empty() {
+            if self.finished || taken > 0 && !self.input.is_empty() {
                 continue;
             }
             if self.ended {
@@ -162,6 +126,53 @@ impl Stage {
             }
             return Ok(None);
         }
+    }
+
+    /// After the end of a coded stream: whether another member (gzip) or frame (zstd) follows.
+    /// Whatever else stands there is ignored, as by others.
+    fn begin_again(&mut self) -> Result<bool, FetchError> {
+        let follows = match self.coding {
+            Coding::Gzip => self.input.first() == Some(&0x1F),
+            Coding::Zstd => !self.input.is_empty(),
+            Coding::Brotli | Coding::Deflate => false,
+        };
+        if !follows {
+            self.input.clear();
+            return Ok(false);
+        }
+        if let Some(codec) = &mut self.codec {
+            codec
+                .reinit()
+                .map_err(|error| broken(self.coding, &error.to_string()))?;
+        }
+        self.finished = false;
+        Ok(true)
+    }
+
+    /// Decodes once. How many bytes were taken, and how many written.
+    fn step(&mut self) -> Result<(usize, usize), FetchError> {
+        let Some(codec) = &mut self.codec else {
+            return Ok((0, 0));
+        };
+        self.out.resize(PIECE, 0);
+        let mut input = PartialBuffer::new(&self.input[..]);
+        let mut output = WriteBuffer::new_initialized(&mut self.out);
+        self.finished = codec
+            .decode(&mut input, &mut output)
+            .map_err(|error| broken(self.coding, &error.to_string()))?;
+        let (taken, written) = (input.written_len(), output.written_len());
+        let _ = self.input.split_to(taken);
+        Ok((taken, written))
+    }
+
+    fn piece(&mut self, written: usize) -> Bytes {
+        if written < PIECE / 2 {
+            // A small answer must not keep a large buffer in memory.
+            return Bytes::copy_from_slice(&self.out[..written]);
+        }
+        let mut piece = std::mem::take(&mut self.out);
+        piece.truncate(written);
+        piece.into()
     }
 }
 

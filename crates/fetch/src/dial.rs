@@ -3,10 +3,8 @@
 //! This is the only place in which a socket to an origin is opened, and every address passes
 //! `vet` right before it. An IP literal takes the same way as a resolved name.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::pin::Pin;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -16,7 +14,6 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
@@ -24,6 +21,7 @@ use tokio_rustls::client::TlsStream;
 use url::Host;
 
 use crate::dns::Dns;
+use crate::stream::Stream;
 use crate::tls;
 
 /// The head start of one address before the next is tried beside it (RFC 8305 section 5).
@@ -48,16 +46,6 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
-}
-
-/// A connection to an origin.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the TLS one is boxed where it counts: in the pool"
-)]
-pub(crate) enum Stream {
-    Plain(TcpStream),
-    Tls(TlsStream<TcpStream>),
 }
 
 impl Dialer {
@@ -153,7 +141,7 @@ impl Dialer {
     fn vet(&self, address: SocketAddr, policy: &AddressPolicy) -> Result<(), FetchError> {
         policy.check_address(address.ip())?;
         let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
-        let ip = address.ip().to_canonical();
+        let ip = reached(address.ip().to_canonical());
         let is_own = own.iter().any(|listener| {
             listener.port() == address.port()
                 && (listener.ip().to_canonical() == ip
@@ -168,9 +156,18 @@ impl Dialer {
     }
 }
 
+/// Where a connection to `ip` ends: the kernel takes the unspecified address for loopback.
+fn reached(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    }
+}
+
 /// Whether packets to `ip` stay here: the kernel would send them from that very address.
 fn is_this_machine(ip: IpAddr) -> bool {
-    if ip.is_loopback() || ip.is_unspecified() {
+    if ip.is_loopback() {
         return true;
     }
     let any: IpAddr = if ip.is_ipv4() {
@@ -260,62 +257,4 @@ fn connect_error(target: &Target, error: &io::Error) -> FetchError {
         ),
     };
     FetchError::new(name, what)
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(s) => Pin::new(s).poll_read(cx, buf),
-            Self::Tls(s) => Pin::new(s).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(s) => Pin::new(s).poll_write(cx, buf),
-            Self::Tls(s) => Pin::new(s).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(s) => Pin::new(s).poll_write_vectored(cx, bufs),
-            Self::Tls(s) => Pin::new(s).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(s) => s.is_write_vectored(),
-            Self::Tls(s) => s.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(s) => Pin::new(s).poll_flush(cx),
-            Self::Tls(s) => Pin::new(s).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(s) => Pin::new(s).poll_shutdown(cx),
-            Self::Tls(s) => Pin::new(s).poll_shutdown(cx),
-        }
-    }
 }

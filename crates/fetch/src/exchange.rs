@@ -12,14 +12,14 @@ use url::Url;
 
 use crate::body::Source;
 use crate::pool::{self, Failure, Lease, Site};
-use crate::request::RequestBody;
+use crate::request::Sending;
 
 /// What is to be sent.
 pub(crate) struct Outgoing<'a> {
     pub(crate) method: &'a Method,
     pub(crate) url: &'a Url,
     pub(crate) headers: &'a HeaderMap,
-    pub(crate) body: RequestBody,
+    pub(crate) body: Sending,
 }
 
 /// Sends it and waits for the response's header.
@@ -30,7 +30,7 @@ pub(crate) async fn exchange(
 ) -> Result<(Response<()>, Source), Failure> {
     let (head, source) = match lease {
         Lease::Whole(mut connection) => {
-            let request = http1(&site, outgoing).map_err(Failure::unsent)?;
+            let request = http1(&site, outgoing)?;
             let (head, incoming) = connection.exchange(request).await?.into_parts();
             let source = Source::Http1 {
                 connection,
@@ -40,13 +40,8 @@ pub(crate) async fn exchange(
             (head, source)
         }
         Lease::Stream(place) => {
-            let request = http2(&site, outgoing).map_err(Failure::unsent)?;
-            let sent = pool::exchange_http2(place.sender.clone(), request, place.reused).await;
-            let (response, upload) = sent.inspect_err(|failure| {
-                if failure.progress == Progress::Unsent {
-                    place.retire();
-                }
-            })?;
+            let request = http2(&site, outgoing)?;
+            let (response, upload) = pool::exchange_http2(&place, request).await?;
             let (head, download) = response.into_parts();
             let source = Source::Http2 {
                 download,
@@ -61,13 +56,17 @@ pub(crate) async fn exchange(
         return Err(Failure {
             error: FetchError::new(ErrorName::HttpProtocolError, detail),
             progress: Progress::ResponseBegun,
+            body: None,
         });
     }
     Ok((Response::from_parts(head, ()), source))
 }
 
-fn http1(site: &Site, outgoing: Outgoing<'_>) -> Result<Request<RequestBody>, FetchError> {
-    let target = redirect::target(outgoing.url)?;
+fn http1(site: &Site, outgoing: Outgoing<'_>) -> Result<Request<Sending>, Failure> {
+    let target = match redirect::target(outgoing.url) {
+        Ok(target) => target,
+        Err(error) => return Err(Failure::unsent(error, outgoing.body)),
+    };
     let mut request = Request::new(outgoing.body);
     *request.method_mut() = outgoing.method.clone();
     *request.uri_mut() = Uri::from(target);
@@ -76,20 +75,18 @@ fn http1(site: &Site, outgoing: Outgoing<'_>) -> Result<Request<RequestBody>, Fe
     headers.reserve(outgoing.headers.len() + 1);
     headers.insert(header::HOST, site.authority.clone());
     headers.extend(outgoing.headers.clone());
+    if headers.contains_key(header::TE) {
+        // It speaks to this hop only, and says so (RFC 9110 section 10.1.4).
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
     Ok(request)
 }
 
-fn http2(site: &Site, outgoing: Outgoing<'_>) -> Result<Request<RequestBody>, FetchError> {
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTPS);
-    parts.authority = site.authority.as_bytes().try_into().ok();
-    parts.path_and_query = Some(redirect::target(outgoing.url)?);
-    let uri = Uri::from_parts(parts).map_err(|_| {
-        FetchError::new(
-            ErrorName::InvalidRequest,
-            "The URL cannot be sent over HTTP/2.",
-        )
-    })?;
+fn http2(site: &Site, outgoing: Outgoing<'_>) -> Result<Request<Sending>, Failure> {
+    let uri = match http2_uri(site, outgoing.url) {
+        Ok(uri) => uri,
+        Err(error) => return Err(Failure::unsent(error, outgoing.body)),
+    };
     let length = outgoing.body.size_hint().exact();
     let mut request = Request::new(outgoing.body);
     *request.method_mut() = outgoing.method.clone();
@@ -106,4 +103,17 @@ fn http2(site: &Site, outgoing: Outgoing<'_>) -> Result<Request<RequestBody>, Fe
             .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(request)
+}
+
+fn http2_uri(site: &Site, url: &Url) -> Result<Uri, FetchError> {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTPS);
+    parts.authority = site.authority.as_bytes().try_into().ok();
+    parts.path_and_query = Some(redirect::target(url)?);
+    Uri::from_parts(parts).map_err(|_| {
+        FetchError::new(
+            ErrorName::InvalidRequest,
+            "The URL cannot be sent over HTTP/2.",
+        )
+    })
 }

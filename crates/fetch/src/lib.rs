@@ -1,12 +1,14 @@
 //! The fetch engine: the only code that dials an origin.
 //!
-//! A fetch passes through these files in this order: `engine` (the loop over hops and tries),
-//! `admit` (its turn in its lane and at its origin), `pool` (a connection), `dial` with `dns` and
-//! `tls` (if a new one is needed; here every address is vetted), `body` with `decode` and `clock`
-//! (the response on its way to its reader), `end` (what the observer is told). `budget` and `whole`
-//! are for readers that need a body whole.
+//! A fetch passes through these files in this order: `engine` (the way in), `run` (the loop over
+//! hops and tries), `admit` (its turn in its lane and at its origin), `pool` (a connection), `dial`
+//! with `dns` and `tls` (if a new one is needed; here every address is vetted), `exchange` (one
+//! request), `answer` (its response), `body` with `decode` and `clock` (the body on its way to its
+//! reader), `end` (what the observer is told). `budget` and `whole` are for readers that need a body
+//! whole.
 
 mod admit;
+mod answer;
 mod body;
 mod budget;
 mod clock;
@@ -21,7 +23,9 @@ mod meter;
 mod observe;
 mod pool;
 mod request;
+mod run;
 mod session;
+mod stream;
 mod tls;
 mod whole;
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::dial::Stream;
+use crate::stream::Stream;
 use crate::observe::Observer;
 
 /// The counters of one connection. Its drop tells the observer that the connection is gone.

@@ -38,10 +38,10 @@ pub struct FetchRequest {
 
 /// A request body: whole, and so able to be sent again, or streamed once.
 pub enum RequestBody {
-    /// All of it, or what is still to be sent. Empty means none.
+    /// All of it. Empty means none.
     Full(Bytes),
-    /// Read as the origin takes it; the counter tells how much that was.
-    Stream(StreamedBody, Arc<AtomicU64>),
+    /// Read as the origin takes it.
+    Stream(StreamedBody),
 }
 
 impl std::fmt::Debug for RequestBody {
@@ -54,27 +54,16 @@ impl std::fmt::Debug for RequestBody {
 }
 
 impl RequestBody {
+    /// No body.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self::Full(Bytes::new())
+    }
+
     /// A body that is streamed once.
     #[must_use]
     pub fn stream(body: StreamedBody) -> Self {
-        Self::Stream(body, Arc::default())
-    }
-
-    /// The body to send now; what a further sending needs stays, if it can be had. A streamed
-    /// body leaves an empty one behind, which `replayable` keeps from ever being sent.
-    pub(crate) fn take_or_copy(&mut self) -> Self {
-        match self {
-            Self::Full(bytes) => Self::Full(bytes.clone()),
-            Self::Stream(..) => std::mem::replace(self, Self::Full(Bytes::new())),
-        }
-    }
-
-    /// What counts the bytes sent of it.
-    pub(crate) fn counter(&self) -> Arc<AtomicU64> {
-        match self {
-            Self::Full(bytes) => Arc::new(AtomicU64::new(bytes.len() as u64)),
-            Self::Stream(_, counter) => counter.clone(),
-        }
+        Self::Stream(body)
     }
 
     /// Bytes that it keeps in memory.
@@ -84,14 +73,21 @@ impl RequestBody {
             Self::Stream(..) => 0,
         }
     }
+}
 
-    /// Whether it can be sent again.
-    pub(crate) fn replayable(&self) -> bool {
-        matches!(self, Self::Full(_))
+/// A body as a connection takes it, and what counts its bytes.
+pub(crate) struct Sending {
+    pub(crate) body: RequestBody,
+    pub(crate) sent: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Sending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.body.fmt(f)
     }
 }
 
-impl http_body::Body for RequestBody {
+impl http_body::Body for Sending {
     type Data = Bytes;
     type Error = FetchError;
 
@@ -99,32 +95,31 @@ impl http_body::Body for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
-        match self.get_mut() {
-            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Stream(body, counter) => {
-                let frame = ready!(body.as_mut().poll_frame(cx));
-                if let Some(Ok(frame)) = &frame
-                    && let Some(data) = frame.data_ref()
-                {
-                    counter.fetch_add(data.len() as u64, Ordering::Relaxed);
-                }
-                Poll::Ready(frame)
-            }
+        let this = self.get_mut();
+        let frame = match &mut this.body {
+            RequestBody::Full(bytes) if bytes.is_empty() => None,
+            RequestBody::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            RequestBody::Stream(body) => ready!(body.as_mut().poll_frame(cx)),
+        };
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            this.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Full(bytes) => bytes.is_empty(),
-            Self::Stream(body, _) => body.is_end_stream(),
+        match &self.body {
+            RequestBody::Full(bytes) => bytes.is_empty(),
+            RequestBody::Stream(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(body, _) => body.size_hint(),
+        match &self.body {
+            RequestBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            RequestBody::Stream(body) => body.size_hint(),
         }
     }
 }

@@ -71,7 +71,8 @@ impl Clocks {
     /// A lane's clocks, shortened as one fetch asks.
     #[must_use]
     pub fn shortened(self, by: &Timeouts) -> Self {
-        let shorter = |lane: Duration, fetch: Option<Duration>| fetch.map_or(lane, |fetch| fetch.min(lane));
+        let shorter =
+            |lane: Duration, fetch: Option<Duration>| fetch.map_or(lane, |fetch| fetch.min(lane));
         Self {
             connect: shorter(self.connect, by.connect),
             header: shorter(self.header, by.header),

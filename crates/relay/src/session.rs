@@ -26,7 +26,6 @@ pub(crate) struct Session {
 }
 
 /// Milliseconds since the epoch, as S0's `timing` has them.
-#[expect(clippy::disallowed_methods, reason = "answers tell the wall-clock time")]
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -26,7 +26,8 @@ pub(crate) struct RelayUrl(Url);
 
 impl RelayUrl {
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
-        let url = Url::parse(text).with_context(|| format!("{text} is no URL: give one like ws://localhost:8787"))?;
+        let url = Url::parse(text)
+            .with_context(|| format!("{text} is no URL: give one like ws://localhost:8787"))?;
         if !matches!(url.scheme(), "ws" | "wss") || url.host().is_none() {
             bail!("{text} is no WebSocket URL: give one like ws://localhost:8787");
         }
@@ -95,7 +96,12 @@ impl Client {
         let sending = tokio::spawn(async move {
             let mut batch = BytesMut::new();
             for message in messages {
-                put_frame(&mut batch, Opcode::Text, message.as_bytes(), Some(rand::random()));
+                put_frame(
+                    &mut batch,
+                    Opcode::Text,
+                    message.as_bytes(),
+                    Some(rand::random()),
+                );
                 if batch.len() >= 64 << 10 {
                     write.write_all(&batch.split()).await?;
                 }
@@ -110,7 +116,9 @@ impl Client {
                         break;
                     }
                 }
-                Some(Event::Close(code, reason)) => bail!("the relay closed the connection ({code} {reason})"),
+                Some(Event::Close(code, reason)) => {
+                    bail!("the relay closed the connection ({code} {reason})")
+                }
                 // Pings need no pong here: a fetch's answers are sign of life enough, and the probe
                 // ends with the last.
                 Some(_) => {}
@@ -119,7 +127,12 @@ impl Client {
         }
         let mut write = sending.await??;
         let mut close = BytesMut::new();
-        put_frame(&mut close, Opcode::Close, &1000u16.to_be_bytes(), Some(rand::random()));
+        put_frame(
+            &mut close,
+            Opcode::Close,
+            &1000u16.to_be_bytes(),
+            Some(rand::random()),
+        );
         write.write_all(&close).await?;
         write.shutdown().await?;
         Ok(())

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fetchway_fetch::{
-    Engine, EngineConfig, FetchRequest, NoObserver, RequestBody, Session, SessionConfig, SessionLimits,
+    Engine, EngineConfig, FetchRequest, NoObserver, RequestBody, Session, SessionConfig,
+    SessionLimits,
 };
-use fetchway_policy::guard::{AddressPolicy, IpNet};
 use fetchway_policy::Timeouts;
+use fetchway_policy::guard::{AddressPolicy, IpNet};
 use fetchway_policy::redirect::RedirectMode;
 use indicatif::ProgressBar;
 use tokio::sync::Semaphore;
@@ -31,11 +32,22 @@ pub(crate) fn private_engine() -> anyhow::Result<Arc<Session>> {
         queued: most,
         queued_bytes: most,
     };
-    Ok(Arc::new(engine.session(network, SessionConfig { limits, bodies: 1 << 30 })))
+    Ok(Arc::new(engine.session(
+        network,
+        SessionConfig {
+            limits,
+            bodies: 1 << 30,
+        },
+    )))
 }
 
 /// Fetches `urls`, at most `limit` at a time; the rest wait, as they would on the platform.
-pub(crate) async fn direct(session: &Arc<Session>, urls: Vec<Url>, limit: usize, bar: &ProgressBar) -> Samples {
+pub(crate) async fn direct(
+    session: &Arc<Session>,
+    urls: Vec<Url>,
+    limit: usize,
+    bar: &ProgressBar,
+) -> Samples {
     let slots = Arc::new(Semaphore::new(limit.max(1)));
     let mut fetches = JoinSet::new();
     for (req, url) in urls.into_iter().enumerate() {
@@ -69,8 +81,17 @@ async fn fetch(session: &Session, url: Url) -> Result<(u16, bytes::Bytes), Strin
         timeouts: Timeouts::default(),
     };
     let error = |error: fetchway_policy::FetchError| format!("{} ({})", error.detail, error.name);
-    let response = session.engine().fetch(session, request).await.map_err(error)?.response;
+    let response = session
+        .engine()
+        .fetch(session, request)
+        .await
+        .map_err(error)?
+        .response;
     let status = response.status().as_u16();
-    let body = response.into_body().whole(&mut session.hold(), 0, 1 << 30).await.map_err(error)?;
+    let body = response
+        .into_body()
+        .whole(&mut session.hold(), 0, 1 << 30)
+        .await
+        .map_err(error)?;
     Ok((status, body))
 }

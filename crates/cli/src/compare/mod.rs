@@ -23,7 +23,9 @@ pub(crate) fn progress(label: &'static str, total: usize) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(total as u64);
-    if let Ok(style) = ProgressStyle::with_template("{msg:22} {bar:36.cyan/blue} {pos:>6}/{len} {elapsed:>4}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg:22} {bar:36.cyan/blue} {pos:>6}/{len} {elapsed:>4}")
+    {
         bar.set_style(style);
     }
     bar.set_message(label);

@@ -11,7 +11,11 @@ use super::client::Client;
 use super::sample::{Sample, Samples};
 
 /// Sends every fetch at once and takes the answers as they come.
-pub(crate) async fn relayed(client: Client, urls: &[Url], bar: &ProgressBar) -> anyhow::Result<Samples> {
+pub(crate) async fn relayed(
+    client: Client,
+    urls: &[Url],
+    bar: &ProgressBar,
+) -> anyhow::Result<Samples> {
     let mut messages = Vec::with_capacity(urls.len());
     for (req, url) in urls.iter().enumerate() {
         let request = ClientRequest {
@@ -29,14 +33,21 @@ pub(crate) async fn relayed(client: Client, urls: &[Url], bar: &ProgressBar) -> 
     }
     client
         .exchange(messages, |message| {
-            let answer: ClientResponse = serde_json::from_slice(message).context("the relay's answer is not the JSON that was agreed")?;
+            let answer: ClientResponse = serde_json::from_slice(message)
+                .context("the relay's answer is not the JSON that was agreed")?;
             let req = answer.id.as_u64().and_then(|id| usize::try_from(id).ok());
             let slot = req.and_then(|req| samples.get_mut(req));
             let (Some(req), Some(slot)) = (req, slot) else {
-                anyhow::bail!("the relay answered a request that was not made: {}", answer.id);
+                anyhow::bail!(
+                    "the relay answered a request that was not made: {}",
+                    answer.id
+                );
             };
             let outcome = match answer.error {
-                Some(error) => Err(format!("{error} ({})", answer.error_code.unwrap_or_default())),
+                Some(error) => Err(format!(
+                    "{error} ({})",
+                    answer.error_code.unwrap_or_default()
+                )),
                 None => Ok((answer.status, answer.body.as_bytes())),
             };
             if slot.replace(Sample::of(req, began, outcome)).is_some() {

@@ -37,7 +37,9 @@ impl Comparison {
                 let failed = self.direct.failed() + self.relayed.failed();
                 format!("{failed} fetches failed: nothing can be concluded.")
             }
-            Some(factor) if factor >= 1.05 => format!("One WebSocket had everything {factor:.1} times as soon."),
+            Some(factor) if factor >= 1.05 => {
+                format!("One WebSocket had everything {factor:.1} times as soon.")
+            }
             Some(factor) if factor <= 0.95 => format!(
                 "Direct fetches had everything {:.1} times as soon: this target is too fast, or the list too short, for a relay to pay.",
                 1.0 / factor
@@ -87,7 +89,11 @@ pub(crate) fn table(both: &Comparison) -> String {
             let _ = writeln!(out, "\n  {way}, {count} times: {complaint}");
         }
         if complaints.len() > SHOWN {
-            let _ = writeln!(out, "  {way}: and {} further kinds of error", complaints.len() - SHOWN);
+            let _ = writeln!(
+                out,
+                "  {way}: and {} further kinds of error",
+                complaints.len() - SHOWN
+            );
         }
     }
     let _ = writeln!(out, "\n  {}", both.conclusion());

@@ -15,7 +15,11 @@ impl Check {
     /// The check that fits a target's answers, told from the first good one.
     pub(crate) fn for_body(req: usize, body: &[u8]) -> Self {
         let first = format!("req={req} size=");
-        if body.starts_with(first.as_bytes()) { Self::Lab } else { Self::Any }
+        if body.starts_with(first.as_bytes()) {
+            Self::Lab
+        } else {
+            Self::Any
+        }
     }
 }
 
@@ -56,7 +60,11 @@ impl Sample {
 
     /// A status below 400 and, where it could be judged, the right body.
     pub(crate) fn is_good(&self) -> bool {
-        self.wrong_body.is_none() && self.outcome.as_ref().is_ok_and(|status| (100..400).contains(status))
+        self.wrong_body.is_none()
+            && self
+                .outcome
+                .as_ref()
+                .is_ok_and(|status| (100..400).contains(status))
     }
 
     pub(crate) fn complaint(&self) -> Option<String> {
@@ -86,7 +94,9 @@ impl Samples {
     pub(crate) fn makespan(&self) -> Duration {
         let first = self.0.iter().map(|sample| sample.began).min();
         let last = self.0.iter().map(|sample| sample.ended).max();
-        first.zip(last).map_or(Duration::ZERO, |(first, last)| last - first)
+        first
+            .zip(last)
+            .map_or(Duration::ZERO, |(first, last)| last - first)
     }
 
     pub(crate) fn mean(&self) -> Duration {
@@ -164,7 +174,7 @@ mod tests {
         let body = fetchway_lab::expected_body(7, 64);
         assert!(Sample::of(7, began, Ok((200, &body))).is_good());
         assert!(!Sample::of(8, began, Ok((200, &body))).is_good());
-        let mut spoilt = body.clone();
+        let mut spoilt = body;
         spoilt[60] ^= 1;
         assert!(!Sample::of(7, began, Ok((200, &spoilt))).is_good());
         assert!(Sample::of(7, began, Ok((200, b"anything"))).is_good());

@@ -46,7 +46,9 @@ impl Site {
     ///
     /// A task of its own for each: the fetch that begins a dial may be cancelled, others wait on.
     pub(super) fn dial_for_queue(self: &Arc<Self>, state: &mut State) {
-        let Some(until) = state.queue.latest() else { return };
+        let Some(until) = state.queue.latest() else {
+            return;
+        };
         let wanted = match state.protocol {
             Protocol::Http2 => state.queue.len().div_ceil(state.stream_limit),
             Protocol::Unknown | Protocol::Http1 => state.queue.len().min(1),

@@ -16,7 +16,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::Failure;
-use crate::dial::Stream;
+use crate::stream::Stream;
 use crate::meter::{Meter, Metered};
 use crate::request::Sending;
 
@@ -124,7 +124,8 @@ pub(crate) fn name(error: &hyper::Error) -> FetchError {
         return inner.clone();
     }
     let io = source::<std::io::Error>(error);
-    let (name, what) = if error.is_parse_too_large() {
+    let (name, what) = if error.is_parse() && error.to_string().contains("too large") {
+        // hyper tells this one apart by its message only.
         (
             ErrorName::HttpResponseHeaderSectionSize,
             "The response's header section is over 64 KiB, or has more than 100 fields.".to_owned(),
@@ -161,7 +162,10 @@ pub(crate) fn name(error: &hyper::Error) -> FetchError {
 /// What hyper's chunk decoder says to a size or an end of line that is none.
 fn is_bad_chunk(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
-    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData)
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidInput | ErrorKind::InvalidData
+    )
 }
 
 fn source<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {

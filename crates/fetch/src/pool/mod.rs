@@ -20,7 +20,7 @@ use crate::request::Sending;
 
 pub(crate) use h1::{H1, name as name_http1};
 pub use h2::MAX_STREAMS;
-pub(crate) use h2::{Download, Upload, exchange as exchange_http2};
+pub(crate) use h2::{Download, Upload, UploadError, exchange as exchange_http2};
 pub use network::Network;
 pub(crate) use network::{Pool, sweep};
 pub(crate) use shared::StreamLease;

@@ -90,7 +90,10 @@ impl Queue {
 
     /// Takes out those whose connect time ends at `until` or before.
     pub(super) fn take_until(&mut self, until: Instant) -> VecDeque<Waiter> {
-        let (over, rest) = self.take_all().into_iter().partition(|waiter| waiter.until <= until);
+        let (over, rest) = self
+            .take_all()
+            .into_iter()
+            .partition(|waiter| waiter.until <= until);
         self.waiters = rest;
         self.latest = self.waiters.iter().map(|waiter| waiter.until).max();
         over

@@ -46,7 +46,9 @@ impl Shared {
     /// Whether it takes further streams: no GOAWAY has come, and it has not broken.
     fn is_open(&mut self) -> bool {
         // Never pending: that is for senders that have just sent, and this one never does.
-        let ready = self.sender.poll_ready(&mut Context::from_waker(Waker::noop()));
+        let ready = self
+            .sender
+            .poll_ready(&mut Context::from_waker(Waker::noop()));
         matches!(ready, Poll::Ready(Ok(())))
     }
 }

@@ -158,7 +158,9 @@ impl Site {
         loop {
             let (waiter, lease) = {
                 let mut state = self.state();
-                let Some(waiter) = state.queue.pop() else { return };
+                let Some(waiter) = state.queue.pop() else {
+                    return;
+                };
                 let Some(lease) = shared::lease(self, &mut state.shared, &mut closed) else {
                     state.queue.put_back(waiter);
                     self.dial_for_queue(&mut state);

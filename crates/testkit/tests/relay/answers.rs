@@ -36,6 +36,7 @@ async fn a_success_has_the_agreed_shape() {
     let [start, _, duration] = timing(&answer);
     assert!(u128::from(start) >= before.as_millis(), "since the epoch");
     assert!(duration >= 20, "{answer}");
+    drop(client);
     node.stop().await;
 }
 
@@ -52,6 +53,7 @@ async fn a_status_that_says_failure_is_no_failure() {
         assert!(answer.get("error").is_none() && answer.get("errorCode").is_none());
         timing(&answer);
     }
+    drop(client);
     node.stop().await;
 }
 
@@ -78,6 +80,7 @@ async fn header_names_are_lower_case_and_repeats_are_joined() {
     }
     let all: Vec<_> = cookies.iter().filter_map(Value::as_str).collect();
     assert_eq!(answer["headers"]["set-cookie"], all.join(", "));
+    drop(client);
     node.stop().await;
 }
 
@@ -93,6 +96,7 @@ async fn hop_by_hop_fields_stay_between_the_node_and_the_origin() {
         assert!(!headers.contains_key(name), "{name}");
     }
     assert_eq!(headers["x-kept"], "1");
+    drop(client);
     node.stop().await;
 }
 
@@ -137,6 +141,7 @@ async fn failures_carry_their_names_and_their_timing() {
         );
     }
     assert_eq!(client.fetch(&origin.url("/echo")).await["status"], 200);
+    drop(client);
     node.stop().await;
 }
 
@@ -148,6 +153,7 @@ async fn the_final_url_is_told_after_redirects() {
     assert_eq!(answer["status"], 200);
     assert_eq!(answer["url"], origin.url("/echo#part"));
     assert_eq!(origin.stats().requests, 6);
+    drop(client);
     node.stop().await;
 }
 
@@ -177,6 +183,7 @@ async fn answers_without_a_body_come_at_once() {
         .ask(json!({ "id": 1, "method": "HEAD", "url": origin.url("/gzip?n=1000") }))
         .await;
     assert_eq!(head["headers"]["content-encoding"], "gzip");
+    drop(client);
     node.stop().await;
 }
 
@@ -196,5 +203,6 @@ async fn answers_come_as_they_complete() {
         origin.open_gate(key).expect("few keys");
         assert_eq!(client.next().await["id"], key);
     }
+    drop(client);
     node.stop().await;
 }

@@ -34,6 +34,7 @@ async fn four_mebibytes_go_both_ways() {
     let answer = client.ask(up).await;
     let seen: Value = serde_json::from_str(answer["body"].as_str().expect("a body")).expect("JSON");
     assert!(seen["body"] == text.as_str(), "the same text came back");
+    drop(client);
     node.stop().await;
 }
 
@@ -68,6 +69,7 @@ async fn binary_bodies_travel_as_base64() {
         "id": 1, "method": "POST", "url": origin.url("/upload"), "body": "", "bodyBase64": "//8=",
     });
     assert_eq!(told(&client.ask(both).await), (2, checksum(b"\xff\xff")));
+    drop(client);
     node.stop().await;
 }
 
@@ -102,6 +104,7 @@ async fn coded_bodies_are_decoded_unless_asked_for_raw() {
         .expect("base64");
     assert!(body.starts_with(&[0x1f, 0x8b]) && answer["body"] == "");
     assert_eq!(answer["headers"]["content-length"], body.len().to_string());
+    drop(client);
     node.stop().await;
 }
 
@@ -120,5 +123,6 @@ async fn a_response_over_the_cap_is_refused_by_name() {
     }
     let answer = client.fetch(&origin.url("/bytes?n=65536")).await;
     assert_eq!(answer["body"].as_str().map(str::len), Some(65_536));
+    drop(client);
     node.stop().await;
 }

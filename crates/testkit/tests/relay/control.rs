@@ -37,6 +37,7 @@ async fn a_cancel_ends_every_fetch_of_its_id() {
         .ask(json!({ "id": "x", "url": origin.url("/echo") }))
         .await;
     assert_eq!(again["status"], 200);
+    drop(client);
     node.stop().await;
 }
 
@@ -67,6 +68,7 @@ async fn a_cancel_finds_an_id_in_any_spelling_and_ignores_unknown_ones() {
     }
     client.send(json!({ "cancel": 1 })).await;
     assert_eq!(client.fetch(&origin.url("/echo")).await["status"], 200);
+    drop(client);
     node.stop().await;
 }
 
@@ -89,6 +91,7 @@ async fn a_cancel_reaches_fetches_that_wait_for_their_turn() {
     origin.open_gate("k").expect("few keys");
     assert_eq!(client.next().await["id"], "first");
     assert_eq!(origin.stats().requests, 1, "the queued one was never sent");
+    drop(client);
     node.stop().await;
 }
 
@@ -125,6 +128,7 @@ async fn a_timeout_bounds_header_and_body() {
         .ask(json!({ "id": 1, "url": origin.url("/echo"), "timeout": 59_999.5 }))
         .await;
     assert_eq!(answer["status"], 200);
+    drop(client);
     node.stop().await;
 }
 
@@ -150,6 +154,7 @@ async fn a_fetch_travels_in_the_lane_it_names() {
         .ask(json!({ "id": 1, "url": origin.url("/echo"), "lane": "Slow" }))
         .await;
     assert_eq!(failure(&answer), "invalid_request");
+    drop(client);
     node.stop().await;
 }
 
@@ -171,6 +176,7 @@ async fn a_token_may_be_kept_to_its_lanes() {
         "http_request_denied",
         "the default lane is one too"
     );
+    drop(client);
     node.stop().await;
 }
 
@@ -201,6 +207,7 @@ async fn redirects_are_followed_handed_over_or_refused() {
         .fetch(&origin.url("/redirect?to=ftp://127.0.0.1/"))
         .await;
     assert_eq!(failure(&elsewhere), "http_request_denied");
+    drop(client);
     node.stop().await;
 }
 
@@ -218,5 +225,6 @@ async fn credentials_do_not_follow_to_another_origin() {
         body.contains("x-kept") && !body.contains("authorization") && !body.contains("cookie"),
         "{body}"
     );
+    drop(client);
     node.stop().await;
 }

@@ -53,6 +53,7 @@ async fn fields_reach_the_origin() {
     ] {
         assert_eq!(values(&seen, name), [value], "{name}");
     }
+    drop(client);
     node.stop().await;
 }
 
@@ -96,6 +97,7 @@ async fn forbidden_fields_are_ignored() {
         1,
         "no `close` reached the origin"
     );
+    drop(client);
     node.stop().await;
 }
 
@@ -141,6 +143,7 @@ async fn malformed_fields_are_refused_and_nothing_is_sent() {
     assert_eq!(failure(&answer), "limit_exceeded");
     assert_eq!(origin.stats().connections, 0, "nothing was sent");
     assert_eq!(client.fetch(&origin.url("/echo")).await["status"], 200);
+    drop(client);
     node.stop().await;
 }
 
@@ -161,5 +164,6 @@ async fn a_request_cannot_be_split_by_its_url() {
         assert!(values(&seen, "x-injected").is_empty(), "{seen}");
     }
     assert_eq!(origin.stats().requests, 4, "one request each");
+    drop(client);
     node.stop().await;
 }

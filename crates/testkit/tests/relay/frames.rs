@@ -20,6 +20,7 @@ async fn a_ping_is_answered_with_its_payload() {
         let pong = raw.frame().await.expect("a pong");
         assert_eq!((pong.first, &pong.payload[..]), (0x8A, payload));
     }
+    drop(raw);
     node.stop().await;
 }
 
@@ -38,6 +39,7 @@ async fn a_message_may_come_in_fragments_with_pings_between() {
     }
     raw.send(0x80, b"").await;
     assert_eq!(answer(&mut raw).await["id"], "é");
+    drop(raw);
     node.stop().await;
 }
 
@@ -68,6 +70,7 @@ async fn an_oversized_message_is_skipped_and_the_rest_is_served() {
     origin.wait_until(|stats| stats.in_flight == 1).await;
     origin.open_gate("k").expect("few keys");
     assert_eq!(answer(&mut raw).await["id"], 1);
+    drop(raw);
     node.stop().await;
 }
 
@@ -128,6 +131,7 @@ async fn a_close_is_answered_and_ends_the_session() {
     );
     assert_eq!(raw.frame().await, None);
     origin.wait_until(|stats| stats.aborted == 1).await;
+    drop(raw);
     node.stop().await;
 }
 
@@ -152,6 +156,7 @@ async fn a_silent_client_is_pinged_and_then_closed() {
         }
     };
     assert_eq!(close.close_code(), Some(1008), "{close:?}");
+    drop(raw);
     node.stop().await;
 }
 
@@ -178,5 +183,6 @@ async fn a_client_that_takes_nothing_is_cut_off_after_the_stall_limit() {
     }
     assert!(whole < 32, "{whole} answers");
     origin.wait_until(|stats| stats.in_flight == 0).await;
+    drop(stalled);
     node.stop().await;
 }

@@ -124,6 +124,7 @@ async fn every_spelling_of_a_private_address_is_refused() {
         }
     }
     assert_eq!(origin.stats().connections, 0, "nobody was dialled");
+    drop(client);
     node.stop().await;
 }
 
@@ -156,6 +157,7 @@ async fn a_redirect_to_a_private_address_is_refused() {
     is_refused(&mut client, &allowed.url(&format!("/redirect?to={chain}"))).await;
     assert_eq!(private.stats().connections, 0, "nobody was dialled");
     assert_eq!(client.fetch(&allowed.url("/echo")).await["status"], 200);
+    drop(client);
     node.stop().await;
 }
 
@@ -262,10 +264,12 @@ async fn hosts_and_ports_can_be_allowed_and_denied() {
         } else {
             assert_eq!(failure(&answer), "http_request_denied", "{settings:?}");
         }
+        drop(client);
         node.stop().await;
     }
     let node = TestNode::open(&[("guard.deny-net", "127.0.0.1/32")]);
     let mut client = node.client().await;
     is_refused(&mut client, &origin.url("/echo")).await;
+    drop(client);
     node.stop().await;
 }

@@ -30,6 +30,7 @@ async fn an_id_is_echoed_as_it_was_written() {
         r#""\ud800""#,
         "true",
         "false",
+        "null",
         "[1, [2.50, null]]",
         r#"{"b": 1, "a": {"id": 2}}"#,
         r#""unknown""#,
@@ -43,6 +44,7 @@ async fn an_id_is_echoed_as_it_was_written() {
             "{id}: {answer}"
         );
     }
+    drop(client);
     node.stop().await;
 }
 
@@ -69,6 +71,7 @@ async fn repeated_ids_in_flight_are_each_answered() {
     same.sort_unstable();
     assert_eq!(*same, (0..20).collect::<Vec<_>>(), "each fetch once");
     assert_eq!(seen["\"other\""], [100]);
+    drop(client);
     node.stop().await;
 }
 
@@ -95,5 +98,6 @@ async fn an_overlong_id_is_refused() {
         );
     }
     assert_eq!(origin.stats().requests, 1);
+    drop(client);
     node.stop().await;
 }

@@ -30,6 +30,7 @@ async fn beyond_the_flight_limit_fetches_wait_and_beyond_the_queue_they_are_refu
     // Two of its own, and the other session's.
     assert!(origin.stats().peak_in_flight <= 3);
     assert_eq!(client.fetch(&origin.url("/echo")).await["status"], 200);
+    drop((client, other));
     node.stop().await;
 }
 
@@ -49,8 +50,7 @@ async fn bytes_that_wait_are_bounded() {
             .send(json!({ "id": id, "method": "POST", "url": origin.url("/upload"), "body": body }))
             .await;
     }
-    let answer = client.next().await;
-    assert_eq!((failure(&answer), &answer["id"]), ("queue_full", &json!(3)));
+    assert_eq!(failure(&client.next().await), "queue_full");
     // A small one still has room.
     client.get("small", &origin.url("/echo")).await;
     origin.open_gate("k").expect("few keys");
@@ -60,6 +60,7 @@ async fn bytes_that_wait_are_bounded() {
         "{answers:?}"
     );
     assert_eq!(origin.stats().bytes_received, 60_000);
+    drop(client);
     node.stop().await;
 }
 
@@ -78,24 +79,20 @@ async fn a_lane_that_is_full_refuses_by_name() {
     for id in 1..=3 {
         client.get(id, &origin.url("/echo")).await;
     }
-    let answer = client.next().await;
-    assert_eq!((failure(&answer), &answer["id"]), ("queue_full", &json!(3)));
+    assert_eq!(failure(&client.next().await), "queue_full");
     for id in 10..12 {
         client
             .send(json!({ "id": id, "url": origin.url("/gate?key=k"), "lane": "short" }))
             .await;
     }
-    let answer = client.next().await;
-    assert_eq!(
-        (failure(&answer), &answer["id"]),
-        ("queue_timeout", &json!(11))
-    );
+    assert_eq!(failure(&client.next().await), "queue_timeout");
     origin.open_gate("k").expect("few keys");
     let answers = client.answers(4).await;
     assert!(
         answers.values().all(|answer| answer["status"] == 200),
         "{answers:?}"
     );
+    drop(client);
     node.stop().await;
 }
 
@@ -127,5 +124,6 @@ async fn a_token_has_limits_of_its_own() {
             .values()
             .all(|answer| answer["status"] == 200)
     );
+    drop((ann, bob));
     node.stop().await;
 }

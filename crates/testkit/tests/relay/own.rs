@@ -41,6 +41,7 @@ async fn its_own_listeners_are_refused_by_every_name() {
         Some(1.0)
     );
     assert_eq!(client.fetch(&origin.url("/echo")).await["status"], 200);
+    drop(client);
     node.stop().await;
 }
 
@@ -89,6 +90,7 @@ async fn a_listener_on_every_address_is_refused_at_every_address() {
             )
             .await;
         }
+        drop(client);
         node.stop().await;
     }
 }

@@ -32,6 +32,7 @@ async fn ten_thousand_queued_fetches_do_not_hold_up_another_session() {
     let answers = busy.answers(10_000).await;
     assert!(answers.values().all(|answer| answer["status"] == 200));
     assert!(origin.stats().peak_in_flight <= 10);
+    drop((busy, single));
     node.stop().await;
 }
 
@@ -63,6 +64,7 @@ async fn a_stalled_reader_does_not_keep_the_permits() {
                     .matches(body.as_bytes())
             );
         }
+        drop((stalled, other));
         node.stop().await;
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fetchway_policy::redirect::RedirectMode;
 use fetchway_policy::{ErrorName, FetchError, Timeouts, headers, redirect};
 use http::{HeaderMap, Method};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Url;
@@ -69,9 +69,9 @@ pub struct Refusal {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Shape<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "value")]
     id: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "value")]
     cancel: Option<&'a RawValue>,
     #[serde(borrow)]
     url: Option<Cow<'a, str>>,
@@ -89,6 +89,11 @@ struct Shape<'a> {
     #[serde(borrow)]
     redirect: Option<Cow<'a, str>>,
     decode: Option<bool>,
+}
+
+/// A value that is there: `null` is an id like any other.
+fn value<'de, D: Deserializer<'de>>(given: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(given).map(Some)
 }
 
 /// Milliseconds: of the whole fetch, or of each clock.
@@ -112,7 +117,8 @@ fn invalid(detail: impl Into<Cow<'static, str>>) -> FetchError {
     FetchError::new(ErrorName::InvalidRequest, detail)
 }
 
-/// Reads one message. Fields that the shapes do not name are ignored; `null` counts as absent.
+/// Reads one message. Fields that the shapes do not name are ignored; `null` counts as absent,
+/// except as an id.
 ///
 /// # Errors
 /// A [`Refusal`] to be answered; the connection stays open.
@@ -159,7 +165,7 @@ fn refuse_shape(text: &[u8]) -> Refusal {
         let error = invalid("A request must be a JSON object with an id and a url.");
         return Refusal { id: None, error };
     };
-    let id = fields.get("id").filter(|id| id.get() != "null");
+    let id = fields.get("id");
     match id.map(|id| checked_id(id)).transpose() {
         Ok(id) => Refusal { id, error: invalid(wrong_field(&fields)) },
         Err(refusal) => refusal,

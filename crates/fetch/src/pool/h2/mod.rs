@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use super::Failure;
 use super::shared::StreamLease;
-use crate::dial::Stream;
+use crate::stream::Stream;
 use crate::meter::{Meter, Metered};
 use crate::request::Sending;
 
@@ -56,7 +56,7 @@ pub(super) async fn open(
     stream: Stream,
     meter: Arc<Meter>,
     window: u32,
-    changes: impl Fn(Change) + Send + 'static,
+    changes: impl FnMut(Change) + Send + 'static,
 ) -> Result<(SendRequest<Bytes>, Arc<AtomicUsize>), FetchError> {
     let connection_window = window
         .saturating_mul(MAX_STREAMS as u32)
@@ -86,7 +86,7 @@ pub(super) async fn open(
 async fn drive(
     mut connection: ::h2::client::Connection<Metered>,
     settled: oneshot::Sender<Arc<AtomicUsize>>,
-    changes: impl Fn(Change),
+    mut changes: impl FnMut(Change),
 ) {
     let allowed = Arc::new(AtomicUsize::new(0));
     let mut settled = Some(settled);
@@ -118,7 +118,8 @@ async fn drive(
 
 /// What it is called when an origin's SETTINGS don't come in time.
 pub(super) fn no_settings(origin: &str) -> FetchError {
-    let detail = format!("{origin} did not finish the HTTP/2 handshake within the connect timeout.");
+    let detail =
+        format!("{origin} did not finish the HTTP/2 handshake within the connect timeout.");
     FetchError::new(ErrorName::ConnectionTimeout, detail)
 }
 

@@ -1,0 +1,5 @@
+//! The binary as a person or a supervisor has it: its signals, its flags, its output.
+
+mod commands;
+mod serve;
+mod signals;

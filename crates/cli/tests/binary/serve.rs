@@ -1,0 +1,79 @@
+//! A `fetchway serve` of its own for each test.
+
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Stdio};
+
+use fetchway_testkit::{Client, PATIENCE, http};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::timeout;
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_fetchway");
+
+/// A running node; killed when dropped.
+pub(crate) struct Serve {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    pub(crate) addr: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Serve {
+    /// Starts it on ports of the system's choice, which its log tells.
+    pub(crate) async fn start() -> Self {
+        let mut child = Command::new(BINARY)
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["--allow-net", "127.0.0.0/8", "--log-format", "json"])
+            .env_clear()
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary runs");
+        let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let (addr, admin) = loop {
+            let line = timeout(PATIENCE, log.next_line())
+                .await
+                .expect("a log line");
+            let line = line.expect("the log is text").expect("the node lives");
+            let line: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
+            let address = |key| {
+                line["fields"][key]
+                    .as_str()
+                    .or(line[key].as_str())
+                    .and_then(|a| a.parse().ok())
+            };
+            if let (Some(addr), Some(admin)) = (address("addr"), address("admin")) {
+                break (addr, admin);
+            }
+        };
+        Self {
+            child,
+            log,
+            addr,
+            admin,
+        }
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(&format!("ws://{}/", self.addr)).await
+    }
+
+    pub(crate) async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("the node lives").to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().await;
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits until the node says that it is on its way out.
+    pub(crate) async fn leaving(&self) {
+        let asked = async { while http(self.admin, "GET /ready HTTP/1.1").await.0 != 503 {} };
+        timeout(PATIENCE, asked).await.expect("not ready any more");
+    }
+
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        // The pipe must not fill.
+        let reading = async { while let Ok(Some(_)) = self.log.next_line().await {} };
+        timeout(PATIENCE, reading).await.expect("the node ends");
+        self.child.wait().await.expect("its status")
+    }
+}

@@ -1,0 +1,100 @@
+//! A response whose header has come: handed over to the caller, or ended because nobody will see it.
+
+use std::time::Duration;
+
+use fetchway_policy::FetchError;
+use fetchway_policy::headers::{self, Coding};
+use http::{HeaderMap, Method, Response, StatusCode};
+use tokio::time::Instant;
+
+use crate::admit::Permit;
+use crate::body::{Body, Raw, Source, over_cap};
+use crate::clock::BodyClock;
+use crate::decode::Decoder;
+use crate::end::End;
+use crate::engine::Fetched;
+use crate::run::Run;
+
+/// The most of a response body that is read only to keep its connection, in bytes.
+const DRAIN: u64 = 16 << 10;
+
+/// How long such a rest may take: a redirect is not to wait for a body that nobody wants.
+const DRAIN_TIME: Duration = Duration::from_millis(250);
+
+/// A response's header, and where its body comes from.
+pub(crate) struct Answer {
+    pub(crate) head: Response<()>,
+    pub(crate) source: Source,
+    pub(crate) permit: Permit,
+    pub(crate) body_idle: Duration,
+    pub(crate) total: Instant,
+}
+
+impl Answer {
+    fn into_raw(self, cap: u64) -> (Response<()>, Raw) {
+        let raw = Raw {
+            source: self.source,
+            clock: BodyClock::new(self.body_idle, self.total),
+            permit: Some(self.permit),
+            cap,
+            received: 0,
+        };
+        (self.head, raw)
+    }
+
+    /// Ends a response that nobody will see. A short body is read, so that its connection can serve
+    /// again; the permits are given back when that is done.
+    pub(crate) async fn let_go(self) {
+        let (_, mut raw) = self.into_raw(DRAIN);
+        if raw.source.left().is_some_and(|left| left > DRAIN) {
+            return;
+        }
+        let drained = async {
+            while let Some(Ok(_)) = std::future::poll_fn(|cx| raw.poll_frame(cx)).await {}
+        };
+        // Whether read to its end or not: from here on it is gone.
+        let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
+    }
+}
+
+impl Run<'_> {
+    /// Gives the response to the caller. `end` goes with its body.
+    pub(crate) fn hand_over(self, answer: Answer, mut end: End) -> Result<Fetched, FetchError> {
+        end.status(answer.head.status());
+        let cap = self.lane.response_cap;
+        if !answer.source.is_end() && answer.source.left().is_some_and(|left| left > cap) {
+            let error = over_cap(cap);
+            end.tell(Some(error.name), 0);
+            return Err(error);
+        }
+        let (head, raw) = answer.into_raw(cap);
+        let (mut head, ()) = head.into_parts();
+        let bodiless = self.request.method == Method::HEAD
+            || matches!(
+                head.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
+        let codings = match self.request.decode && !bodiless {
+            true => known_codings(&head.headers),
+            false => None,
+        };
+        headers::strip_response(&mut head.headers);
+        if codings.is_some() {
+            headers::strip_decoded(&mut head.headers);
+        }
+        let decoder = codings
+            .filter(|codings| !codings.is_empty())
+            .map(|codings| Decoder::new(&codings));
+        Ok(Fetched {
+            response: Response::from_parts(head, Body::new(raw, decoder, end)),
+            url: self.request.url,
+        })
+    }
+}
+
+/// The codings to undo. `None` if there is one that we don't know, or too many: the body is then
+/// handed over as it came, with the fields that say so, as WHATWG fetch does ("handle content
+/// codings"). An error would lose an answer for which a request was performed.
+fn known_codings(headers: &HeaderMap) -> Option<Vec<Coding>> {
+    headers::content_codings(headers).ok()
+}

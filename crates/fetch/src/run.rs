@@ -1,0 +1,310 @@
+//! A fetch from its beginning to its response's header: the loop over redirect hops and tries.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+
+use fetchway_policy::headers;
+use fetchway_policy::redirect::{self, RedirectMode};
+use fetchway_policy::retry::{self, Attempt, Decision, Ended, Progress};
+use fetchway_policy::{Clocks, ErrorName, FetchError, LaneConfig};
+use http::{HeaderValue, Response, StatusCode, header};
+use tokio::time::Instant;
+
+use crate::admit::{Asking, Permit};
+use crate::answer::Answer;
+use crate::body::Source;
+use crate::clock::{self, total_over};
+use crate::engine::Inner;
+use crate::exchange::{Outgoing, exchange};
+use crate::pool::{Failure, Site};
+use crate::request::{FetchRequest, RequestBody, Sending};
+use crate::session::Session;
+
+/// What a request weighs in its lane's queue beside its body and fields, in bytes.
+const REQUEST_WEIGHT: usize = 1 << 10;
+
+type Sent = Result<(Response<()>, Source), Failure>;
+
+/// One fetch: what is to be sent next, and what has been tried.
+pub(crate) struct Run<'a> {
+    engine: &'a Inner,
+    pub(crate) lane: &'a LaneConfig,
+    pub(crate) clocks: Clocks,
+    session: &'a Session,
+    pub(crate) request: FetchRequest,
+    /// Counts the bytes sent of the request's body.
+    sent: Arc<AtomicU64>,
+    /// A streamed body has been taken: nothing can be sent again.
+    spent: bool,
+    /// The end of the total time; set when the fetch is first dispatched.
+    total_until: Option<Instant>,
+    redirects: u32,
+    /// Sends of this hop, free resends left out.
+    tries: u32,
+    /// The hop's free resend has been used.
+    resent: bool,
+    /// The send to come is the free one.
+    free: bool,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        engine: &'a Inner,
+        session: &'a Session,
+        mut request: FetchRequest,
+        sent: Arc<AtomicU64>,
+    ) -> Self {
+        set_defaults(&mut request, &engine.user_agent);
+        let lane = &engine.lanes[request.lane].1;
+        Self {
+            engine,
+            lane,
+            clocks: lane.clocks.shortened(&request.timeouts),
+            session,
+            request,
+            sent,
+            spent: false,
+            total_until: None,
+            redirects: 0,
+            tries: 0,
+            resent: false,
+            free: false,
+        }
+    }
+
+    pub(crate) async fn perform(mut self) -> Result<(Self, Answer), FetchError> {
+        loop {
+            let site = self.session.network.site(&self.request.url)?;
+            let permit = self.admit(&site).await?;
+            if !std::mem::take(&mut self.free) {
+                self.tries += 1;
+            }
+            let sent = self.send(&site).await;
+            if let Ok((head, _)) = &sent {
+                self.heed_retry_after(&site, head);
+            }
+            match self.decide(&sent) {
+                Decision::Stop => {}
+                Decision::Resend => {
+                    (self.resent, self.free) = (true, true);
+                    continue;
+                }
+                Decision::Retry(wait) => {
+                    if let Ok((head, source)) = sent {
+                        self.answer(head, source, permit).let_go().await;
+                    } else {
+                        drop(permit);
+                    }
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
+            }
+            let (head, source) = sent.map_err(|failure| failure.error)?;
+            let follow = self.follow(&head)?;
+            let answer = self.answer(head, source, permit);
+            let Some(follow) = follow else {
+                return Ok((self, answer));
+            };
+            answer.let_go().await;
+            self.apply(follow);
+        }
+    }
+
+    async fn admit(&mut self, site: &Site) -> Result<Permit, FetchError> {
+        let headers = &self.request.headers;
+        let fields: usize = headers
+            .iter()
+            .map(|(n, v)| n.as_str().len() + v.len())
+            .sum();
+        let asking = Asking {
+            lane: self.request.lane,
+            session: self.session.id,
+            bytes: REQUEST_WEIGHT
+                + fields
+                + self.request.url.as_str().len()
+                + self.request.body.weight(),
+            again: self.total_until.is_some(),
+        };
+        let Some(total) = self.total_until else {
+            let permit = self.engine.gate.admit(&site.origin, asking).await?;
+            self.total_until = Some(clock::after(self.clocks.total));
+            return Ok(permit);
+        };
+        // The time in a queue is not the fetch's own, the second time neither.
+        let left = total.saturating_duration_since(Instant::now());
+        let permit = self.engine.gate.admit(&site.origin, asking).await?;
+        self.total_until = Some(clock::after(left));
+        Ok(permit)
+    }
+
+    /// The end of the total time.
+    fn total(&self) -> Instant {
+        self.total_until.unwrap_or_else(Instant::now)
+    }
+
+    async fn send(&mut self, site: &Arc<Site>) -> Sent {
+        let total = self.total();
+        let left = total.saturating_duration_since(Instant::now());
+        let lease = site.checkout(self.clocks.connect.min(left)).await;
+        let began = Instant::now();
+        let lease = lease.map_err(|error| Failure {
+            error: if began < total { error } else { total_over() },
+            progress: Progress::Unconnected,
+            body: None,
+        })?;
+        let until = clock::after(self.clocks.header).min(total);
+        let body = self.take_body();
+        let outgoing = Outgoing {
+            method: &self.request.method,
+            url: &self.request.url,
+            headers: &self.request.headers,
+            body,
+        };
+        let sent = tokio::time::timeout_at(until, exchange(site.clone(), lease, outgoing)).await;
+        let mut sent = sent.unwrap_or_else(|_| {
+            Err(Failure {
+                error: if until < total {
+                    no_header()
+                } else {
+                    total_over()
+                },
+                progress: Progress::SentNoResponse,
+                body: None,
+            })
+        });
+        if let Err(failure) = &mut sent
+            && let Some(Sending { body, .. }) = failure.body.take()
+        {
+            (self.request.body, self.spent) = (body, false);
+        }
+        sent
+    }
+
+    /// The body to send now. What a further send needs stays, if it can be had.
+    fn take_body(&mut self) -> Sending {
+        let body = match &mut self.request.body {
+            RequestBody::Full(bytes) => RequestBody::Full(bytes.clone()),
+            stream @ RequestBody::Stream(..) => {
+                self.spent = true;
+                std::mem::replace(stream, RequestBody::empty())
+            }
+        };
+        Sending {
+            body,
+            sent: self.sent.clone(),
+        }
+    }
+
+    fn decide(&self, sent: &Sent) -> Decision {
+        let ended = match sent {
+            // Nearly all: nothing to decide.
+            Ok((head, _)) if !retry::RETRYABLE_STATUSES.contains(&head.status().as_u16()) => {
+                return Decision::Stop;
+            }
+            Ok((head, _)) => Ended::Status(head.status()),
+            Err(failure) => Ended::Failed(failure.error.name, failure.progress),
+        };
+        let attempt = Attempt {
+            number: self.tries,
+            resent: self.resent,
+            idempotent: retry::is_idempotent(&self.request.method),
+            keyed: retry::has_key(&self.request.headers),
+            replayable: !self.spent,
+            ended,
+            random: rand::random(),
+        };
+        match retry::decide(&self.lane.retry, &attempt) {
+            // No time is left for another try: what there is will do.
+            Decision::Retry(wait) if clock::after(wait) >= self.total() => Decision::Stop,
+            decision => decision,
+        }
+    }
+
+    fn follow(&self, head: &Response<()>) -> Result<Option<redirect::Follow>, FetchError> {
+        if !head.status().is_redirection() || self.request.redirect == RedirectMode::Manual {
+            return Ok(None);
+        }
+        let hop = redirect::Hop {
+            url: &self.request.url,
+            method: &self.request.method,
+            status: head.status(),
+            location: redirect::location(head.headers())?,
+            followed: self.redirects,
+            replayable: !self.spent,
+        };
+        redirect::decide(self.request.redirect, &hop)
+    }
+
+    fn apply(&mut self, follow: redirect::Follow) {
+        follow.apply(&mut self.request.headers);
+        self.request.url = follow.url;
+        self.request.method = follow.method;
+        if follow.drop_body {
+            (self.request.body, self.spent) = (RequestBody::empty(), false);
+        }
+        self.redirects += 1;
+        (self.tries, self.resent) = (0, false);
+    }
+
+    fn heed_retry_after(&self, site: &Site, head: &Response<()>) {
+        let heeded = matches!(
+            head.status(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        );
+        if let Some(value) = head.headers().get(header::RETRY_AFTER).filter(|_| heeded)
+            && let Some(wait) = retry::retry_after(
+                value.as_bytes(),
+                SystemTime::now(),
+                self.engine.retry_after_cap,
+            )
+        {
+            self.engine.gate.slow(&site.origin, wait);
+        }
+    }
+
+    fn answer(&self, head: Response<()>, source: Source, permit: Permit) -> Answer {
+        Answer {
+            head,
+            source,
+            permit,
+            body_idle: self.clocks.body_idle,
+            total: self.total(),
+        }
+    }
+}
+
+fn no_header() -> FetchError {
+    let detail = "The origin sent no response header within the lane's header timeout.";
+    FetchError::new(ErrorName::HttpResponseTimeout, detail)
+}
+
+/// What a request is given where it says nothing itself, as fetch does in browsers.
+fn set_defaults(request: &mut FetchRequest, user_agent: &HeaderValue) {
+    let headers = &mut request.headers;
+    let wants_trailers = headers.get_all(header::TE).iter().any(wants_trailers);
+    headers::strip_request(headers);
+    if wants_trailers {
+        // Said anew, as it is between neighbours only: we do pass trailers on.
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    if !headers.contains_key(header::ACCEPT) {
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    }
+    if !headers.contains_key(header::USER_AGENT) {
+        headers.insert(header::USER_AGENT, user_agent.clone());
+    }
+    if request.decode && !headers.contains_key(header::ACCEPT_ENCODING) {
+        let accepted = match headers.contains_key(header::RANGE) {
+            // Ranges of coded bytes can't be decoded.
+            true => "identity",
+            false => "gzip, br, zstd, deflate",
+        };
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted));
+    }
+}
+
+fn wants_trailers(te: &HeaderValue) -> bool {
+    let mut members = te.as_bytes().split(|b| *b == b',');
+    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
