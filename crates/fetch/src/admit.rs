@@ -271,3 +271,6 @@ impl Drop for Permit {
         self.gate.settle(&mut state);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,10 @@ const PIECE: usize = 16 << 10;
 /// refused, not given the memory.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
+/// Calls in a row that get no further, beyond which a coding is broken. Zstd has such calls: it
+/// takes the last byte of a frame only when all else is out.
+const MAX_STUCK: u32 = 16;
+
 /// One or two codings, the last applied first.
 pub(crate) struct Decoder {
     stages: Vec<Stage>,
@@ -32,6 +36,10 @@ struct Stage {
     ended: bool,
     /// The coded stream has reached its own end.
     finished: bool,
+    /// The last piece filled `out`, so the codec may hold more.
+    full: bool,
+    /// Calls in a row that neither took nor gave anything.
+    stuck: u32,
 }
 
 impl Decoder {
@@ -44,6 +52,8 @@ impl Decoder {
             out: Vec::new(),
             ended: false,
             finished: false,
+            full: false,
+            stuck: 0,
         });
         Self {
             stages: stages.collect(),
@@ -114,17 +124,16 @@ impl Stage {
             if self.finished && !self.begin_again()? {
                 return Ok(None);
             }
-            let (taken, written) = self.step()?;
+            if self.input.is_empty() && !self.full {
+                return match self.ended {
+                    true => Err(broken(self.coding, "it breaks off")),
+                    false => Ok(None),
+                };
+            }
+            let written = self.step()?;
             if written > 0 {
                 return Ok(Some(self.piece(written)));
             }
-            if self.finished || taken > 0 && !self.input.is_empty() {
-                continue;
-            }
-            if self.ended {
-                return Err(broken(self.coding, "it breaks off"));
-            }
-            return Ok(None);
         }
     }
 
@@ -149,20 +158,29 @@ impl Stage {
         Ok(true)
     }
 
-    /// Decodes once. How many bytes were taken, and how many written.
-    fn step(&mut self) -> Result<(usize, usize), FetchError> {
+    /// Decodes once. How many bytes were written.
+    fn step(&mut self) -> Result<usize, FetchError> {
         let Some(codec) = &mut self.codec else {
-            return Ok((0, 0));
+            return Ok(0);
         };
         self.out.resize(PIECE, 0);
         let mut input = PartialBuffer::new(&self.input[..]);
         let mut output = WriteBuffer::new_initialized(&mut self.out);
-        self.finished = codec
-            .decode(&mut input, &mut output)
-            .map_err(|error| broken(self.coding, &error.to_string()))?;
+        let done = codec.decode(&mut input, &mut output);
         let (taken, written) = (input.written_len(), output.written_len());
+        self.full = written == PIECE;
+        self.finished = match done {
+            Ok(done) => done,
+            // It was asked for what it might still hold, had nothing, and calls that an error.
+            Err(_) if self.input.is_empty() => return Ok(0),
+            Err(error) => return Err(broken(self.coding, &error.to_string())),
+        };
         let _ = self.input.split_to(taken);
-        Ok((taken, written))
+        self.stuck = if taken + written > 0 { 0 } else { self.stuck + 1 };
+        if self.stuck > MAX_STUCK {
+            return Err(broken(self.coding, "it leads nowhere"));
+        }
+        Ok(written)
     }
 
     fn piece(&mut self, written: usize) -> Bytes {
@@ -198,3 +216,6 @@ fn is_zlib(first: &[u8]) -> bool {
     matches!(*first, [method, flags, ..]
         if method & 0x0F == 8 && method >> 4 <= 7 && u16::from_be_bytes([method, flags]).is_multiple_of(31))
 }
+
+#[cfg(test)]
+mod tests;

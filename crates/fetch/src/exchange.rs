@@ -67,6 +67,7 @@ fn http1(site: &Site, outgoing: Outgoing<'_>) -> Result<Request<Sending>, Failur
         Ok(target) => target,
         Err(error) => return Err(Failure::unsent(error, outgoing.body)),
     };
+    let length = content_length(&outgoing).filter(|length| *length == 0);
     let mut request = Request::new(outgoing.body);
     *request.method_mut() = outgoing.method.clone();
     *request.uri_mut() = Uri::from(target);
@@ -75,6 +76,10 @@ fn http1(site: &Site, outgoing: Outgoing<'_>) -> Result<Request<Sending>, Failur
     headers.reserve(outgoing.headers.len() + 1);
     headers.insert(header::HOST, site.authority.clone());
     headers.extend(outgoing.headers.clone());
+    if let Some(length) = length {
+        // Where there is a body, hyper knows.
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     if headers.contains_key(header::TE) {
         // It speaks to this hop only, and says so (RFC 9110 section 10.1.4).
         headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
@@ -87,22 +92,29 @@ fn http2(site: &Site, outgoing: Outgoing<'_>) -> Result<Request<Sending>, Failur
         Ok(uri) => uri,
         Err(error) => return Err(Failure::unsent(error, outgoing.body)),
     };
-    let length = outgoing.body.size_hint().exact();
+    let length = content_length(&outgoing);
     let mut request = Request::new(outgoing.body);
     *request.method_mut() = outgoing.method.clone();
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = outgoing.headers.clone();
-    let bodiless = matches!(
-        *outgoing.method,
-        Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS
-    );
-    if let Some(length) = length.filter(|length| *length > 0 || !bodiless) {
+    if let Some(length) = length {
         request
             .headers_mut()
             .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(request)
+}
+
+/// What `Content-Length` says, if anything: nothing for no body where none is usual, so as not to
+/// puzzle origins; zero where one is (RFC 9110 section 8.6).
+fn content_length(outgoing: &Outgoing<'_>) -> Option<u64> {
+    let bodiless = matches!(
+        *outgoing.method,
+        Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS
+    );
+    let length = outgoing.body.size_hint().exact()?;
+    (length > 0 || !bodiless).then_some(length)
 }
 
 fn http2_uri(site: &Site, url: &Url) -> Result<Uri, FetchError> {

@@ -10,6 +10,8 @@ mod outbox;
 mod reader;
 mod running;
 mod session;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 mod writer;
 

@@ -15,7 +15,8 @@ pub trait SessionObserver: Send + Sync + 'static {
 impl dyn SessionObserver {
     /// Why sessions end: the client closed, vanished, was silent for too long, took nothing for too
     /// long, broke the protocol; or this node is leaving.
-    pub const ENDINGS: &'static [&'static str] = &["client", "gone", "idle", "stalled", "protocol", "shutdown"];
+    pub const ENDINGS: &'static [&'static str] =
+        &["client", "gone", "idle", "stalled", "protocol", "shutdown"];
 }
 
 /// Counts nothing.

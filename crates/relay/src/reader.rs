@@ -55,7 +55,11 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         loop {
             let phase = *self.phase.borrow_and_update();
             if phase == Phase::Over || phase == Phase::Leaving && self.session.is_done() {
-                return ending("shutdown", CloseCode::GoingAway, "this node is shutting down");
+                return ending(
+                    "shutdown",
+                    CloseCode::GoingAway,
+                    "this node is shutting down",
+                );
             }
             let session = self.session;
             let full = session.outbox.is_over();
@@ -82,6 +86,15 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
     }
 
+    /// Reads on for nothing but the client's Close or its end.
+    pub(crate) async fn until_close(&mut self) {
+        while let Ok(Some(event)) = self.receiver.next().await {
+            if matches!(event, Event::Close(..)) {
+                return;
+            }
+        }
+    }
+
     /// Acts on an event and on all that came in the same read.
     fn events(&mut self, first: io::Result<Option<Event>>, leaving: bool) -> Option<Ending> {
         self.last_seen = Instant::now();
@@ -90,7 +103,12 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         loop {
             let event = match next {
                 Ok(Some(event)) => event,
-                Ok(None) => return Some(Ending { why: "gone", close: None }),
+                Ok(None) => {
+                    return Some(Ending {
+                        why: "gone",
+                        close: None,
+                    });
+                }
                 Err(error) => return Some(broken(&error)),
             };
             if let Some(ending) = self.event(event, leaving) {
@@ -130,7 +148,11 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         let limits = &self.session.principal().limits;
         let silent = self.last_seen.elapsed();
         if silent >= limits.idle_timeout {
-            return Some(ending("idle", CloseCode::Policy, "nothing was heard for the idle timeout"));
+            return Some(ending(
+                "idle",
+                CloseCode::Policy,
+                "nothing was heard for the idle timeout",
+            ));
         }
         if silent >= limits.ping_interval / 2 {
             self.session.outbox.ping();
@@ -140,10 +162,15 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
 }
 
 fn broken(error: &io::Error) -> Ending {
-    let protocol = error.get_ref().and_then(|inner| inner.downcast_ref::<ProtocolError>());
+    let protocol = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<ProtocolError>());
     match protocol {
         Some(protocol) => ending("protocol", protocol.code, protocol.reason),
-        None => Ending { why: "gone", close: None },
+        None => Ending {
+            why: "gone",
+            close: None,
+        },
     }
 }
 

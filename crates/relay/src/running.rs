@@ -19,7 +19,10 @@ pub(crate) struct Entry {
 impl Entry {
     /// When it began, and that it ends now.
     pub(crate) fn timing(&self, end: u64) -> Timing {
-        Timing { start: self.start, end }
+        Timing {
+            start: self.start,
+            end,
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fetchway_fetch::{FetchRequest, Fetched, Hold, RequestBody};
 use fetchway_policy::{ErrorName, FetchError};
-use fetchway_wire::json::{Answer, FetchMessage, Id, Message, Outcome, Refusal, Timing, decode_request};
+use fetchway_wire::json::{
+    Answer, FetchMessage, Id, Message, Outcome, Refusal, Timing, decode_request,
+};
 use http::HeaderMap;
 
 use crate::limits::Principal;
@@ -27,7 +29,9 @@ pub(crate) struct Session {
 
 /// Milliseconds since the epoch, as S0's `timing` has them.
 fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -59,7 +63,10 @@ impl Session {
                 }
             }
             Ok(Message::Cancel(id)) => self.cancel(&id),
-            Err(Refusal { id: Some(id), error }) => self.refuse(id, error),
+            Err(Refusal {
+                id: Some(id),
+                error,
+            }) => self.refuse(id, error),
             Err(Refusal { id: None, error }) => self.complain(error),
         }
     }
@@ -67,14 +74,23 @@ impl Session {
     /// Answers a message that was never kept.
     pub(crate) fn too_long(&self, len: u64) {
         let limit = self.principal.limits.message;
-        let detail = format!("The message of {len} bytes is over the limit of {limit} bytes: send a smaller body.");
+        let detail = format!(
+            "The message of {len} bytes is over the limit of {limit} bytes: send a smaller body."
+        );
         self.complain(FetchError::new(ErrorName::LimitExceeded, detail));
     }
 
     /// Answers a fetch that is not begun: it fails as soon as it is asked for.
     fn refuse(&self, id: Id, error: FetchError) {
         let now = now_ms();
-        self.failed(id, error, Some(Timing { start: now, end: now }));
+        self.failed(
+            id,
+            error,
+            Some(Timing {
+                start: now,
+                end: now,
+            }),
+        );
     }
 
     /// Answers a message that names no fetch.
@@ -84,11 +100,20 @@ impl Session {
 
     fn failed(&self, id: Id, error: FetchError, timing: Option<Timing>) {
         let outcome = Outcome::Failed(error);
-        let answer = Answer { id, outcome, timing };
+        let answer = Answer {
+            id,
+            outcome,
+            timing,
+        };
         self.outbox.answer(Waiting { answer, hold: None });
     }
 
-    fn begin(self: &Arc<Self>, message: FetchMessage, serial: u64, leaving: bool) -> Result<(), FetchError> {
+    fn begin(
+        self: &Arc<Self>,
+        message: FetchMessage,
+        serial: u64,
+        leaving: bool,
+    ) -> Result<(), FetchError> {
         if leaving {
             let detail = "This node is shutting down and takes no new fetches: send it to another.";
             return Err(FetchError::new(ErrorName::DestinationUnavailable, detail));
@@ -97,7 +122,8 @@ impl Session {
         let limits = &self.principal.limits;
         let mut running = self.running();
         if running.len() >= limits.in_flight.saturating_add(limits.queued) {
-            let detail = "The session has as many fetches in flight and queued as it may: wait for answers.";
+            let detail =
+                "The session has as many fetches in flight and queued as it may: wait for answers.";
             return Err(FetchError::new(ErrorName::QueueFull, detail));
         }
         let (id, start) = (message.id.clone(), now_ms());
@@ -126,22 +152,28 @@ impl Session {
 
     async fn perform(self: Arc<Self>, message: FetchMessage, lane: usize, serial: u64) {
         let id = message.id.clone();
-        let mut hold = self.fetches.hold();
-        let done = self.fetch(message, lane, &mut hold).await;
-        let (outcome, hold) = match done {
-            Ok(outcome) => (outcome, Some(hold)),
+        let (outcome, hold) = match self.fetch(message, lane).await {
+            Ok((outcome, hold)) => (outcome, Some(hold)),
             Err(error) => (Outcome::Failed(error), None),
         };
         let mut running = self.running();
         // Not there any more: a cancel has answered it.
         if let Some(entry) = running.take(id.key(), serial) {
             let timing = Some(entry.timing(now_ms()));
-            let answer = Answer { id, outcome, timing };
+            let answer = Answer {
+                id,
+                outcome,
+                timing,
+            };
             self.outbox.answer(Waiting { answer, hold });
         }
     }
 
-    async fn fetch(&self, message: FetchMessage, lane: usize, hold: &mut Hold) -> Result<Outcome, FetchError> {
+    async fn fetch(
+        &self,
+        message: FetchMessage,
+        lane: usize,
+    ) -> Result<(Outcome, Hold), FetchError> {
         let request = FetchRequest {
             method: message.method,
             url: message.url,
@@ -156,20 +188,29 @@ impl Session {
         let Fetched { response, url } = engine.fetch(&self.fetches, request).await?;
         let (head, body) = response.into_parts();
         let beside = ANSWER_WEIGHT + weight(&head.headers) + url.as_str().len() as u64;
-        let body = body.whole(hold, beside, engine.response_cap(lane)).await?;
-        Ok(Outcome::Response {
+        // Not before: the budget lets the oldest body finish, so one must not count that waits for
+        // a permit which a younger one keeps until there is room for it.
+        let mut hold = self.fetches.hold();
+        let body = body
+            .whole(&mut hold, beside, engine.response_cap(lane))
+            .await?;
+        let outcome = Outcome::Response {
             status: head.status,
             headers: head.headers,
             url: String::from(url).into(),
             body,
-        })
+        };
+        Ok((outcome, hold))
     }
 
     fn cancel(&self, id: &Id) {
         let mut running = self.running();
         for entry in running.take_all_of(id.key()) {
             entry.task.abort();
-            let error = FetchError::new(ErrorName::Cancelled, "The fetch was cancelled by its client.");
+            let error = FetchError::new(
+                ErrorName::Cancelled,
+                "The fetch was cancelled by its client.",
+            );
             let timing = entry.timing(now_ms());
             self.failed(entry.id, error, Some(timing));
         }
@@ -188,5 +229,8 @@ impl Session {
 }
 
 fn weight(headers: &HeaderMap) -> u64 {
-    headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 32) as u64).sum()
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().len() + value.len() + 32) as u64)
+        .sum()
 }

@@ -41,7 +41,7 @@ pub struct Relay {
     engine: Engine,
     observer: Arc<dyn SessionObserver>,
     /// Each session holds a receiver, so the channel closes with the last of them.
-    phase: Arc<watch::Sender<Phase>>,
+    pub(crate) phase: Arc<watch::Sender<Phase>>,
 }
 
 impl std::fmt::Debug for Relay {
@@ -74,7 +74,9 @@ impl Relay {
     ) -> Result<Response<Full<Bytes>>, HandshakeError> {
         let mut response = fetchway_ws::accept(request.method(), request.headers())?;
         if let Some(protocol) = protocol {
-            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+            response
+                .headers_mut()
+                .insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
         }
         let upgraded = hyper::upgrade::on(&mut request);
         let (relay, phase) = (self.clone(), self.phase.subscribe());
@@ -85,7 +87,12 @@ impl Relay {
         Ok(response.map(|()| Full::default()))
     }
 
-    async fn serve(&self, upgraded: OnUpgrade, principal: Principal, phase: watch::Receiver<Phase>) {
+    async fn serve(
+        &self,
+        upgraded: OnUpgrade,
+        principal: Principal,
+        phase: watch::Receiver<Phase>,
+    ) {
         let Ok(upgraded) = upgraded.await else {
             // The client left between its handshake and our answer.
             return;
@@ -98,7 +105,12 @@ impl Relay {
         self.observer.session_closed(ending.why);
     }
 
-    async fn session<S>(&self, io: S, principal: Principal, phase: watch::Receiver<Phase>) -> Ending
+    pub(crate) async fn session<S>(
+        &self,
+        io: S,
+        principal: Principal,
+        phase: watch::Receiver<Phase>,
+    ) -> Ending
     where
         S: AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
@@ -112,15 +124,24 @@ impl Relay {
             bodies: limits.answers as u64,
         };
         let network = self.engine.network(&principal.policy);
-        let session = Arc::new(Session::new(self.engine.session(network, config), principal));
+        let session = Arc::new(Session::new(
+            self.engine.session(network, config),
+            principal,
+        ));
         let (read, write) = tokio::io::split(io);
         let mut writing = {
             let (session, observer) = (session.clone(), self.observer.clone());
-            tokio::spawn(async move { writer::write(write, &session.outbox, limits.write_stall, &*observer).await })
+            tokio::spawn(async move {
+                writer::write(write, &session.outbox, limits.write_stall, &*observer).await
+            })
         };
         let mut reader = Reader {
             session: &session,
-            receiver: Receiver::new(read, BytesMut::new(), Decoder::new(Role::Server, limits.message)),
+            receiver: Receiver::new(
+                read,
+                BytesMut::new(),
+                Decoder::new(Role::Server, limits.message),
+            ),
             phase,
             observer: &*self.observer,
             last_seen: Instant::now(),
@@ -135,15 +156,22 @@ impl Relay {
             }
         };
         session.abort();
-        if let Some(payload) = ending.payload() {
-            session.outbox.close(payload);
-            if tokio::time::timeout(CLOSING, &mut writing).await.is_ok() && ending.why != "client" {
-                // The client's own Close, or its end, comes last (RFC 6455 section 7.1.1).
-                let heard = async { while let Ok(Some(_)) = reader.receiver.next().await {} };
-                let _ = tokio::time::timeout(CLOSING, heard).await;
+        let written = match ending.payload() {
+            Some(payload) => {
+                session.outbox.close(payload);
+                tokio::time::timeout(CLOSING, &mut writing).await.is_ok()
             }
+            None => false,
+        };
+        if !written {
+            writing.abort();
+            // What it holds of the byte budget is given back before the session counts as ended.
+            // The error only says that it was aborted.
+            let _ = writing.await;
+        } else if ending.why != "client" {
+            // The client's own Close, or its end, comes last (RFC 6455 section 7.1.1).
+            let _ = tokio::time::timeout(CLOSING, reader.until_close()).await;
         }
-        writing.abort();
         ending
     }
 
@@ -152,7 +180,10 @@ impl Relay {
     /// has been answered.
     pub async fn shutdown(&self, grace: Duration) -> bool {
         self.phase.send_replace(Phase::Leaving);
-        if tokio::time::timeout(grace, self.phase.closed()).await.is_ok() {
+        if tokio::time::timeout(grace, self.phase.closed())
+            .await
+            .is_ok()
+        {
             return true;
         }
         self.phase.send_replace(Phase::Over);

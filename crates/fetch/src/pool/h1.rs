@@ -20,7 +20,8 @@ use crate::stream::Stream;
 use crate::meter::{Meter, Metered};
 use crate::request::Sending;
 
-/// The most that a response's header section may take, in bytes; reads of bodies go by as much.
+/// The most that a response's header section may take, in bytes, give or take one read; reads of
+/// bodies go by as much.
 const MAX_BUFFER: usize = 64 << 10;
 
 type Connection = http1::Connection<TokioIo<Metered>, Sending>;

@@ -114,10 +114,6 @@ async fn failures_carry_their_names_and_their_timing() {
         (origin.url("/close"), "connection_terminated"),
         (origin.url("/cut?after=10&n=20"), "http_response_incomplete"),
         (
-            origin.url("/coded?as=gzip,gzip,gzip&n=10"),
-            "http_response_content_coding",
-        ),
-        (
             origin.url("/gzip?n=1000&cut=1"),
             "http_response_content_coding",
         ),

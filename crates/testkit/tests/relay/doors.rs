@@ -17,6 +17,7 @@ async fn every_documented_way_in_leads_to_the_relay() {
     }
     let mut client = Client::connect(&format!("ws://localhost:{}", addr.port())).await;
     assert_eq!(client.fetch(&url).await["status"], 200);
+    drop(client);
     node.stop().await;
 }
 

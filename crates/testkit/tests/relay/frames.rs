@@ -164,8 +164,6 @@ async fn a_silent_client_is_pinged_and_then_closed() {
 async fn a_client_that_takes_nothing_is_cut_off_after_the_stall_limit() {
     let node = TestNode::open(&[
         ("relay.write-stall", "200ms"),
-        ("relay.ping-interval", "20ms"),
-        ("relay.idle-timeout", "50ms"),
         ("relay.max-answers", "64MiB"),
     ]);
     let origin = origin();

@@ -68,7 +68,8 @@ async fn bytes_that_wait_are_bounded() {
 async fn a_lane_that_is_full_refuses_by_name() {
     let node = TestNode::open(&[
         ("lanes.default.concurrency", "1"),
-        ("lanes.default.queue-count", "2"),
+        // A session takes at most as many places as it leaves to others.
+        ("lanes.default.queue-count", "4"),
         ("lanes.short.concurrency", "1"),
         ("lanes.short.queue-wait", "50ms"),
     ]);

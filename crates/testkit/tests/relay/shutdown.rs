@@ -29,6 +29,7 @@ async fn what_is_in_flight_is_answered_and_the_rest_is_refused_by_name() {
         1001,
         "nothing holds an idle session"
     );
+    drop(idle);
     let answer = client.fetch(&origin.url("/echo")).await;
     assert_eq!(failure(&answer), "destination_unavailable");
     client.send("no JSON").await;
@@ -47,6 +48,7 @@ async fn what_is_in_flight_is_answered_and_the_rest_is_refused_by_name() {
         "{answers:?}"
     );
     assert_eq!(client.close_code().await, 1001);
+    drop(client);
     assert_eq!(stopping.await.expect("no panic"), Ended::Drained);
     assert_eq!(origin.stats().requests, 20);
 }
@@ -59,6 +61,7 @@ async fn what_outlasts_the_grace_is_cut_and_that_is_said() {
     origin.wait_until(|stats| stats.in_flight == 1).await;
     let stopping = tokio::spawn(node.stop());
     assert_eq!(client.close_code().await, 1001);
+    drop(client);
     assert_eq!(stopping.await.expect("no panic"), Ended::GraceOver);
     origin.wait_until(|stats| stats.aborted == 1).await;
 }
@@ -77,5 +80,6 @@ async fn answers_that_wait_for_a_slow_reader_are_part_of_what_is_in_flight() {
     draining(admin).await;
     assert_eq!(client.answers(12).await.len(), 12);
     assert_eq!(client.close_code().await, 1001);
+    drop(client);
     assert_eq!(stopping.await.expect("no panic"), Ended::Drained);
 }

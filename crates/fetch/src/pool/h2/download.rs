@@ -34,8 +34,10 @@ impl Download {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
-        if !self.data_done {
+        while !self.data_done {
             match ready!(self.recv.poll_data(cx)) {
+                // An empty frame that only ends the stream, or is there to keep us busy.
+                Some(Ok(data)) if data.is_empty() => continue,
                 Some(Ok(data)) => {
                     // Fails only where the stream is gone, and then its window is too.
                     let _ = self.recv.flow_control().release_capacity(data.len());

@@ -1,0 +1,21 @@
+//! The fetch engine against real sockets: the lab's origin, and peers that follow a script.
+//!
+//! Each file has one theme. `support` holds what they share: a rig (engine, session, and an
+//! observer that counts), and the scripted peers.
+
+mod support;
+
+mod caps;
+mod clocks;
+mod coding;
+mod goaway;
+mod guard;
+mod lanes;
+mod observe;
+mod pool_h1;
+mod pool_h2;
+mod retry;
+mod rules;
+mod streams;
+mod stress;
+mod wire_h1;
