@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// Let fetches go to this private network, such as 10.0.0.0/8; may be repeated
     #[arg(long, value_name = "CIDR")]
     allow_net: Vec<String>,
-    /// Let pages of this web origin connect, such as https://app.example; may be repeated
+    /// Let pages of this web origin (scheme, host and port) connect; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
     /// Logs as text or json [default: text]

@@ -176,7 +176,11 @@ impl Stage {
             Err(error) => return Err(broken(self.coding, &error.to_string())),
         };
         let _ = self.input.split_to(taken);
-        self.stuck = if taken + written > 0 { 0 } else { self.stuck + 1 };
+        self.stuck = if taken + written > 0 {
+            0
+        } else {
+            self.stuck + 1
+        };
         if self.stuck > MAX_STUCK {
             return Err(broken(self.coding, "it leads nowhere"));
         }

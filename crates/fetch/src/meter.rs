@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::stream::Stream;
 use crate::observe::Observer;
+use crate::stream::Stream;
 
 /// The counters of one connection. Its drop tells the observer that the connection is gone.
 pub(crate) struct Meter {

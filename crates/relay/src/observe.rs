@@ -4,19 +4,13 @@
 pub trait SessionObserver: Send + Sync + 'static {
     /// A session has begun; exactly one `session_closed` follows.
     fn session_opened(&self);
-    /// It has ended; `why` is one of [`ENDINGS`](Self::ENDINGS).
+    /// It has ended, and why: the `client` closed, is `gone`, was `idle` for too long, `stalled`
+    /// (took nothing for too long), broke the `protocol`; or this node is leaving (`shutdown`).
     fn session_closed(&self, why: &'static str);
     /// Bytes received from clients.
     fn bytes_in(&self, n: u64);
     /// Bytes sent to clients.
     fn bytes_out(&self, n: u64);
-}
-
-impl dyn SessionObserver {
-    /// Why sessions end: the client closed, vanished, was silent for too long, took nothing for too
-    /// long, broke the protocol; or this node is leaving.
-    pub const ENDINGS: &'static [&'static str] =
-        &["client", "gone", "idle", "stalled", "protocol", "shutdown"];
 }
 
 /// Counts nothing.

@@ -45,7 +45,10 @@ async fn a_pace_is_an_absolute_schedule() {
     }));
     for (n, at) in (0u32..).zip(starts.await) {
         let (due, at) = (5 * MS * n, at.unwrap());
-        assert!(at >= due && at <= due + 2 * MS, "number {n} at {at:?}, due at {due:?}");
+        assert!(
+            at >= due && at <= due + 2 * MS,
+            "number {n} at {at:?}, due at {due:?}"
+        );
     }
     assert_eq!(gate.lane_stats(0), LaneStats::default());
 }
@@ -119,7 +122,11 @@ async fn whoever_goes_leaves_nothing_behind() {
     drop(waiting.remove(0));
     drop(held);
     drop(waiting.remove(0));
-    let rest = join_all(waiting.into_iter().map(|wait| wait.map(|permit| drop(permit.unwrap()))));
+    let rest = join_all(
+        waiting
+            .into_iter()
+            .map(|wait| wait.map(|permit| drop(permit.unwrap()))),
+    );
     rest.await;
     assert_eq!(gate.lane_stats(0), LaneStats::default());
     assert_eq!(gate.session_stats(session), SessionStats::default());

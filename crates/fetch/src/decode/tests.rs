@@ -33,14 +33,19 @@ fn coded(coding: Coding, plain: &[u8]) -> Vec<u8> {
         Coding::Zstd => encode(&mut ZstdEncoder::new(1), plain),
         Coding::Brotli => {
             let params = compression_codecs::brotli::params::EncoderParams::default();
-            encode(&mut BrotliEncoder::new(params.quality(Level::Fastest)), plain)
+            encode(
+                &mut BrotliEncoder::new(params.quality(Level::Fastest)),
+                plain,
+            )
         }
     }
 }
 
 /// Bytes that neither compress away nor stay as they are.
 fn plain(random: &mut StdRng, len: usize) -> Vec<u8> {
-    (0..len).map(|at| if at % 3 == 0 { random.random() } else { b'a' }).collect()
+    (0..len)
+        .map(|at| if at % 3 == 0 { random.random() } else { b'a' })
+        .collect()
 }
 
 /// Decodes pieces, each as the body does: all that comes of one before the next.
@@ -79,9 +84,12 @@ fn cut<'a>(random: &mut StdRng, mut coded: &'a [u8]) -> Vec<&'a [u8]> {
     pieces
 }
 
+#[expect(clippy::print_stdout, reason = "the runner shows it if the test fails")]
 fn random() -> StdRng {
     let given = std::env::var("FETCHWAY_TEST_SEED").ok();
-    let seed = given.and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = given
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random);
     // Shown by the test runner if the test fails.
     println!("FETCHWAY_TEST_SEED={seed}");
     StdRng::seed_from_u64(seed)
@@ -95,7 +103,10 @@ fn one_coding_or_two_are_undone_however_the_bytes_are_cut() {
         for first in ALL {
             let once = coded(first, &plain);
             let pieces = cut(&mut random, &once);
-            assert!(decode(&[first], pieces).unwrap() == plain, "{first:?}, {len} bytes");
+            assert!(
+                decode(&[first], pieces).unwrap() == plain,
+                "{first:?}, {len} bytes"
+            );
             for second in ALL {
                 let twice = coded(second, &once);
                 let pieces = cut(&mut random, &twice);
@@ -115,7 +126,11 @@ fn what_breaks_off_is_an_error_wherever_it_does() {
         let half = random.random_range(2..whole.len());
         for at in [1, half, whole.len() - 1] {
             let broken = decode(&[coding], [&whole[..at]]).unwrap_err();
-            assert_eq!(broken.name, ErrorName::HttpResponseContentCoding, "{coding:?} at {at}");
+            assert_eq!(
+                broken.name,
+                ErrorName::HttpResponseContentCoding,
+                "{coding:?} at {at}"
+            );
         }
         let twice = coded(Coding::Gzip, &whole[..half]);
         decode(&[coding, Coding::Gzip], [&twice[..]]).expect_err("the inner one breaks off");
@@ -129,7 +144,11 @@ fn an_empty_body_stands_for_itself() {
         assert!(decode(&[coding, Coding::Gzip], []).unwrap().is_empty());
         // Coded twice, the inner one empty.
         let inner = coded(Coding::Gzip, b"");
-        assert!(decode(&[coding, Coding::Gzip], [&inner[..]]).unwrap().is_empty());
+        assert!(
+            decode(&[coding, Coding::Gzip], [&inner[..]])
+                .unwrap()
+                .is_empty()
+        );
     }
 }
 
@@ -147,7 +166,12 @@ fn deflate_is_taken_raw_too() {
 #[test]
 fn members_and_frames_follow_one_another() {
     for coding in [Coding::Gzip, Coding::Zstd] {
-        let many = [coded(coding, b"one"), coded(coding, b""), coded(coding, b"two")].concat();
+        let many = [
+            coded(coding, b"one"),
+            coded(coding, b""),
+            coded(coding, b"two"),
+        ]
+        .concat();
         let bytes: Vec<&[u8]> = many.chunks(1).collect();
         for pieces in [vec![&many[..]], bytes] {
             assert_eq!(decode(&[coding], pieces).unwrap(), b"onetwo");
@@ -160,8 +184,16 @@ fn rubbish_after_the_end_is_ignored_where_others_do() {
     for coding in [Coding::Gzip, Coding::Brotli, Coding::Deflate] {
         let mut padded = coded(coding, b"text");
         padded.extend([0; 100]);
-        assert_eq!(decode(&[coding], [&padded[..]]).unwrap(), b"text", "{coding:?}");
-        assert_eq!(decode(&[coding], padded.chunks(1)).unwrap(), b"text", "{coding:?}");
+        assert_eq!(
+            decode(&[coding], [&padded[..]]).unwrap(),
+            b"text",
+            "{coding:?}"
+        );
+        assert_eq!(
+            decode(&[coding], padded.chunks(1)).unwrap(),
+            b"text",
+            "{coding:?}"
+        );
     }
 }
 
@@ -190,6 +222,10 @@ fn a_zstd_frame_that_asks_for_a_large_window_is_refused() {
         let zeros = vec![0; 20 << 20];
         let frame = encode(&mut ZstdEncoder::new_with_params(1, &params), &zeros);
         assert!(frame.len() < 10_000);
-        assert_eq!(decode(&[Coding::Zstd], [&frame[..]]).is_ok(), fits, "{window_log}");
+        assert_eq!(
+            decode(&[Coding::Zstd], [&frame[..]]).is_ok(),
+            fits,
+            "{window_log}"
+        );
     }
 }

@@ -16,9 +16,9 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::Failure;
-use crate::stream::Stream;
 use crate::meter::{Meter, Metered};
 use crate::request::Sending;
+use crate::stream::Stream;
 
 /// The most that a response's header section may take, in bytes, give or take one read; reads of
 /// bodies go by as much.

@@ -22,13 +22,26 @@ async fn a_length_over_the_cap_is_refused_before_it_is_read() {
     let h2 = Origin::builder().tls().start().unwrap();
     let rig = Rig::new(trusting_origin(capped(1_000), &h2));
     for origin in [h1, h2] {
-        let failed = rig.fetch(get(&origin.url("/bytes?n=1001"))).await.expect_err("it is over");
+        let failed = rig
+            .fetch(get(&origin.url("/bytes?n=1001")))
+            .await
+            .expect_err("it is over");
         assert_eq!(failed.name, ErrorName::HttpResponseBodySize);
-        assert_eq!(rig.get(&origin.url("/bytes?n=1000")).await.unwrap().body.len(), 1_000);
+        assert_eq!(
+            rig.get(&origin.url("/bytes?n=1000"))
+                .await
+                .unwrap()
+                .body
+                .len(),
+            1_000
+        );
         // A HEAD tells of a length that does not come.
         let mut head = get(&origin.url("/bytes?n=5000"));
         head.method = http::Method::HEAD;
-        assert_eq!(rig.whole(head).await.unwrap().headers["content-length"], "5000");
+        assert_eq!(
+            rig.whole(head).await.unwrap().headers["content-length"],
+            "5000"
+        );
     }
     rig.finish().await;
 }
@@ -40,10 +53,19 @@ async fn bodies_are_counted_as_they_come_and_as_they_decode() {
     let rig = Rig::new(trusting_origin(capped(100_000), &h2));
     for origin in [h1, h2] {
         let over = ErrorName::HttpResponseBodySize;
-        assert_eq!(rig.fails(&origin.url("/bytes?n=100001&chunked=1")).await, over);
+        assert_eq!(
+            rig.fails(&origin.url("/bytes?n=100001&chunked=1")).await,
+            over
+        );
         // Endless, so to speak.
-        assert_eq!(rig.fails(&origin.url("/bytes?n=900000000&chunked=1")).await, over);
-        let whole = rig.get(&origin.url("/bytes?n=100000&chunked=1")).await.unwrap();
+        assert_eq!(
+            rig.fails(&origin.url("/bytes?n=900000000&chunked=1")).await,
+            over
+        );
+        let whole = rig
+            .get(&origin.url("/bytes?n=100000&chunked=1"))
+            .await
+            .unwrap();
         assert_eq!(whole.body.len(), 100_000);
         // A few hundred bytes on the wire.
         for coding in ["gzip", "br", "zstd", "deflate"] {
@@ -71,7 +93,12 @@ async fn a_whole_body_has_a_cap_of_its_own() {
         ("/gzip?n=1001&zeros=1", false),
         ("/status?code=204", true),
     ] {
-        let body = rig.fetch(get(&origin.url(path))).await.unwrap().response.into_body();
+        let body = rig
+            .fetch(get(&origin.url(path)))
+            .await
+            .unwrap()
+            .response
+            .into_body();
         let mut hold = rig.session.hold();
         match soon(body.whole(&mut hold, 50, 1_000)).await {
             Ok(whole) => {
@@ -98,7 +125,10 @@ async fn half_read_bodies(path: &str, origin: Origin, config: EngineConfig) {
     let rig = Rig::new(config);
     let sessions: Vec<_> = (0..5)
         .map(|_| {
-            let bodies = SessionConfig { bodies: 2 * MIB, ..PLENTY };
+            let bodies = SessionConfig {
+                bodies: 2 * MIB,
+                ..PLENTY
+            };
             rig.engine.session(rig.network(loopback()), bodies)
         })
         .collect();
@@ -136,6 +166,7 @@ async fn half_read_bodies_never_lock_one_another_out() {
 }
 
 #[tokio::test]
+#[expect(clippy::async_yields_async, reason = "the reading is polled by hand")]
 async fn room_is_reserved_before_it_is_read_into() {
     let origin = Origin::builder().start().unwrap();
     let mut config = capped(64 * MIB);
@@ -145,7 +176,11 @@ async fn room_is_reserved_before_it_is_read_into() {
         let fetched = rig.fetch(get(&origin.url(path))).await.unwrap();
         let mut hold = rig.session.hold();
         Box::pin(async move {
-            let whole = fetched.response.into_body().whole(&mut hold, 0, 64 * MIB).await;
+            let whole = fetched
+                .response
+                .into_body()
+                .whole(&mut hold, 0, 64 * MIB)
+                .await;
             whole.map(|whole| (whole, hold))
         })
     };
@@ -167,7 +202,11 @@ async fn room_is_reserved_before_it_is_read_into() {
         answer = rig.get(&origin.url("/delay?ms=50")) => drop(answer.unwrap()),
     }
     assert!(origin.stats().bytes_sent < 20 * MIB);
-    assert_eq!(rig.engine.lane_stats()[0].paused, 1, "its permit may be lent");
+    assert_eq!(
+        rig.engine.lane_stats()[0].paused,
+        1,
+        "its permit may be lent"
+    );
     // One that waits may be given up.
     let third = begin("/bytes?n=1048576").await;
     drop(third);

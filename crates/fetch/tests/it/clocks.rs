@@ -20,7 +20,10 @@ fn clocks(set: impl FnOnce(&mut Clocks)) -> EngineConfig {
 #[tokio::test]
 async fn connecting_takes_no_longer_than_its_clock() {
     let peer = H2Peer::bind().await;
-    let rig = Rig::new(trusting(clocks(|clocks| clocks.connect = SHORT), &peer.certificate));
+    let rig = Rig::new(trusting(
+        clocks(|clocks| clocks.connect = SHORT),
+        &peer.certificate,
+    ));
     let url = peer.url("/");
     // Says nothing under TLS, then nothing of HTTP/2.
     let (failed, silent) = tokio::join!(rig.fails(&url), peer.accept_tcp());
@@ -44,7 +47,10 @@ async fn the_header_has_its_clock() {
         let stats = soon(origin.wait_until(|stats| stats.aborted == 1)).await;
         assert_eq!(stats.requests, 1);
         // It is over when the header has come.
-        let whole = rig.get(&origin.url("/slow?chunks=10&gap_ms=10&size=10")).await.unwrap();
+        let whole = rig
+            .get(&origin.url("/slow?chunks=10&gap_ms=10&size=10"))
+            .await
+            .unwrap();
         assert_eq!(whole.body.len(), 100);
     }
     rig.finish().await;
@@ -63,7 +69,10 @@ async fn a_silent_body_has_its_clock() {
         }
         soon(origin.wait_until(|stats| stats.in_flight == 0)).await;
         // Slower in all, but never silent for as long.
-        let whole = rig.get(&origin.url("/slow?chunks=20&gap_ms=10&size=10")).await.unwrap();
+        let whole = rig
+            .get(&origin.url("/slow?chunks=20&gap_ms=10&size=10"))
+            .await
+            .unwrap();
         assert_eq!(whole.body.len(), 200);
     }
     rig.finish().await;
@@ -81,13 +90,23 @@ async fn the_total_time_covers_all() {
         };
     }));
     // Before the header, within the body, over redirects and over retries.
-    for path in ["/gate?key=never", "/stall?after=10", "/slow?chunks=1000&gap_ms=5"] {
-        assert_eq!(rig.fails(&origin.url(path)).await, ErrorName::HttpResponseTimeout);
+    for path in [
+        "/gate?key=never",
+        "/stall?after=10",
+        "/slow?chunks=1000&gap_ms=5",
+    ] {
+        assert_eq!(
+            rig.fails(&origin.url(path)).await,
+            ErrorName::HttpResponseTimeout
+        );
     }
     let to = origin.url("/gate?key=never");
     let redirect = origin.url(&format!("/redirect?to={to}"));
     assert_eq!(rig.fails(&redirect).await, ErrorName::HttpResponseTimeout);
-    let whole = rig.get(&origin.url("/fail?key=ever&times=100000")).await.unwrap();
+    let whole = rig
+        .get(&origin.url("/fail?key=ever&times=100000"))
+        .await
+        .unwrap();
     assert_eq!(whole.status, 503, "the last answer, when no time is left");
     rig.finish().await;
 }
@@ -99,7 +118,9 @@ async fn the_queue_is_not_part_of_the_total_time() {
         lane.clocks.total = Duration::from_millis(150);
         lane.concurrency = 1;
     });
-    config.lanes.push(("other".to_owned(), LaneConfig::default()));
+    config
+        .lanes
+        .push(("other".to_owned(), LaneConfig::default()));
     let rig = Rig::new(config);
     let held = rig.fetch(get(&origin.url("/stall?after=1"))).await.unwrap();
     let mut other = get(&origin.url("/delay?ms=300"));
@@ -122,10 +143,15 @@ async fn a_reader_that_stops_stops_the_clocks() {
         clocks.body_idle = SHORT;
         clocks.total = 4 * SHORT;
     });
-    config.lanes.push(("unhurried".to_owned(), LaneConfig::default()));
+    config
+        .lanes
+        .push(("unhurried".to_owned(), LaneConfig::default()));
     let rig = Rig::new(trusting_origin(config, &h2));
     for origin in [h1, h2] {
-        let fetched = rig.fetch(get(&origin.url("/bytes?n=8388608&seed=5"))).await.unwrap();
+        let fetched = rig
+            .fetch(get(&origin.url("/bytes?n=8388608&seed=5")))
+            .await
+            .unwrap();
         let mut body = fetched.response.into_body();
         let first = data(&mut body).await.unwrap().unwrap();
         // Longer than both clocks.
@@ -147,10 +173,19 @@ async fn one_fetch_may_ask_for_less_and_never_for_more() {
         request.timeouts = timeouts;
         rig.whole(request)
     };
-    let less = Timeouts { total: Some(SHORT), ..Timeouts::default() };
+    let less = Timeouts {
+        total: Some(SHORT),
+        ..Timeouts::default()
+    };
     let failed = with(less).await.expect_err("it takes longer");
-    assert_eq!((failed.name, failed.detail.contains("total")), (ErrorName::HttpResponseTimeout, true));
-    let more = Timeouts { header: Some(Duration::MAX), ..Timeouts::default() };
+    assert_eq!(
+        (failed.name, failed.detail.contains("total")),
+        (ErrorName::HttpResponseTimeout, true)
+    );
+    let more = Timeouts {
+        header: Some(Duration::MAX),
+        ..Timeouts::default()
+    };
     let failed = with(more).await.expect_err("the lane's clock stays");
     assert!(failed.detail.contains("header timeout"), "{failed}");
     rig.finish().await;
@@ -167,7 +202,10 @@ async fn clocks_without_end_are_no_trouble() {
             total: Duration::MAX,
         };
     }));
-    let whole = rig.get(&origin.url("/slow?chunks=3&gap_ms=5")).await.unwrap();
+    let whole = rig
+        .get(&origin.url("/slow?chunks=3&gap_ms=5"))
+        .await
+        .unwrap();
     assert_eq!(whole.body.len(), 48);
     rig.finish().await;
 }
@@ -181,10 +219,14 @@ async fn a_redirect_does_not_wait_for_its_own_body() {
         let mut first = peer.accept().await;
         first.head().await;
         // The body never comes.
-        first.send("HTTP/1.1 302 Found\r\nlocation: /next\r\ncontent-length: 100\r\n\r\n").await;
+        first
+            .send("HTTP/1.1 302 Found\r\nlocation: /next\r\ncontent-length: 100\r\n\r\n")
+            .await;
         let mut second = peer.accept().await;
         assert!(second.head().await.starts_with("GET /next "));
-        second.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        second
+            .send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            .await;
         (first, second)
     };
     let (whole, connections) = tokio::join!(rig.get(&url), origin);

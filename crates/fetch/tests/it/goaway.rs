@@ -19,7 +19,11 @@ async fn streams_above_the_last_are_sent_again_and_those_below_finish() {
     let origin = async {
         let mut first = peer.accept_frames().await;
         first.allow(100).await;
-        let ids = [first.request().await, first.request().await, first.request().await];
+        let ids = [
+            first.request().await,
+            first.request().await,
+            first.request().await,
+        ];
         first.go_away(ids[0]).await;
         let mut second = peer.accept_frames().await;
         second.allow(100).await;
@@ -36,7 +40,10 @@ async fn streams_above_the_last_are_sent_again_and_those_below_finish() {
     // POSTs: what is provably unprocessed may be sent again, whatever it is.
     let fetches = join_all((0..3).map(|_| rig.whole(post(&url, "x"))));
     let (second, answers) = tokio::join!(origin, fetches);
-    let bodies: usize = answers.into_iter().map(|answer| answer.unwrap().body.len()).sum();
+    let bodies: usize = answers
+        .into_iter()
+        .map(|answer| answer.unwrap().body.len())
+        .sum();
     assert_eq!(bodies, "whole".len());
     assert!(peer.nobody_waits());
     tokio::join!(rig.finish(), second.closed());
@@ -156,7 +163,10 @@ async fn a_connection_lost_within_the_body_leaves_it_incomplete() {
         };
         // Told by a connection or stream that ends early.
         for path in ["/cut?after=10&n=20", "/cut?after=10&n=2000000"] {
-            assert_eq!(rig.fails(&origin.url(path)).await, ErrorName::HttpResponseIncomplete);
+            assert_eq!(
+                rig.fails(&origin.url(path)).await,
+                ErrorName::HttpResponseIncomplete
+            );
         }
         // And by the connection as a whole.
         for path in ["/stall?after=10&n=20", "/stall?after=10"] {
@@ -174,7 +184,11 @@ async fn a_connection_lost_within_the_body_leaves_it_incomplete() {
 
 #[tokio::test]
 async fn draining_loses_nothing() {
-    let origin = Origin::builder().tls().max_concurrent_streams(5).start().unwrap();
+    let origin = Origin::builder()
+        .tls()
+        .max_concurrent_streams(5)
+        .start()
+        .unwrap();
     let rig = Rig::new(trusting_origin(config(), &origin));
     let url = origin.url("/gate?key=drain&n=10");
     // Several connections, all with streams, all told to go away at once.

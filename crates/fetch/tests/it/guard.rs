@@ -9,9 +9,7 @@ use fetchway_policy::ErrorName;
 use fetchway_policy::guard::AddressPolicy;
 use futures_util::future::join_all;
 
-use crate::support::{
-    PLENTY, Rig, config, get, loopback, trusting_origin, whole, with_hosts,
-};
+use crate::support::{PLENTY, Rig, config, get, loopback, trusting_origin, whole, with_hosts};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -58,7 +56,11 @@ async fn every_way_of_writing_a_private_address_is_refused() {
     ] {
         for scheme in ["http", "https"] {
             let name = rig.fails(&format!("{scheme}://{host}:1/")).await;
-            assert_eq!(name, ErrorName::DestinationIpProhibited, "{scheme}://{host}");
+            assert_eq!(
+                name,
+                ErrorName::DestinationIpProhibited,
+                "{scheme}://{host}"
+            );
         }
     }
     assert_eq!(rig.count.opened(), 0);
@@ -100,22 +102,34 @@ async fn a_further_address_is_tried_when_one_fails() {
 #[tokio::test]
 async fn redirects_are_vetted_like_the_first_url() {
     let origin = Origin::builder().start().unwrap();
-    let hosts: [(&str, &[IpAddr]); 2] =
-        [("front.test", &[ip("127.0.0.1")]), ("inside.test", &[ip("10.0.0.1")])];
+    let hosts: [(&str, &[IpAddr]); 2] = [
+        ("front.test", &[ip("127.0.0.1")]),
+        ("inside.test", &[ip("10.0.0.1")]),
+    ];
     let mut policy = loopback();
     policy.deny_hosts = vec!["denied.test".parse().unwrap()];
     let rig = Rig::with_policy(with_hosts(config(), &hosts), policy);
     for (to, name) in [
         ("http://inside.test/", ErrorName::DestinationIpProhibited),
-        ("http://169.254.169.254/latest/meta-data/", ErrorName::DestinationIpProhibited),
+        (
+            "http://169.254.169.254/latest/meta-data/",
+            ErrorName::DestinationIpProhibited,
+        ),
         ("//0xa.1/", ErrorName::DestinationIpProhibited),
-        ("http://[::ffff:10.0.0.1]/", ErrorName::DestinationIpProhibited),
+        (
+            "http://[::ffff:10.0.0.1]/",
+            ErrorName::DestinationIpProhibited,
+        ),
         ("https://denied.test/", ErrorName::HttpRequestDenied),
         ("ftp://front.test/", ErrorName::HttpRequestDenied),
         ("file:///etc/passwd", ErrorName::HttpRequestDenied),
     ] {
         let path = format!("/redirect?to={to}");
-        assert_eq!(rig.fails(&origin.url_at("front.test", &path)).await, name, "{to}");
+        assert_eq!(
+            rig.fails(&origin.url_at("front.test", &path)).await,
+            name,
+            "{to}"
+        );
     }
     assert_eq!(origin.stats().requests, 7, "the first hop of each");
     rig.finish().await;
@@ -129,22 +143,35 @@ async fn warm_connection(origin: Origin, config: fetchway_fetch::EngineConfig) {
     rig.get(&url).await.unwrap();
     let stats = origin.stats();
     assert_eq!((stats.connections, stats.open), (1, 1), "one is warm");
-    let strict = rig.engine.session(rig.network(AddressPolicy::default()), PLENTY);
-    let refused = rig.engine.fetch(&strict, get(&url)).await.expect_err("it may not");
+    let strict = rig
+        .engine
+        .session(rig.network(AddressPolicy::default()), PLENTY);
+    let refused = rig
+        .engine
+        .fetch(&strict, get(&url))
+        .await
+        .expect_err("it may not");
     assert_eq!(refused.name, ErrorName::DestinationIpProhibited);
     // Another that may, under another policy, has a connection of its own.
     let mut other = loopback();
     other.deny_nets.push("10.0.0.0/8".parse().unwrap());
     let other = rig.engine.session(rig.network(other), PLENTY);
     for connections in [2, 2] {
-        whole(rig.engine.fetch(&other, get(&url)).await.unwrap()).await.unwrap();
+        whole(rig.engine.fetch(&other, get(&url)).await.unwrap())
+            .await
+            .unwrap();
         assert_eq!(origin.stats().connections, connections);
     }
     // The same policy, written again, is the same network.
     let session = rig.engine.session(rig.network(loopback()), PLENTY);
-    whole(rig.engine.fetch(&session, get(&url)).await.unwrap()).await.unwrap();
+    whole(rig.engine.fetch(&session, get(&url)).await.unwrap())
+        .await
+        .unwrap();
     assert_eq!(origin.stats().connections, 2);
-    assert!(Arc::ptr_eq(&rig.network(loopback()), &rig.network(loopback())));
+    assert!(Arc::ptr_eq(
+        &rig.network(loopback()),
+        &rig.network(loopback())
+    ));
     drop((strict, other, session));
     rig.finish().await;
 }
@@ -171,11 +198,24 @@ async fn own_listeners_are_refused_whatever_is_allowed() {
         let rig = Rig::with_policy(with_hosts(config(), &hosts), everything.clone());
         let other = Origin::builder().start().unwrap();
         rig.engine.add_own_listener(listener);
-        let hosts = ["127.0.0.1", "0.0.0.0", "0", "self.test", "localhost", "[::ffff:127.0.0.1]"];
-        let mut urls = hosts.map(|host| format!("http://{host}:{port}/echo")).to_vec();
+        let hosts = [
+            "127.0.0.1",
+            "0.0.0.0",
+            "0",
+            "self.test",
+            "localhost",
+            "[::ffff:127.0.0.1]",
+        ];
+        let mut urls = hosts
+            .map(|host| format!("http://{host}:{port}/echo"))
+            .to_vec();
         urls.push(other.url(&format!("/redirect?to={}", origin.url("/echo"))));
         for url in urls {
-            assert_eq!(rig.fails(&url).await, ErrorName::ProxyLoopDetected, "{url}, {listener}");
+            assert_eq!(
+                rig.fails(&url).await,
+                ErrorName::ProxyLoopDetected,
+                "{url}, {listener}"
+            );
         }
         rig.get(&other.url("/echo")).await.unwrap();
         rig.finish().await;
@@ -195,7 +235,10 @@ async fn names_are_resolved_once_for_many_dials() {
     };
     let (answers, ()) = tokio::join!(all, open);
     assert!(answers.iter().all(Result::is_ok));
-    assert_eq!(rig.fails("http://does-not-exist.invalid/").await, ErrorName::DnsError);
+    assert_eq!(
+        rig.fails("http://does-not-exist.invalid/").await,
+        ErrorName::DnsError
+    );
     rig.finish().await;
 }
 

@@ -11,7 +11,10 @@ use http_body_util::BodyExt as _;
 
 use crate::support::{PLENTY, Rig, config, data, get, soon, trusting_origin, with_lane};
 
-fn both_protocols() -> Vec<(Origin, fn(EngineConfig, &Origin) -> EngineConfig)> {
+/// What makes an engine trust an origin.
+type Trusting = fn(EngineConfig, &Origin) -> EngineConfig;
+
+fn both_protocols() -> Vec<(Origin, Trusting)> {
     vec![
         (Origin::builder().start().unwrap(), |config, _| config),
         (Origin::builder().tls().start().unwrap(), trusting_origin),
@@ -33,7 +36,11 @@ async fn a_permit_is_held_until_the_body_ends() {
         assert!((&mut third).now_or_never().is_none());
         let lane = rig.engine.lane_stats()[0];
         assert_eq!((lane.in_flight, lane.queued), (2, 1));
-        assert_eq!(origin.stats().requests, 2, "headers have come, bodies have not ended");
+        assert_eq!(
+            origin.stats().requests,
+            2,
+            "headers have come, bodies have not ended"
+        );
         // One ends, the other is dropped.
         origin.open_gate("a").unwrap();
         let first = bodies.remove(0);
@@ -47,15 +54,29 @@ async fn a_permit_is_held_until_the_body_ends() {
 
 #[tokio::test]
 async fn origins_have_limits_of_their_own_whatever_the_lane() {
-    let origins = [Origin::builder().start().unwrap(), Origin::builder().start().unwrap()];
+    let origins = [
+        Origin::builder().start().unwrap(),
+        Origin::builder().start().unwrap(),
+    ];
     let mut limits = config();
-    limits.lanes.push(("other".to_owned(), LaneConfig::default()));
+    limits
+        .lanes
+        .push(("other".to_owned(), LaneConfig::default()));
     limits.origin_default.concurrency = 3;
     let rig = Rig::new(limits);
-    let urls: Vec<String> = origins.iter().map(|origin| origin.url("/delay?ms=20&req=1")).collect();
+    let urls: Vec<String> = origins
+        .iter()
+        .map(|origin| origin.url("/delay?ms=20&req=1"))
+        .collect();
     let other = rig.engine.lane(Some("other")).unwrap();
-    assert_eq!(rig.engine.lane(None).unwrap(), rig.engine.lane(Some(DEFAULT_LANE)).unwrap());
-    assert_eq!(rig.engine.lane(Some("none")).unwrap_err().name, ErrorName::InvalidRequest);
+    assert_eq!(
+        rig.engine.lane(None).unwrap(),
+        rig.engine.lane(Some(DEFAULT_LANE)).unwrap()
+    );
+    assert_eq!(
+        rig.engine.lane(Some("none")).unwrap_err().name,
+        ErrorName::InvalidRequest
+    );
     let fetches = (0..40).map(|n| {
         let mut request = get(&urls[n % 2]);
         request.lane = if n % 4 < 2 { 0 } else { other };
@@ -63,7 +84,10 @@ async fn origins_have_limits_of_their_own_whatever_the_lane() {
     });
     join_all(fetches).await;
     for origin in &origins {
-        assert_eq!((origin.stats().peak_in_flight, origin.stats().requests), (3, 20));
+        assert_eq!(
+            (origin.stats().peak_in_flight, origin.stats().requests),
+            (3, 20)
+        );
     }
     rig.finish().await;
 }
@@ -71,7 +95,10 @@ async fn origins_have_limits_of_their_own_whatever_the_lane() {
 #[tokio::test]
 async fn hosts_have_the_limits_of_the_first_pattern_that_matches() {
     let origin = Origin::builder().start().unwrap();
-    let one = OriginLimits { concurrency: 1, ..OriginLimits::default() };
+    let one = OriginLimits {
+        concurrency: 1,
+        ..OriginLimits::default()
+    };
     let mut limits = config();
     limits.origins = vec![
         ("localhost".parse().unwrap(), one),
@@ -106,7 +133,10 @@ async fn queues_are_bounded_by_count_bytes_and_wait() {
         // One session has at most half of the places, and of the bytes.
         (bounds(4, 1 << 20, long), ErrorName::QueueFull),
         (bounds(100, 5_000, long), ErrorName::QueueFull),
-        (bounds(100, 1 << 20, Duration::from_millis(30)), ErrorName::QueueTimeout),
+        (
+            bounds(100, 1 << 20, Duration::from_millis(30)),
+            ErrorName::QueueTimeout,
+        ),
     ] {
         let rig = Rig::new(config);
         let mut running = Box::pin(rig.get(&url));
@@ -135,19 +165,33 @@ async fn sessions_have_limits_of_their_own_and_their_end_is_no_ones_loss() {
     let url = origin.url("/gate?key=sessions");
     let rig = Rig::new(config());
     let small = SessionConfig {
-        limits: SessionLimits { in_flight: 1, queued: 1, ..PLENTY.limits },
+        limits: SessionLimits {
+            in_flight: 1,
+            queued: 1,
+            ..PLENTY.limits
+        },
         ..PLENTY
     };
-    let session = rig.engine.session(rig.network(crate::support::loopback()), small);
+    let session = rig
+        .engine
+        .session(rig.network(crate::support::loopback()), small);
     let fetched = {
-        let mut fetches: Vec<_> =
-            (0..2).map(|_| Box::pin(rig.engine.fetch(&session, get(&url)))).collect();
+        let mut fetches: Vec<_> = (0..2)
+            .map(|_| Box::pin(rig.engine.fetch(&session, get(&url))))
+            .collect();
         for fetch in &mut fetches {
             assert!(fetch.now_or_never().is_none());
         }
-        let refused = rig.engine.fetch(&session, get(&url)).await.expect_err("one waits already");
+        let refused = rig
+            .engine
+            .fetch(&session, get(&url))
+            .await
+            .expect_err("one waits already");
         assert_eq!(refused.name, ErrorName::QueueFull);
-        rig.engine.fetch(&rig.session, get(&origin.url("/echo"))).await.unwrap();
+        rig.engine
+            .fetch(&rig.session, get(&origin.url("/echo")))
+            .await
+            .unwrap();
         origin.open_gate("sessions").unwrap();
         soon(fetches.remove(0)).await.unwrap()
     };
@@ -162,7 +206,9 @@ async fn sessions_have_limits_of_their_own_and_their_end_is_no_ones_loss() {
 async fn a_pace_is_kept() {
     let origin = Origin::builder().start().unwrap();
     let window = Duration::from_millis(200);
-    let rig = Rig::new(with_lane(|lane| lane.rate = Some(Rate { count: 20, window })));
+    let rig = Rig::new(with_lane(|lane| {
+        lane.rate = Some(Rate { count: 20, window });
+    }));
     let url = origin.url("/echo");
     let began = Instant::now();
     join_all((0..31).map(|_| rig.get(&url).map(Result::unwrap))).await;
@@ -187,7 +233,11 @@ async fn retry_after_slows_its_origin_only_and_within_the_cap() {
         let mut waiting = Box::pin(rig.get(&slowed.url(&path)).map(Result::unwrap));
         let at_once = (&mut waiting).now_or_never().is_some();
         assert!(!at_once);
-        assert_eq!(rig.engine.lane_stats()[0].queued, usize::from(slows), "{code}");
+        assert_eq!(
+            rig.engine.lane_stats()[0].queued,
+            usize::from(slows),
+            "{code}"
+        );
         rig.get(&other.url("/echo")).await.unwrap();
         soon(waiting).await;
         assert!(!slows || told.elapsed() >= cap - Duration::from_millis(20));

@@ -12,7 +12,10 @@ use crate::support::{Peer, Rig, config, data, get, post, request, trusting_origi
 async fn every_path_ends_once_and_says_how() {
     let h1 = Origin::builder().start().unwrap();
     let h2 = Origin::builder().tls().start().unwrap();
-    let rig = Rig::new(trusting_origin(with_lane(|lane| lane.response_cap = 100_000), &h2));
+    let rig = Rig::new(trusting_origin(
+        with_lane(|lane| lane.response_cap = 100_000),
+        &h2,
+    ));
     for origin in [h1, h2] {
         for (path, outcome) in [
             ("/bytes?n=500", Ok(200)),
@@ -23,9 +26,18 @@ async fn every_path_ends_once_and_says_how() {
             ("/close", Err(ErrorName::ConnectionTerminated)),
             ("/cut?after=5&n=10", Err(ErrorName::HttpResponseIncomplete)),
             ("/bytes?n=100001", Err(ErrorName::HttpResponseBodySize)),
-            ("/bytes?n=100001&chunked=1", Err(ErrorName::HttpResponseBodySize)),
-            ("/gzip?n=1000&cut=1", Err(ErrorName::HttpResponseContentCoding)),
-            ("/redirect?to=http://10.0.0.1/", Err(ErrorName::DestinationIpProhibited)),
+            (
+                "/bytes?n=100001&chunked=1",
+                Err(ErrorName::HttpResponseBodySize),
+            ),
+            (
+                "/gzip?n=1000&cut=1",
+                Err(ErrorName::HttpResponseContentCoding),
+            ),
+            (
+                "/redirect?to=http://10.0.0.1/",
+                Err(ErrorName::DestinationIpProhibited),
+            ),
             ("/redirect?to=ftp://a/", Err(ErrorName::HttpRequestDenied)),
         ] {
             let before = rig.count.ended().len();
@@ -52,14 +64,25 @@ async fn what_was_moved_is_counted_in_bytes_on_the_wire() {
     let h2 = Origin::builder().tls().start().unwrap();
     let rig = Rig::new(trusting_origin(config(), &h2));
     for origin in [h1, h2] {
-        rig.whole(post(&origin.url("/upload"), vec![1; 70_000])).await.unwrap();
+        rig.whole(post(&origin.url("/upload"), vec![1; 70_000]))
+            .await
+            .unwrap();
         assert_eq!(rig.count.last().moved.sent, 70_000);
-        let whole = rig.get(&origin.url("/gzip?n=100000&zeros=1")).await.unwrap();
+        let whole = rig
+            .get(&origin.url("/gzip?n=100000&zeros=1"))
+            .await
+            .unwrap();
         assert_eq!(whole.body.len(), 100_000);
         let Moved { sent, received } = rig.count.last().moved;
-        assert!(sent == 0 && (1..5_000).contains(&received), "{received} coded bytes");
+        assert!(
+            sent == 0 && (1..5_000).contains(&received),
+            "{received} coded bytes"
+        );
         // Dropped half-way.
-        let fetched = rig.fetch(get(&origin.url("/stall?after=1234&n=5000"))).await.unwrap();
+        let fetched = rig
+            .fetch(get(&origin.url("/stall?after=1234&n=5000")))
+            .await
+            .unwrap();
         let mut body = fetched.response.into_body();
         let mut read = 0;
         while read < 1_234 {
@@ -68,7 +91,13 @@ async fn what_was_moved_is_counted_in_bytes_on_the_wire() {
         drop(body);
         let last = rig.count.last();
         assert_eq!(last.outcome, Err(ErrorName::Cancelled));
-        assert_eq!(last.moved, Moved { sent: 0, received: 1_234 });
+        assert_eq!(
+            last.moved,
+            Moved {
+                sent: 0,
+                received: 1_234
+            }
+        );
     }
     rig.finish().await;
 }
@@ -94,7 +123,10 @@ async fn the_cancelled_and_the_refused_are_told_as_such() {
     let origin = Origin::builder().start().unwrap();
     let rig = Rig::new(with_lane(|lane| {
         lane.concurrency = 1;
-        lane.queue = QueueBounds { count: 2, ..lane.queue };
+        lane.queue = QueueBounds {
+            count: 2,
+            ..lane.queue
+        };
     }));
     let url = origin.url("/gate?key=never");
     let mut running = Box::pin(rig.get(&url));
@@ -109,7 +141,9 @@ async fn the_cancelled_and_the_refused_are_told_as_such() {
     assert_eq!(rig.count.last().outcome, Err(ErrorName::Cancelled));
     assert_eq!((rig.count.started(), rig.count.ended().len()), (3, 3));
     // A body that is never looked at.
-    let fetched = rig.fetch(request(http::Method::GET, &origin.url("/bytes?n=9"), "")).await;
+    let fetched = rig
+        .fetch(request(http::Method::GET, &origin.url("/bytes?n=9"), ""))
+        .await;
     drop(fetched.unwrap());
     assert_eq!(rig.count.last().outcome, Err(ErrorName::Cancelled));
     rig.finish().await;

@@ -26,8 +26,12 @@ async fn a_connection_serves_one_fetch_after_the_other() {
     ] {
         rig.get(&origin.url(path)).await.unwrap();
     }
-    rig.whole(request(Method::HEAD, &origin.url("/bytes?n=100"), "")).await.unwrap();
-    rig.whole(post(&origin.url("/echo"), vec![b'x'; 300_000])).await.unwrap();
+    rig.whole(request(Method::HEAD, &origin.url("/bytes?n=100"), ""))
+        .await
+        .unwrap();
+    rig.whole(post(&origin.url("/echo"), vec![b'x'; 300_000]))
+        .await
+        .unwrap();
     assert_eq!((origin.stats().connections, rig.count.opened()), (1, 1));
     rig.finish().await;
 }
@@ -41,7 +45,9 @@ async fn simultaneous_fetches_have_a_connection_each() {
         let url = origin.url(&format!("/gate?key={before}"));
         let all = futures_util::future::join_all((0..10).map(|_| rig.get(&url)));
         let open = async {
-            origin.wait_until(|stats| stats.requests == before + 10).await;
+            origin
+                .wait_until(|stats| stats.requests == before + 10)
+                .await;
             origin.open_gate(&before.to_string()).unwrap();
         };
         let (answers, ()) = tokio::join!(all, open);
@@ -55,7 +61,12 @@ async fn simultaneous_fetches_have_a_connection_each() {
 async fn what_the_origin_closes_while_idle_is_not_used_again() {
     let origin = Origin::builder().start().unwrap();
     let rig = Rig::new(config());
-    let paths = ["/echo", "/bytes?n=10&close=1", "/bytes?n=10&chunked=1&close=1", "/echo"];
+    let paths = [
+        "/echo",
+        "/bytes?n=10&close=1",
+        "/bytes?n=10&chunked=1&close=1",
+        "/echo",
+    ];
     for (path, connections) in paths.into_iter().zip([1, 1, 2, 3]) {
         rig.whole(post(&origin.url(path), "x")).await.unwrap();
         assert_eq!(origin.stats().connections, connections);
@@ -64,7 +75,10 @@ async fn what_the_origin_closes_while_idle_is_not_used_again() {
     origin.break_connections();
     origin.wait_until(|stats| stats.open == 0).await;
     rig.whole(post(&origin.url("/echo"), "x")).await.unwrap();
-    assert_eq!((origin.stats().connections, origin.stats().requests), (4, 5));
+    assert_eq!(
+        (origin.stats().connections, origin.stats().requests),
+        (4, 5)
+    );
     rig.finish().await;
 }
 
@@ -88,7 +102,9 @@ async fn a_closed_connection_is_seen_by_a_task_that_has_used_up_its_share() {
         }
         sent.as_mut().poll(cx)
     });
-    soon(answer).await.expect("the closed connection is not used");
+    soon(answer)
+        .await
+        .expect("the closed connection is not used");
     drop(sent);
     rig.finish().await;
 }
@@ -118,7 +134,8 @@ async fn close_on_second(method: Method) -> (Result<String, ErrorName>, usize) {
     let fetches = async {
         rig.get(&url).await.unwrap();
         let sent = rig.whole(request(method.clone(), &url, "")).await;
-        sent.map(|whole| whole.text().to_owned()).map_err(|error| error.name)
+        sent.map(|whole| whole.text().to_owned())
+            .map_err(|error| error.name)
     };
     let (outcome, requests) = tokio::join!(fetches, origin);
     assert!(peer.nobody_waits(), "no further connection is tried");
@@ -228,12 +245,22 @@ async fn the_bound_in_all_forgets_networks_that_are_gone() {
     for port in 1..5 {
         let mut policy = crate::support::loopback();
         policy.deny_ports = vec![port..=port];
-        let session = rig.engine.session(rig.network(policy), crate::support::PLENTY);
+        let session = rig
+            .engine
+            .session(rig.network(policy), crate::support::PLENTY);
         for _ in 0..2 {
-            let fetched = rig.engine.fetch(&session, get(&origin.url("/echo"))).await.unwrap();
+            let fetched = rig
+                .engine
+                .fetch(&session, get(&origin.url("/echo")))
+                .await
+                .unwrap();
             crate::support::whole(fetched).await.unwrap();
         }
-        assert_eq!(rig.count.opened(), usize::from(port), "the second finds the first's");
+        assert_eq!(
+            rig.count.opened(),
+            usize::from(port),
+            "the second finds the first's"
+        );
     }
     rig.finish().await;
 }
@@ -256,11 +283,19 @@ async fn cancelling_before_the_header_closes_the_connection() {
 async fn cancelling_within_the_body_closes_the_connection() {
     let origin = Origin::builder().start().unwrap();
     let rig = Rig::new(config());
-    for path in ["/stall?after=10&n=20", "/stall?after=10", "/bytes?n=30000000"] {
+    for path in [
+        "/stall?after=10&n=20",
+        "/stall?after=10",
+        "/bytes?n=30000000",
+    ] {
         let fetched = rig.fetch(get(&origin.url(path))).await.unwrap();
         let mut body = fetched.response.into_body();
         assert!(data(&mut body).await.unwrap().unwrap().len() >= 10);
-        assert_eq!(rig.engine.lane_stats()[0].in_flight, 1, "held until the body ends");
+        assert_eq!(
+            rig.engine.lane_stats()[0].in_flight,
+            1,
+            "held until the body ends"
+        );
         drop(body);
         soon(origin.wait_until(|stats| stats.open == 0)).await;
         assert_eq!(rig.count.open(), 0);

@@ -6,9 +6,7 @@ use fetchway_lab::Origin;
 use fetchway_policy::{ErrorName, Timeouts};
 use futures_util::future::join_all;
 
-use crate::support::{
-    H2Conn, H2Peer, Peer, Rig, config, get, soon, trusting, trusting_origin,
-};
+use crate::support::{H2Conn, H2Peer, Peer, Rig, config, get, soon, trusting, trusting_origin};
 
 fn tls() -> Origin {
     Origin::builder().tls().start().unwrap()
@@ -22,7 +20,10 @@ async fn fetches_share_one_connection() {
     for answer in join_all((0..50).map(|_| rig.get(&url))).await {
         assert_eq!(answer.unwrap().json()["version"], "HTTP/2.0");
     }
-    assert_eq!((origin.stats().connections, origin.stats().requests), (1, 50));
+    assert_eq!(
+        (origin.stats().connections, origin.stats().requests),
+        (1, 50)
+    );
     rig.finish().await;
     soon(origin.wait_until(|stats| stats.open == 0)).await;
 }
@@ -44,11 +45,18 @@ async fn at_once(rig: &Rig, origin: &Origin, key: &str, count: usize) {
 
 #[tokio::test]
 async fn there_are_as_many_connections_as_the_stream_limit_asks_for() {
-    let origin = Origin::builder().tls().max_concurrent_streams(10).start().unwrap();
+    let origin = Origin::builder()
+        .tls()
+        .max_concurrent_streams(10)
+        .start()
+        .unwrap();
     let rig = Rig::new(trusting_origin(config(), &origin));
     at_once(&rig, &origin, "first", 300).await;
     let dials = origin.stats().connections;
-    assert!((30..=35).contains(&dials), "{dials} dials for 300 fetches, 10 a connection");
+    assert!(
+        (30..=35).contains(&dials),
+        "{dials} dials for 300 fetches, 10 a connection"
+    );
     at_once(&rig, &origin, "second", 300).await;
     assert_eq!(origin.stats().connections, dials, "all are used again");
     rig.finish().await;
@@ -56,11 +64,18 @@ async fn there_are_as_many_connections_as_the_stream_limit_asks_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn so_it_is_with_several_threads() {
-    let origin = Origin::builder().tls().max_concurrent_streams(100).start().unwrap();
+    let origin = Origin::builder()
+        .tls()
+        .max_concurrent_streams(100)
+        .start()
+        .unwrap();
     let rig = Rig::new(trusting_origin(config(), &origin));
     at_once(&rig, &origin, "all", 3_000).await;
     let dials = origin.stats().connections;
-    assert!((30..=35).contains(&dials), "{dials} dials for 3,000 fetches, 100 a connection");
+    assert!(
+        (30..=35).contains(&dials),
+        "{dials} dials for 3,000 fetches, 100 a connection"
+    );
     rig.finish().await;
 }
 
@@ -79,7 +94,10 @@ async fn the_first_dial_is_one_whoever_cancels() {
         tls = peer.accept_tls("h2") => tls,
     };
     drop(first);
-    assert!(peer.nobody_waits(), "one dial while it is not known what the origin speaks");
+    assert!(
+        peer.nobody_waits(),
+        "one dial while it is not known what the origin speaks"
+    );
     let origin = async {
         let mut connection = H2Conn::open(tls).await;
         for _ in 0..20 {
@@ -107,7 +125,12 @@ async fn a_failed_dial_fails_all_who_wait_for_it() {
         assert!(handshake.is_err());
     };
     let (names, ()) = tokio::join!(fetches, origin);
-    assert!(names.iter().all(|name| *name == ErrorName::TlsCertificateError), "{names:?}");
+    assert!(
+        names
+            .iter()
+            .all(|name| *name == ErrorName::TlsCertificateError),
+        "{names:?}"
+    );
     assert!(peer.nobody_waits(), "one dial for all");
     rig.finish().await;
 }
@@ -171,7 +194,9 @@ async fn an_origin_may_change_its_protocol() {
             h2.answer("h2").await;
             // The client notices by itself; the next fetch needs a connection.
             let ended = rig.count.ended().len() / 4 * 4 + 2;
-            rig.count.wait_until(|count| count.ended().len() == ended).await;
+            rig.count
+                .wait_until(|count| count.ended().len() == ended)
+                .await;
             drop(h2);
             for _ in 0..2 {
                 let mut h1 = peer.accept_h1().await;
@@ -184,7 +209,7 @@ async fn an_origin_may_change_its_protocol() {
         for expected in ["h2", "h2", "ok", "ok"].repeat(2) {
             let answer = rig.get(&url).await.unwrap();
             assert_eq!(answer.text(), expected);
-            if answer.text() == "h2" && rig.count.ended().len() % 2 == 0 {
+            if answer.text() == "h2" && rig.count.ended().len().is_multiple_of(2) {
                 rig.count.wait_until(|count| count.open() == 0).await;
             }
         }
@@ -252,7 +277,12 @@ async fn an_origin_that_hangs_up_at_once_fails_its_fetches() {
     let fetches = join_all((0..5).map(|_| rig.fails(&url)));
     let origin = async { drop(peer.accept_tls("h2").await) };
     let (names, ()) = tokio::join!(fetches, origin);
-    assert!(names.iter().all(|name| *name == ErrorName::HttpProtocolError), "{names:?}");
+    assert!(
+        names
+            .iter()
+            .all(|name| *name == ErrorName::HttpProtocolError),
+        "{names:?}"
+    );
     assert!(peer.nobody_waits());
     rig.finish().await;
 }

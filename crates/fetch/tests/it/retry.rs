@@ -25,7 +25,10 @@ async fn nothing_is_retried_by_default() {
     let rig = Rig::new(config());
     let whole = rig.get(&origin.url("/fail?key=a&times=1")).await.unwrap();
     assert_eq!((whole.status.as_u16(), origin.stats().requests), (503, 1));
-    assert_eq!(rig.fails(&origin.url("/close")).await, ErrorName::ConnectionTerminated);
+    assert_eq!(
+        rig.fails(&origin.url("/close")).await,
+        ErrorName::ConnectionTerminated
+    );
     rig.finish().await;
 }
 
@@ -47,8 +50,14 @@ async fn statuses_of_the_moment_are_retried_for_idempotent_requests() {
     }
     // The last answer is handed over when the attempts are used up.
     let before = origin.stats().requests;
-    let whole = rig.get(&origin.url("/fail?key=last&times=9")).await.unwrap();
-    assert_eq!((whole.status.as_u16(), origin.stats().requests - before), (503, 3));
+    let whole = rig
+        .get(&origin.url("/fail?key=last&times=9"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (whole.status.as_u16(), origin.stats().requests - before),
+        (503, 3)
+    );
     assert_eq!(whole.text(), "status 503");
     rig.finish().await;
 }
@@ -59,7 +68,11 @@ async fn a_post_is_retried_only_with_a_key() {
     let rig = Rig::new(attempts(3));
     for (key, requests) in [("plain", 1), ("keyed", 3)] {
         let before = origin.stats().requests;
-        let mut post = request(Method::POST, &origin.url(&format!("/fail?key={key}&times=2")), "x");
+        let mut post = request(
+            Method::POST,
+            &origin.url(&format!("/fail?key={key}&times=2")),
+            "x",
+        );
         if key == "keyed" {
             post = with(post, "idempotency-key", "\"7\"");
         }
@@ -79,12 +92,21 @@ async fn connections_that_cannot_be_had_are_tried_again() {
     assert_eq!(rig.fails(&url).await, ErrorName::ConnectionRefused);
     // Broken off by the origin, four times.
     let origin = Origin::builder().start().unwrap();
-    assert_eq!(rig.fails(&origin.url("/close")).await, ErrorName::ConnectionTerminated);
+    assert_eq!(
+        rig.fails(&origin.url("/close")).await,
+        ErrorName::ConnectionTerminated
+    );
     assert_eq!(origin.stats().requests, 4);
-    let whole = rig.get(&origin.url("/fail?key=drop&times=3&drop=1")).await.unwrap();
+    let whole = rig
+        .get(&origin.url("/fail?key=drop&times=3&drop=1"))
+        .await
+        .unwrap();
     assert_eq!(whole.status, 200);
     // Not what the caller asked for: no retries of refusals.
-    assert_eq!(rig.fails("http://10.0.0.1/").await, ErrorName::DestinationIpProhibited);
+    assert_eq!(
+        rig.fails("http://10.0.0.1/").await,
+        ErrorName::DestinationIpProhibited
+    );
     rig.finish().await;
 }
 
@@ -117,7 +139,9 @@ async fn a_retry_that_the_total_time_has_no_room_for_is_not_waited_for() {
         lane.retry.max = lane.retry.base;
         lane.clocks.total = Duration::from_secs(5);
     }));
-    let whole = soon(rig.get(&origin.url("/fail?key=late&times=1"))).await.unwrap();
+    let whole = soon(rig.get(&origin.url("/fail?key=late&times=1")))
+        .await
+        .unwrap();
     assert_eq!((whole.status.as_u16(), origin.stats().requests), (503, 1));
     rig.finish().await;
 }
@@ -127,7 +151,10 @@ async fn nothing_is_sent_again_once_the_header_has_been_handed_over() {
     let origin = Origin::builder().start().unwrap();
     let rig = Rig::new(attempts(5));
     let name = rig.fails(&origin.url("/cut?after=10&n=20")).await;
-    assert_eq!((name, origin.stats().requests), (ErrorName::HttpResponseIncomplete, 1));
+    assert_eq!(
+        (name, origin.stats().requests),
+        (ErrorName::HttpResponseIncomplete, 1)
+    );
     rig.get(&origin.url("/echo")).await.unwrap();
     let fetched = rig.fetch(get(&origin.url("/stall?after=3"))).await.unwrap();
     drop(fetched);

@@ -30,11 +30,19 @@ async fn methods_and_bodies_follow_the_redirect_table() {
         (307, "DELETE", "DELETE", true),
     ] {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let sent = with(request(method.clone(), &to(&origin, code, "/echo"), "body"), "content-type", "text/x");
+        let sent = with(
+            request(method.clone(), &to(&origin, code, "/echo"), "body"),
+            "content-type",
+            "text/x",
+        );
         let whole = rig.whole(with(sent, "x-kept", "1")).await.unwrap();
         let seen = whole.json();
         assert_eq!(seen["method"], then, "{code} {method}");
-        assert_eq!(seen["body"], if kept { "body" } else { "" }, "{code} {method}");
+        assert_eq!(
+            seen["body"],
+            if kept { "body" } else { "" },
+            "{code} {method}"
+        );
         assert_eq!(whole.echoed("content-type").len(), usize::from(kept));
         assert_eq!(whole.echoed("x-kept"), ["1"]);
         let length: &[&str] = if kept { &["4"] } else { &[] };
@@ -68,7 +76,11 @@ async fn credentials_stay_within_their_origin() {
         let count = usize::from(kept);
         assert_eq!(whole.echoed("authorization").len(), count, "{target}");
         assert_eq!(whole.echoed("cookie").len(), count, "{target}");
-        assert_eq!(whole.echoed("x-api-key").len(), 1, "only the standard ones are known");
+        assert_eq!(
+            whole.echoed("x-api-key").len(),
+            1,
+            "only the standard ones are known"
+        );
         let host = whole.url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
         assert_eq!(whole.echoed("host"), [host]);
     }
@@ -86,12 +98,18 @@ async fn urls_of_redirects_are_resolved_and_the_last_is_told() {
         ("", "echo?x=1", "/echo?x=1"),
         ("", "./a/../echo", "/echo"),
     ] {
-        let whole = rig.get(&format!("{}{start}", to(&origin, 302, target))).await.unwrap();
+        let whole = rig
+            .get(&format!("{}{start}", to(&origin, 302, target)))
+            .await
+            .unwrap();
         assert_eq!(whole.url.as_str(), origin.url(end));
         assert_eq!(whole.json()["path"], "/echo", "no fragment is sent");
     }
     let whole = rig.get(&origin.url("/echo?a=%2e%2E/b#f")).await.unwrap();
-    assert_eq!((whole.url.fragment(), whole.json()["query"].as_str()), (Some("f"), Some("a=%2e%2E/b")));
+    assert_eq!(
+        (whole.url.fragment(), whole.json()["query"].as_str()),
+        (Some("f"), Some("a=%2e%2E/b"))
+    );
     rig.finish().await;
 }
 
@@ -99,9 +117,19 @@ async fn urls_of_redirects_are_resolved_and_the_last_is_told() {
 async fn twenty_redirects_are_followed_and_no_more() {
     let origin = Origin::builder().start().unwrap();
     let rig = Rig::new(config());
-    assert_eq!(rig.get(&origin.url("/redirect?n=20")).await.unwrap().url.path(), "/echo");
+    assert_eq!(
+        rig.get(&origin.url("/redirect?n=20"))
+            .await
+            .unwrap()
+            .url
+            .path(),
+        "/echo"
+    );
     let before = origin.stats().requests;
-    assert_eq!(rig.fails(&origin.url("/redirect?n=21")).await, ErrorName::LimitExceeded);
+    assert_eq!(
+        rig.fails(&origin.url("/redirect?n=21")).await,
+        ErrorName::LimitExceeded
+    );
     assert_eq!(origin.stats().requests - before, 21);
     rig.finish().await;
 }
@@ -113,13 +141,29 @@ async fn redirects_may_be_looked_at_or_refused() {
     let mut manual = get(&to(&origin, 302, "/echo"));
     manual.redirect = RedirectMode::Manual;
     let whole = rig.whole(manual).await.unwrap();
-    assert_eq!((whole.status.as_u16(), &whole.headers["location"]), (302, &"/echo".parse().unwrap()));
+    assert_eq!(
+        (whole.status.as_u16(), &whole.headers["location"]),
+        (302, &"/echo".parse().unwrap())
+    );
     let mut refused = get(&to(&origin, 302, "/echo"));
     refused.redirect = RedirectMode::Error;
-    assert_eq!(rig.whole(refused).await.unwrap_err().name, ErrorName::HttpRequestDenied);
+    assert_eq!(
+        rig.whole(refused).await.unwrap_err().name,
+        ErrorName::HttpRequestDenied
+    );
     // No redirects for want of a location, or by their status.
-    for path in ["/status?code=302", "/status?code=304", "/redirect?code=300&to=/echo"] {
-        assert!(rig.get(&origin.url(path)).await.unwrap().status.is_redirection());
+    for path in [
+        "/status?code=302",
+        "/status?code=304",
+        "/redirect?code=300&to=/echo",
+    ] {
+        assert!(
+            rig.get(&origin.url(path))
+                .await
+                .unwrap()
+                .status
+                .is_redirection()
+        );
     }
     assert_eq!(origin.stats().requests, 5);
     rig.finish().await;
@@ -190,11 +234,24 @@ async fn hop_by_hop_fields_stay_between_neighbours() {
         }
         let whole = rig.whole(request).await.unwrap();
         let seen = whole.json();
-        let mut names: Vec<&str> =
-            seen["headers"].as_array().unwrap().iter().map(|field| field[0].as_str().unwrap()).collect();
+        let mut names: Vec<&str> = seen["headers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|field| field[0].as_str().unwrap())
+            .collect();
         names.sort_unstable();
         names.retain(|name| *name != "host");
-        assert_eq!(names, ["accept", "accept-encoding", "user-agent", "x-passes", "x-passes"]);
+        assert_eq!(
+            names,
+            [
+                "accept",
+                "accept-encoding",
+                "user-agent",
+                "x-passes",
+                "x-passes"
+            ]
+        );
     }
     rig.finish().await;
 }
@@ -211,12 +268,18 @@ async fn responses_lose_theirs_too() {
                       keep-alive: timeout=5\r\nproxy-authenticate: Basic\r\nupgrade: h2c\r\n\
                       transfer-encoding: chunked\r\ntrailer: x\r\nset-cookie: a=1\r\n\
                       set-cookie: b=2\r\nx-passes: \u{e9}\r\n\r\n2\r\nok\r\n0\r\n\r\n";
-        connection.send(answer.chars().map(|c| c as u8).collect::<Vec<u8>>()).await;
+        connection
+            .send(answer.chars().map(|c| c as u8).collect::<Vec<u8>>())
+            .await;
         connection
     };
     let (whole, connection) = tokio::join!(rig.get(&url), origin);
     let whole = whole.unwrap();
-    let mut names: Vec<&str> = whole.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let mut names: Vec<&str> = whole
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     names.sort_unstable();
     assert_eq!(names, ["set-cookie", "set-cookie", "x-passes"]);
     assert_eq!(whole.headers["x-passes"].as_bytes(), b"\xe9");
@@ -232,7 +295,11 @@ async fn what_a_request_does_not_say_is_filled_in() {
     let rig = Rig::new(config);
     for origin in [h1, h2] {
         let url = origin.url("/echo");
-        let defaults = [("accept", "*/*"), ("user-agent", "a test"), ("accept-encoding", "gzip, br, zstd, deflate")];
+        let defaults = [
+            ("accept", "*/*"),
+            ("user-agent", "a test"),
+            ("accept-encoding", "gzip, br, zstd, deflate"),
+        ];
         let plain = rig.get(&url).await.unwrap();
         for (name, value) in defaults {
             assert_eq!(plain.echoed(name), [value]);
@@ -241,8 +308,17 @@ async fn what_a_request_does_not_say_is_filled_in() {
         }
         let mut raw = get(&url);
         raw.decode = false;
-        assert!(rig.whole(raw).await.unwrap().echoed("accept-encoding").is_empty());
-        let ranged = rig.whole(with(get(&url), "range", "bytes=0-")).await.unwrap();
+        assert!(
+            rig.whole(raw)
+                .await
+                .unwrap()
+                .echoed("accept-encoding")
+                .is_empty()
+        );
+        let ranged = rig
+            .whole(with(get(&url), "range", "bytes=0-"))
+            .await
+            .unwrap();
         assert_eq!(ranged.echoed("accept-encoding"), ["identity"]);
         // Lengths are said where a body is usual.
         for (method, body, length) in [
@@ -255,7 +331,11 @@ async fn what_a_request_does_not_say_is_filled_in() {
         ] {
             let sent = request(method.parse().unwrap(), &url, body);
             let whole = rig.whole(sent).await.unwrap();
-            assert_eq!(whole.echoed("content-length").first().map(String::as_str), length, "{method} {body}");
+            assert_eq!(
+                whole.echoed("content-length").first().map(String::as_str),
+                length,
+                "{method} {body}"
+            );
         }
     }
     rig.finish().await;

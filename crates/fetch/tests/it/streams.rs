@@ -44,7 +44,8 @@ impl Body for Fed {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.length
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -66,13 +67,19 @@ async fn feed(feeder: &Feeder, bytes: &Bytes) {
 async fn large_bodies_go_both_ways() {
     for (origin, rig) in both() {
         let down = filler(Kind::Binary, 7, 8 << 20);
-        let whole = rig.get(&origin.url("/bytes?n=8388608&seed=7&binary=1")).await.unwrap();
+        let whole = rig
+            .get(&origin.url("/bytes?n=8388608&seed=7&binary=1"))
+            .await
+            .unwrap();
         assert!(whole.body == down.to_vec(), "8 MiB come down as they are");
 
         let up = filler(Kind::Binary, 8, 8 << 20).to_vec();
         let sum = format!("{:08x}", checksum(&up));
         let whole = rig.whole(post(&origin.url("/upload"), up)).await.unwrap();
-        assert_eq!((&whole.json()["bytes"], &whole.json()["checksum"]), (&8_388_608.into(), &sum.into()));
+        assert_eq!(
+            (&whole.json()["bytes"], &whole.json()["checksum"]),
+            (&8_388_608.into(), &sum.into())
+        );
         assert_eq!(rig.count.last().moved.sent, 8 << 20);
         rig.finish().await;
     }
@@ -168,7 +175,10 @@ async fn readers_that_stop_do_not_slow_the_other_streams_of_their_connection() {
     let rig = Rig::new(trusting_origin(config(), &origin));
     let mut stalled = Vec::new();
     for _ in 0..3 {
-        let fetched = rig.fetch(get(&origin.url("/bytes?n=30000000"))).await.unwrap();
+        let fetched = rig
+            .fetch(get(&origin.url("/bytes?n=30000000")))
+            .await
+            .unwrap();
         let mut body = fetched.response.into_body();
         data(&mut body).await.unwrap().unwrap();
         stalled.push(body);
@@ -193,7 +203,10 @@ async fn trailers_pass() {
     for (origin, rig) in both() {
         let url = origin.url("/trailers?n=100000");
         // HTTP/1.1 servers send them only to who asks for them.
-        let whole = rig.whole(with(get(&url), "te", "gzip;q=0.5, trailers")).await.unwrap();
+        let whole = rig
+            .whole(with(get(&url), "te", "gzip;q=0.5, trailers"))
+            .await
+            .unwrap();
         let sum = format!("{:08x}", checksum(&whole.body));
         assert_eq!(whole.body.len(), 100_000);
         let trailers = whole.trailers.expect("trailers");
@@ -242,7 +255,11 @@ async fn cancelling_resets_the_stream_and_keeps_the_connection() {
     }
     soon(origin.wait_until(|stats| stats.in_flight == 0)).await;
     rig.is_idle();
-    for path in ["/stall?after=10&n=20", "/stall?after=10", "/bytes?n=30000000"] {
+    for path in [
+        "/stall?after=10&n=20",
+        "/stall?after=10",
+        "/bytes?n=30000000",
+    ] {
         let fetched = rig.fetch(get(&origin.url(path))).await.unwrap();
         let mut body = fetched.response.into_body();
         data(&mut body).await.unwrap().unwrap();
@@ -257,7 +274,10 @@ async fn cancelling_resets_the_stream_and_keeps_the_connection() {
         _ = origin.wait_until(|stats| stats.bytes_received == 5) => {}
     }
     soon(origin.wait_until(|stats| stats.in_flight == 0)).await;
-    let whole = rig.get(&origin.url("/delay?ms=0&req=3&size=1000")).await.unwrap();
+    let whole = rig
+        .get(&origin.url("/delay?ms=0&req=3&size=1000"))
+        .await
+        .unwrap();
     verify(3, &whole.body).unwrap();
     assert_eq!(origin.stats().connections, 1);
     rig.finish().await;

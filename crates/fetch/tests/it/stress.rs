@@ -77,7 +77,9 @@ fn random_request(random: &mut StdRng, origins: &[Origin]) -> FetchRequest {
     let host = ["127.0.0.1", "localhost"].choose(random).expect("hosts");
     let url = origin.url_at(host, path);
     // An origin that leaves a body unread does not see its client leave.
-    let hangs = ["/gate", "/stall"].iter().any(|route| path.starts_with(route));
+    let hangs = ["/gate", "/stall"]
+        .iter()
+        .any(|route| path.starts_with(route));
     let mut request = match random.random_range(0..4) {
         0 if !hangs => post(&url, vec![b'x'; random.random_range(0..200_000)]),
         _ => get(&url),
@@ -93,7 +95,13 @@ fn random_request(random: &mut StdRng, origins: &[Origin]) -> FetchRequest {
 }
 
 /// One fetch, read in one of several ways, perhaps given up on the way.
-async fn one(rig: &Rig, session: &fetchway_fetch::Session, request: FetchRequest, how: u32, polls: usize) {
+async fn one(
+    rig: &Rig,
+    session: &fetchway_fetch::Session,
+    request: FetchRequest,
+    how: u32,
+    polls: usize,
+) {
     let url = request.url.clone();
     let plain = !request.url.as_str().contains("decode") && request.method == http::Method::GET;
     let fetch = async {
@@ -107,28 +115,50 @@ async fn one(rig: &Rig, session: &fetchway_fetch::Session, request: FetchRequest
         };
         Ok::<_, fetchway_policy::FetchError>((status == 200).then_some(whole))
     };
-    let outcome = UpTo { polls, future: Box::pin(fetch) }.await;
+    let outcome = UpTo {
+        polls,
+        future: Box::pin(fetch),
+    }
+    .await;
     match outcome {
         Some(Ok(Some(whole))) if plain && url.as_str().contains("/bytes?n=70000&seed=4") => {
-            assert!(whole == filler(Kind::Text, 4, 70_000).to_vec(), "what comes whole is right");
+            assert!(
+                whole == filler(Kind::Text, 4, 70_000).to_vec(),
+                "what comes whole is right"
+            );
         }
         Some(Err(error)) => {
-            let fault = [ErrorName::ProxyInternalError, ErrorName::ProxyConfigurationError];
+            let fault = [
+                ErrorName::ProxyInternalError,
+                ErrorName::ProxyConfigurationError,
+            ];
             assert!(!fault.contains(&error.name), "{error}");
         }
         _ => {}
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the runner shows it if the test fails")]
 async fn storm(seed: u64) {
     println!("FETCHWAY_TEST_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let certificate = Arc::new(Certificate::generate::<&str>(&[]).unwrap());
     let origins = [
         Origin::builder().start().unwrap(),
-        Origin::builder().certificate(certificate.clone()).max_concurrent_streams(3).start().unwrap(),
-        Origin::builder().certificate(certificate.clone()).http1_only().start().unwrap(),
-        Origin::builder().certificate(certificate.clone()).start().unwrap(),
+        Origin::builder()
+            .certificate(certificate.clone())
+            .max_concurrent_streams(3)
+            .start()
+            .unwrap(),
+        Origin::builder()
+            .certificate(certificate.clone())
+            .http1_only()
+            .start()
+            .unwrap(),
+        Origin::builder()
+            .certificate(certificate.clone())
+            .start()
+            .unwrap(),
     ];
     let mut config = trusting(
         with_lane(|lane| {
@@ -150,9 +180,13 @@ async fn storm(seed: u64) {
     config.pool.idle_total = 6;
     config.pool.idle_timeout = Duration::from_millis(300);
     let rig = Rig::new(config);
-    let small = SessionConfig { bodies: 500_000, ..PLENTY };
-    let sessions: Vec<_> =
-        (0..4).map(|_| rig.engine.session(rig.network(loopback()), small)).collect();
+    let small = SessionConfig {
+        bodies: 500_000,
+        ..PLENTY
+    };
+    let sessions: Vec<_> = (0..4)
+        .map(|_| rig.engine.session(rig.network(loopback()), small))
+        .collect();
 
     let mut queue: Vec<_> = (0..FETCHES)
         .map(|n| {
@@ -161,14 +195,22 @@ async fn storm(seed: u64) {
                 0 => random.random_range(1..12),
                 _ => usize::MAX,
             };
-            (request, n % sessions.len(), random.random_range(0..4), polls, random.random_range(0..100))
+            (
+                request,
+                n % sessions.len(),
+                random.random_range(0..4),
+                polls,
+                random.random_range(0..100),
+            )
         })
         .collect();
     let queue = std::sync::Mutex::new(std::mem::take(&mut queue));
     let workers = (0..WORKERS).map(|_| async {
         loop {
             let next = queue.lock().unwrap().pop();
-            let Some((request, session, how, polls, chance)) = next else { return };
+            let Some((request, session, how, polls, chance)) = next else {
+                return;
+            };
             match chance {
                 0 => origins[session].break_connections(),
                 1 | 2 => origins[session].drain_connections(),
@@ -177,15 +219,23 @@ async fn storm(seed: u64) {
             one(&rig, &sessions[session], request, how, polls).await;
         }
     });
-    let all = tokio::time::timeout(Duration::from_secs(60), futures_util::future::join_all(workers));
+    let all = tokio::time::timeout(
+        Duration::from_secs(60),
+        futures_util::future::join_all(workers),
+    );
     all.await.expect("no fetch may hang");
 
     rig.is_idle();
     let ended = rig.count.ended();
-    let names: std::collections::HashSet<_> =
-        ended.iter().filter_map(|ended| ended.outcome.err()).collect();
+    let names: std::collections::HashSet<_> = ended
+        .iter()
+        .filter_map(|ended| ended.outcome.err())
+        .collect();
     let well = ended.iter().filter(|ended| ended.outcome.is_ok()).count();
-    assert!(well > FETCHES / 5 && names.len() >= 7, "{well} ended well, others by {names:?}");
+    assert!(
+        well > FETCHES / 5 && names.len() >= 7,
+        "{well} ended well, others by {names:?}"
+    );
     for origin in &origins {
         soon(origin.wait_until(|stats| stats.in_flight == 0)).await;
         for host in ["127.0.0.1", "localhost"] {
@@ -206,7 +256,9 @@ async fn storm(seed: u64) {
 
 fn seed() -> u64 {
     let given = std::env::var("FETCHWAY_TEST_SEED").ok();
-    given.and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random)
+    given
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random)
 }
 
 #[tokio::test]

@@ -10,7 +10,11 @@ async fn answered(bytes: impl AsRef<[u8]>, close: bool) -> Result<Whole, ErrorNa
     answered_to(Method::GET, bytes, close).await
 }
 
-async fn answered_to(method: Method, bytes: impl AsRef<[u8]>, close: bool) -> Result<Whole, ErrorName> {
+async fn answered_to(
+    method: Method,
+    bytes: impl AsRef<[u8]>,
+    close: bool,
+) -> Result<Whole, ErrorName> {
     let peer = Peer::bind().await;
     let rig = Rig::new(config());
     let fetched = rig.whole(request(method, &peer.url("/"), ""));
@@ -42,17 +46,29 @@ async fn bodies_of_every_framing_are_read() {
     let ok = Ok("hello".to_owned());
     for (answer, close) in [
         ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", false),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", false),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n00\r\n\r\n", false),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            false,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n00\r\n\r\n",
+            false,
+        ),
         ("HTTP/1.1 200 OK\r\n\r\nhello", true),
         ("HTTP/1.0 200 OK\r\n\r\nhello", true),
         ("HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nhello", false),
-        ("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 5\r\n\r\nhello", false),
+        (
+            "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 5\r\n\r\nhello",
+            false,
+        ),
         ("HTTP/1.1 200\r\ncontent-length: 5\r\n\r\nhello", false),
     ] {
         assert_eq!(body(answer, close).await, ok, "{answer:?}");
     }
-    assert_eq!(body("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false).await, Ok(String::new()));
+    assert_eq!(
+        body("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false).await,
+        Ok(String::new())
+    );
 }
 
 #[tokio::test]
@@ -76,7 +92,11 @@ async fn broken_chunks_are_named() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\nhello",
     ] {
         let failed = answered(answer, false).await.map(drop);
-        assert_eq!(failed, Err(ErrorName::HttpResponseTransferCoding), "{answer:?}");
+        assert_eq!(
+            failed,
+            Err(ErrorName::HttpResponseTransferCoding),
+            "{answer:?}"
+        );
     }
 }
 
@@ -121,12 +141,21 @@ async fn what_is_no_http_is_a_protocol_error() {
 
 #[tokio::test]
 async fn a_header_section_has_bounds() {
-    let fits = format!("HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(30_000));
+    let fits = format!(
+        "HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 0\r\n\r\n",
+        "x".repeat(30_000)
+    );
     assert!(answered(fits, false).await.is_ok());
-    let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(200_000));
+    let long = format!(
+        "HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 0\r\n\r\n",
+        "x".repeat(200_000)
+    );
     let failed = answered(long, false).await.map(drop);
     assert_eq!(failed, Err(ErrorName::HttpResponseHeaderSectionSize));
-    let many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "x: y\r\n".repeat(200));
+    let many = format!(
+        "HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n",
+        "x: y\r\n".repeat(200)
+    );
     let failed = answered(many, false).await.map(drop);
     assert_eq!(failed, Err(ErrorName::HttpResponseHeaderSectionSize));
 }
@@ -137,11 +166,27 @@ async fn responses_without_a_body_leave_the_connection_in_order() {
     let rig = Rig::new(config());
     let url = peer.url("/");
     let rounds = [
-        (Method::HEAD, "HTTP/1.1 200 OK\r\ncontent-length: 500\r\ncontent-encoding: gzip\r\n\r\n", 200),
-        (Method::HEAD, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", 200),
+        (
+            Method::HEAD,
+            "HTTP/1.1 200 OK\r\ncontent-length: 500\r\ncontent-encoding: gzip\r\n\r\n",
+            200,
+        ),
+        (
+            Method::HEAD,
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            200,
+        ),
         (Method::GET, "HTTP/1.1 204 No Content\r\n\r\n", 204),
-        (Method::GET, "HTTP/1.1 304 Not Modified\r\ncontent-length: 500\r\ncontent-encoding: br\r\n\r\n", 304),
-        (Method::GET, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", 200),
+        (
+            Method::GET,
+            "HTTP/1.1 304 Not Modified\r\ncontent-length: 500\r\ncontent-encoding: br\r\n\r\n",
+            304,
+        ),
+        (
+            Method::GET,
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            200,
+        ),
     ];
     let origin = async {
         let mut connection = peer.accept().await;
@@ -157,7 +202,10 @@ async fn responses_without_a_body_leave_the_connection_in_order() {
             assert_eq!(whole.status, *status);
             assert!(whole.body.is_empty());
             // Untouched: they speak of a body that is not here.
-            assert_eq!(whole.headers.contains_key("content-encoding"), answer.contains("content-encoding: "));
+            assert_eq!(
+                whole.headers.contains_key("content-encoding"),
+                answer.contains("content-encoding: ")
+            );
         }
     };
     let (connection, ()) = tokio::join!(origin, fetches);
@@ -175,7 +223,11 @@ async fn what_follows_a_response_unasked_ends_the_connection() {
         let mut first = peer.accept().await;
         first.head().await;
         // A second response, waiting for a request that it could be mistaken for an answer to.
-        first.send(format!("{ok}HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nsmuggled")).await;
+        first
+            .send(format!(
+                "{ok}HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nsmuggled"
+            ))
+            .await;
         let mut second = peer.accept().await;
         second.head().await;
         second.send(ok).await;
@@ -187,6 +239,6 @@ async fn what_follows_a_response_unasked_ends_the_connection() {
             assert_eq!(whole(fetched).await.unwrap().text(), "ok");
         }
     };
-    let ((first, second), ()) = soon(async { tokio::join!(origin, fetches) }).await;
+    let ((first, second), ()) = soon(Box::pin(async { tokio::join!(origin, fetches) })).await;
     tokio::join!(rig.finish(), first.closed(), second.closed());
 }

@@ -80,7 +80,7 @@ async fn a_page_of_another_origin_is_kept_out_everywhere() {
         "https://localhost",
     ] {
         let refused = Client::try_connect(&url, &[("origin", page)]).await;
-        let error = refused.err().expect("the upgrade is refused").to_string();
+        let error = refused.expect_err("the upgrade is refused").to_string();
         assert!(error.contains("403"), "{page}: {error}");
         let request = json!({ "id": 1, "url": origin.url("/echo") }).to_string();
         let len = request.len();

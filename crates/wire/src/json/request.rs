@@ -125,7 +125,9 @@ fn invalid(detail: impl Into<Cow<'static, str>>) -> FetchError {
 pub fn decode_request(text: &[u8]) -> Result<Message, Refusal> {
     // An array would do for serde: it takes one for the fields in their order.
     let is_object = text.trim_ascii_start().first() == Some(&b'{');
-    let shape: Option<Shape<'_>> = is_object.then(|| serde_json::from_slice(text).ok()).flatten();
+    let shape: Option<Shape<'_>> = is_object
+        .then(|| serde_json::from_slice(text).ok())
+        .flatten();
     let Some(shape) = shape else {
         return Err(refuse_shape(text));
     };
@@ -141,7 +143,10 @@ pub fn decode_request(text: &[u8]) -> Result<Message, Refusal> {
     let id = checked_id(id)?;
     match shape.fetch() {
         Ok(fetch) => Ok(Message::Fetch(Box::new(fetch(id)))),
-        Err(error) => Err(Refusal { id: Some(id), error }),
+        Err(error) => Err(Refusal {
+            id: Some(id),
+            error,
+        }),
     }
 }
 
@@ -150,7 +155,9 @@ fn checked_id(raw: &RawValue) -> Result<Id, Refusal> {
     if len <= MAX_ID {
         return Ok(Id::new(raw));
     }
-    let detail = format!("The request's id has {len} bytes, more than the {MAX_ID} that one may have: shorten it.");
+    let detail = format!(
+        "The request's id has {len} bytes, more than the {MAX_ID} that one may have: shorten it."
+    );
     let error = FetchError::new(ErrorName::LimitExceeded, detail);
     Err(Refusal { id: None, error })
 }
@@ -167,7 +174,10 @@ fn refuse_shape(text: &[u8]) -> Refusal {
     };
     let id = fields.get("id");
     match id.map(|id| checked_id(id)).transpose() {
-        Ok(id) => Refusal { id, error: invalid(wrong_field(&fields)) },
+        Ok(id) => Refusal {
+            id,
+            error: invalid(wrong_field(&fields)),
+        },
         Err(refusal) => refusal,
     }
 }
@@ -183,11 +193,17 @@ fn wrong_field(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> String {
         ("bodyBase64", "a string", b"\""),
         ("lane", "a string", b"\""),
         ("redirect", "a string", b"\""),
-        ("timeout", "a number or an object of numbers", b"-0123456789{"),
+        (
+            "timeout",
+            "a number or an object of numbers",
+            b"-0123456789{",
+        ),
         ("decode", "true or false", b"tf"),
     ];
     for (name, kind, begins) in TYPES {
-        let first = fields.get(name).and_then(|value| value.get().bytes().next());
+        let first = fields
+            .get(name)
+            .and_then(|value| value.get().bytes().next());
         if first.is_some_and(|first| first != b'n' && !begins.contains(&first)) {
             return format!("The request's {name} must be {kind}.");
         }
@@ -236,7 +252,10 @@ impl Shape<'_> {
 
 fn header_map(given: BTreeMap<Cow<'_, str>, Value>) -> Result<HeaderMap, FetchError> {
     if given.len() > MAX_FIELDS {
-        let detail = format!("The request has {} header fields, more than the {MAX_FIELDS} that it may have.", given.len());
+        let detail = format!(
+            "The request has {} header fields, more than the {MAX_FIELDS} that it may have.",
+            given.len()
+        );
         return Err(FetchError::new(ErrorName::LimitExceeded, detail));
     }
     let mut fields = HeaderMap::with_capacity(given.len());

@@ -23,9 +23,9 @@ use tokio::sync::oneshot;
 
 use super::Failure;
 use super::shared::StreamLease;
-use crate::stream::Stream;
 use crate::meter::{Meter, Metered};
 use crate::request::Sending;
+use crate::stream::Stream;
 
 pub(crate) use download::Download;
 pub(crate) use upload::{Upload, UploadError};

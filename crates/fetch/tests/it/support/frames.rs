@@ -30,13 +30,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     /// Reads the client's preface; sends nothing.
     pub(super) async fn begin(mut stream: S) -> Self {
         let mut preface = [0; 24];
-        soon(stream.read_exact(&mut preface)).await.expect("a preface");
+        soon(stream.read_exact(&mut preface))
+            .await
+            .expect("a preface");
         assert!(preface.starts_with(b"PRI * HTTP/2.0"));
         Self { stream }
     }
 
     pub(crate) async fn send(&mut self, kind: Kind, flags: u8, id: u32, payload: &[u8]) {
-        let len = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
+        let len = u32::try_from(payload.len())
+            .expect("a short frame")
+            .to_be_bytes();
         let mut frame = len[1..].to_vec();
         frame.extend([kind as u8, flags]);
         frame.extend(id.to_be_bytes());
@@ -85,7 +89,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             let mut payload = vec![0; len as usize];
             soon(self.stream.read_exact(&mut payload)).await.ok()?;
             let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            let known = [Kind::Data, Kind::Headers, Kind::Reset, Kind::Settings, Kind::GoAway];
+            let known = [
+                Kind::Data,
+                Kind::Headers,
+                Kind::Reset,
+                Kind::Settings,
+                Kind::GoAway,
+            ];
             match known.into_iter().find(|kind| *kind as u8 == head[3]) {
                 Some(Kind::Settings) if head[4] & ACK == 0 => {
                     self.send(Kind::Settings, ACK, 0, &[]).await;

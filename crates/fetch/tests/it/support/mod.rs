@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fetchway_fetch::{
-    Body, Engine, EngineConfig, FetchRequest, Fetched, Network, RequestBody, Session, SessionConfig,
-    SessionLimits,
+    Body, Engine, EngineConfig, FetchRequest, Fetched, Network, RequestBody, Session,
+    SessionConfig, SessionLimits,
 };
 use fetchway_lab::{Certificate, Origin};
 use fetchway_policy::guard::AddressPolicy;
@@ -74,7 +74,9 @@ pub(crate) fn trusting_origin(config: EngineConfig, origin: &Origin) -> EngineCo
 
 /// Names with fixed addresses.
 pub(crate) fn with_hosts(mut config: EngineConfig, hosts: &[(&str, &[IpAddr])]) -> EngineConfig {
-    let hosts = hosts.iter().map(|(name, ips)| ((*name).to_owned(), ips.to_vec()));
+    let hosts = hosts
+        .iter()
+        .map(|(name, ips)| ((*name).to_owned(), ips.to_vec()));
     config.hosts.extend(hosts);
     config
 }
@@ -110,7 +112,9 @@ impl Whole {
         let json = self.json();
         let fields = json["headers"].as_array().expect("fields");
         let named = fields.iter().filter(|field| field[0] == name);
-        named.map(|field| field[1].as_str().expect("text").to_owned()).collect()
+        named
+            .map(|field| field[1].as_str().expect("text").to_owned())
+            .collect()
     }
 }
 
@@ -124,7 +128,11 @@ impl Rig {
         let engine = Engine::new(config, count.clone()).expect("an engine");
         let network = engine.network(&Arc::new(policy));
         let session = engine.session(network, PLENTY);
-        Self { engine, session, count }
+        Self {
+            engine,
+            session,
+            count,
+        }
     }
 
     pub(crate) fn network(&self, policy: AddressPolicy) -> Arc<Network> {
@@ -157,19 +165,33 @@ impl Rig {
     /// are its connections.
     pub(crate) async fn finish(self) {
         self.is_idle();
-        let Self { engine, session, count } = self;
+        let Self {
+            engine,
+            session,
+            count,
+        } = self;
         drop((engine, session));
         soon(count.wait_until(|count| count.open() == 0)).await;
     }
 
     pub(crate) fn is_idle(&self) {
         for lane in self.engine.lane_stats() {
-            assert_eq!((lane.in_flight, lane.queued, lane.queued_bytes, lane.paused), (0, 0, 0, 0));
+            assert_eq!(
+                (lane.in_flight, lane.queued, lane.queued_bytes, lane.paused),
+                (0, 0, 0, 0)
+            );
         }
         let session = self.session.stats();
-        assert_eq!((session.in_flight, session.queued, session.queued_bytes), (0, 0, 0));
+        assert_eq!(
+            (session.in_flight, session.queued, session.queued_bytes),
+            (0, 0, 0)
+        );
         assert_eq!(self.engine.budget_used(), 0);
-        assert_eq!(self.count.started(), self.count.ended().len(), "each fetch ends once");
+        assert_eq!(
+            self.count.started(),
+            self.count.ended().len(),
+            "each fetch ends once"
+        );
     }
 }
 

@@ -21,7 +21,9 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) async fn bind() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a port");
         let addr = listener.local_addr().expect("an address");
         Self { listener, addr }
     }
@@ -69,7 +71,10 @@ pub(crate) struct RawPeer<S = TcpStream> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream, read: Vec::new() }
+        Self {
+            stream,
+            read: Vec::new(),
+        }
     }
 
     /// Reads up to the end of a header section, which is given back; what follows stays.
@@ -80,18 +85,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
     /// Reads up to and with `mark`.
     pub(crate) async fn until(&mut self, mark: &[u8]) -> String {
         loop {
-            if let Some(at) = self.read.windows(mark.len()).position(|window| window == mark) {
+            if let Some(at) = self
+                .read
+                .windows(mark.len())
+                .position(|window| window == mark)
+            {
                 let rest = self.read.split_off(at + mark.len());
                 let head = std::mem::replace(&mut self.read, rest);
                 return String::from_utf8(head).expect("text");
             }
-            let n = soon(self.stream.read_buf(&mut self.read)).await.expect("bytes");
-            assert!(n > 0, "the client closed the connection; so far it sent {:?}", self.read);
+            let n = soon(self.stream.read_buf(&mut self.read))
+                .await
+                .expect("bytes");
+            assert!(
+                n > 0,
+                "the client closed the connection; so far it sent {:?}",
+                self.read
+            );
         }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        soon(self.stream.write_all(bytes.as_ref())).await.expect("sending");
+        soon(self.stream.write_all(bytes.as_ref()))
+            .await
+            .expect("sending");
         soon(self.stream.flush()).await.expect("sending");
     }
 

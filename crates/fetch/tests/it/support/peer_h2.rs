@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::server::TlsStream;
 
-use super::peer::acceptor;
 use super::frames::Frames;
+use super::peer::acceptor;
 use super::{Peer, RawPeer, soon};
 
 type Tls = TlsStream<TcpStream>;
@@ -87,7 +87,9 @@ impl H2Peer {
         let tls = self.accept_tls("h2").await;
         let mut builder = Builder::new();
         set(&mut builder);
-        let connection = soon(builder.handshake(tls)).await.expect("an HTTP/2 handshake");
+        let connection = soon(builder.handshake(tls))
+            .await
+            .expect("an HTTP/2 handshake");
         H2Conn::start(connection)
     }
 }
@@ -147,12 +149,15 @@ impl H2Conn {
 /// Answers with 200 and `body`.
 pub(crate) fn answer(mut respond: SendResponse<Bytes>, body: &'static str) {
     let mut send = head(&mut respond, false);
-    send.send_data(Bytes::from_static(body.as_bytes()), true).expect("a body");
+    send.send_data(Bytes::from_static(body.as_bytes()), true)
+        .expect("a body");
 }
 
 /// Sends the header of a 200.
 pub(crate) fn head(respond: &mut SendResponse<Bytes>, end: bool) -> SendStream<Bytes> {
-    respond.send_response(Response::new(()), end).expect("a response")
+    respond
+        .send_response(Response::new(()), end)
+        .expect("a response")
 }
 
 async fn drive(mut connection: Connection<Tls, Bytes>, tell: mpsc::Sender<Stream>) {
