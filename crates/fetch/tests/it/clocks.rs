@@ -103,11 +103,28 @@ async fn the_total_time_covers_all() {
     let to = origin.url("/gate?key=never");
     let redirect = origin.url(&format!("/redirect?to={to}"));
     assert_eq!(rig.fails(&redirect).await, ErrorName::HttpResponseTimeout);
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn a_retry_that_the_total_time_leaves_no_room_for_is_not_waited_for() {
+    let origin = Origin::builder().start().unwrap();
+    let ages = Duration::from_secs(1 << 40);
+    let rig = Rig::new(with_lane(|lane| {
+        lane.retry = RetryPolicy {
+            attempts: 1_000,
+            base: ages,
+            max: ages,
+        };
+    }));
     let whole = rig
-        .get(&origin.url("/fail?key=ever&times=100000"))
+        .get(&origin.url("/fail?key=ever&times=9"))
         .await
         .unwrap();
-    assert_eq!(whole.status, 503, "the last answer, when no time is left");
+    assert_eq!(
+        (whole.status, origin.stats().requests),
+        (503.try_into().unwrap(), 1)
+    );
     rig.finish().await;
 }
 
@@ -115,7 +132,7 @@ async fn the_total_time_covers_all() {
 async fn the_queue_is_not_part_of_the_total_time() {
     let origin = Origin::builder().start().unwrap();
     let mut config = with_lane(|lane| {
-        lane.clocks.total = Duration::from_millis(150);
+        lane.clocks.total = Duration::from_secs(1);
         lane.concurrency = 1;
     });
     config
@@ -123,7 +140,7 @@ async fn the_queue_is_not_part_of_the_total_time() {
         .push(("other".to_owned(), LaneConfig::default()));
     let rig = Rig::new(config);
     let held = rig.fetch(get(&origin.url("/stall?after=1"))).await.unwrap();
-    let mut other = get(&origin.url("/delay?ms=300"));
+    let mut other = get(&origin.url("/delay?ms=1500"));
     other.lane = 1;
     let waiting = rig.get(&origin.url("/echo"));
     let holding = async {
