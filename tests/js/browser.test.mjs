@@ -80,13 +80,20 @@ async function status(page, url, init) {
   const network = await page.context().newCDPSession(page);
   await network.send('Network.enable');
   const answered = new Promise((resolve) => {
+    // The two events come in either order.
+    const codes = new Map();
     let sent;
+    const look = () => {
+      if (codes.has(sent)) resolve(codes.get(sent));
+    };
     network.on('Network.requestWillBeSent', ({ requestId, request }) => {
       if (request.url === url) sent = requestId;
+      look();
     });
     // Of an answer that the page may not see there is no other event.
     network.on('Network.responseReceivedExtraInfo', ({ requestId, statusCode }) => {
-      if (requestId === sent) resolve(statusCode);
+      codes.set(requestId, statusCode);
+      look();
     });
   });
   await page.evaluate(([to, how]) => fetch(to, how).catch(() => undefined), [url, init]);

@@ -59,6 +59,31 @@ pub(crate) struct Permit {
     paused: bool,
 }
 
+/// A place in the queues, or leave already; dropping it gives it up.
+pub(crate) struct Turn {
+    /// Of the ticket, granted or not.
+    permit: Permit,
+    /// Whether it was granted; none if it was at once.
+    told: Option<oneshot::Receiver<bool>>,
+}
+
+impl Turn {
+    /// Waits for it to come.
+    pub(crate) async fn come(self) -> Result<Permit, FetchError> {
+        let Some(told) = self.told else {
+            return Ok(self.permit);
+        };
+        match told.await {
+            Ok(true) => Ok(self.permit),
+            Ok(false) | Err(_) => {
+                let detail = "The fetch waited for its turn longer than its lane's queue allows: \
+                              send fewer at a time, or raise the lane's rate, concurrency or queue wait.";
+                Err(FetchError::new(ErrorName::QueueTimeout, detail))
+            }
+        }
+    }
+}
+
 /// A fetch that asks for leave.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asking {
@@ -140,12 +165,13 @@ impl Gate {
         self.act(|schedule, now| schedule.slow_origin(origin.id, now + wait, now));
     }
 
-    /// Waits for the fetch's turn.
-    pub(crate) async fn admit(
+    /// Takes a place in the queues of the fetch's lane and origin, behind those of its session that
+    /// have one.
+    pub(crate) fn ask(
         self: &Arc<Self>,
         origin: &Origin,
         asking: Asking,
-    ) -> Result<Permit, FetchError> {
+    ) -> Result<Turn, FetchError> {
         let request = Request {
             lane: asking.lane,
             origin: origin.id,
@@ -153,39 +179,24 @@ impl Gate {
             bytes: asking.bytes,
             again: asking.again,
         };
-        let (permit, turn) = {
-            let mut state = self.state();
-            let permit = |ticket| Permit {
-                gate: self.clone(),
-                ticket,
-                paused: false,
-            };
-            let submitted = state.schedule.submit(now(), &request);
-            let mut turn = None;
-            if let Submitted::Queued(ticket) = submitted {
+        let mut state = self.state();
+        let (ticket, told) = match state.schedule.submit(now(), &request) {
+            Submitted::Granted(ticket) => (Ok(ticket), None),
+            Submitted::Queued(ticket) => {
                 let (tell, told) = oneshot::channel();
                 state.waiting.insert(ticket, tell);
-                turn = Some(told);
+                (Ok(ticket), Some(told))
             }
-            // Time that had passed may have granted others.
-            self.settle(&mut state);
-            match (submitted, turn) {
-                (Submitted::Refused(error), _) => return Err(error),
-                (Submitted::Queued(ticket), Some(turn)) => (permit(ticket), turn),
-                (Submitted::Granted(ticket) | Submitted::Queued(ticket), _) => {
-                    return Ok(permit(ticket));
-                }
-            }
+            Submitted::Refused(error) => (Err(error), None),
         };
-        // Dropping this future drops the permit, which takes the ticket out of the queue.
-        match turn.await {
-            Ok(true) => Ok(permit),
-            Ok(false) | Err(_) => {
-                let detail = "The fetch waited for its turn longer than its lane's queue allows: \
-                              send fewer at a time, or raise the lane's rate, concurrency or queue wait.";
-                Err(FetchError::new(ErrorName::QueueTimeout, detail))
-            }
-        }
+        // Time that had passed may have granted others.
+        self.settle(&mut state);
+        let permit = Permit {
+            gate: self.clone(),
+            ticket: ticket?,
+            paused: false,
+        };
+        Ok(Turn { permit, told })
     }
 
     /// Does something with the schedule and tells whom it concerns.

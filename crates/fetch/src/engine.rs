@@ -14,9 +14,9 @@ use crate::body::Body;
 use crate::config::{DEFAULT_LANE, EngineConfig};
 use crate::dial::Dialer;
 use crate::dns::Dns;
-use crate::end::End;
 use crate::observe::Observer;
 use crate::pool::{self, Network, Pool};
+use crate::queue::Queued;
 use crate::request::FetchRequest;
 use crate::run::Run;
 use crate::session::{Session, SessionConfig};
@@ -36,7 +36,7 @@ pub(crate) struct Inner {
     networks: Mutex<Vec<Weak<Network>>>,
     pub(crate) retry_after_cap: Duration,
     pub(crate) user_agent: HeaderValue,
-    observer: Arc<dyn Observer>,
+    pub(crate) observer: Arc<dyn Observer>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -176,24 +176,44 @@ impl Engine {
         self.0.bodies.used()
     }
 
-    /// Performs a fetch up to its response's header.
+    /// Takes a fetch's place in the queues of its lane and origin: fetches of one session that are
+    /// queued one after the other are dispatched in that order, as far as their origins allow.
+    #[must_use]
+    pub fn queue(&self, session: &Session, request: FetchRequest) -> Queued {
+        Queued::new(&self.0, session, request)
+    }
+
+    /// Performs a queued fetch up to its response's header. `session` is the one that it was queued
+    /// for.
     ///
     /// # Errors
     /// Whatever it fails with, by name. Dropping the future cancels it.
-    pub async fn fetch(
-        &self,
-        session: &Session,
-        request: FetchRequest,
-    ) -> Result<Fetched, FetchError> {
-        let sent = Arc::default();
-        let end = End::begin(self.0.observer.clone(), request.lane, Arc::clone(&sent));
-        match Run::new(&self.0, session, request, sent).perform().await {
+    pub async fn perform(&self, session: &Session, queued: Queued) -> Result<Fetched, FetchError> {
+        let (place, end) = (queued.place, queued.end);
+        let run = Run::new(&self.0, session, queued.request, queued.sent);
+        let performed = match place {
+            Ok(place) => run.perform(place).await,
+            Err(error) => Err(error),
+        };
+        match performed {
             Ok((run, answer)) => run.hand_over(answer, end),
             Err(error) => {
                 end.tell(Some(error.name), 0);
                 Err(error)
             }
         }
+    }
+
+    /// Queues a fetch and performs it.
+    ///
+    /// # Errors
+    /// As [`Engine::perform`].
+    pub async fn fetch(
+        &self,
+        session: &Session,
+        request: FetchRequest,
+    ) -> Result<Fetched, FetchError> {
+        self.perform(session, self.queue(session, request)).await
     }
 }
 

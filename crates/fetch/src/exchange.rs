@@ -8,6 +8,7 @@ use fetchway_policy::{ErrorName, FetchError, redirect};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body as _;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::body::Source;
@@ -22,16 +23,24 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) body: Sending,
 }
 
-/// Sends it and waits for the response's header.
+/// Sends it and waits for the response's header until the instant given, and then fails with the
+/// error beside it.
 pub(crate) async fn exchange(
     site: Arc<Site>,
     lease: Lease,
     outgoing: Outgoing<'_>,
+    (until, late): (Instant, fn() -> FetchError),
 ) -> Result<(Response<()>, Source), Failure> {
+    let too_late = |_| Failure {
+        error: late(),
+        progress: Progress::SentNoResponse,
+        body: None,
+    };
     let (head, source) = match lease {
         Lease::Whole(mut connection) => {
             let request = http1(&site, outgoing)?;
-            let (head, incoming) = connection.exchange(request).await?.into_parts();
+            let sent = timeout_at(until, connection.exchange(request)).await;
+            let (head, incoming) = sent.map_err(too_late)??.into_parts();
             let source = Source::Http1 {
                 connection,
                 incoming,
@@ -41,7 +50,13 @@ pub(crate) async fn exchange(
         }
         Lease::Stream(place) => {
             let request = http2(&site, outgoing)?;
-            let (response, upload) = pool::exchange_http2(&place, request).await?;
+            let heard = place.heard();
+            let sent = timeout_at(until, pool::exchange_http2(&place, request)).await;
+            if sent.is_err() && place.heard() == heard {
+                // Not a sign of life all the while: the next fetch shall not wait here as well.
+                place.retire();
+            }
+            let (response, upload) = sent.map_err(too_late)??;
             let (head, download) = response.into_parts();
             let source = Source::Http2 {
                 download,

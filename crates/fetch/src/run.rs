@@ -4,25 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
-use fetchway_policy::headers;
 use fetchway_policy::redirect::{self, RedirectMode};
 use fetchway_policy::retry::{self, Attempt, Decision, Ended, Progress};
 use fetchway_policy::{Clocks, ErrorName, FetchError, LaneConfig};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode, header};
 use tokio::time::Instant;
 
-use crate::admit::{Asking, Permit};
+use crate::admit::Permit;
 use crate::answer::Answer;
 use crate::body::Source;
 use crate::clock::{self, total_over};
 use crate::engine::Inner;
 use crate::exchange::{Outgoing, exchange};
 use crate::pool::{Failure, Site};
+use crate::queue::{self, Place};
 use crate::request::{FetchRequest, RequestBody, Sending};
 use crate::session::Session;
-
-/// What a request weighs in its lane's queue beside its body and fields, in bytes.
-const REQUEST_WEIGHT: usize = 1 << 10;
 
 type Sent = Result<(Response<()>, Source), Failure>;
 
@@ -32,7 +29,7 @@ pub(crate) struct Run<'a> {
     pub(crate) lane: &'a LaneConfig,
     pub(crate) clocks: Clocks,
     session: &'a Session,
-    pub(crate) request: FetchRequest,
+    pub(crate) request: Box<FetchRequest>,
     /// Counts the bytes sent of the request's body.
     sent: Arc<AtomicU64>,
     /// A streamed body has been taken: nothing can be sent again.
@@ -52,10 +49,9 @@ impl<'a> Run<'a> {
     pub(crate) fn new(
         engine: &'a Inner,
         session: &'a Session,
-        mut request: FetchRequest,
+        request: Box<FetchRequest>,
         sent: Arc<AtomicU64>,
     ) -> Self {
-        set_defaults(&mut request, &engine.user_agent);
         let lane = &engine.lanes[request.lane].1;
         Self {
             engine,
@@ -73,10 +69,19 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(crate) async fn perform(mut self) -> Result<(Self, Answer), FetchError> {
+    pub(crate) async fn perform(mut self, first: Place) -> Result<(Self, Answer), FetchError> {
+        let mut first = Some(first);
         loop {
-            let site = self.session.network.site(&self.request.url)?;
-            let permit = self.admit(&site).await?;
+            let Place { site, turn } = match first.take() {
+                Some(place) => place,
+                None => queue::ask(self.engine, self.session, &self.request, true)?,
+            };
+            // The time in a queue is not the fetch's own, the second time neither.
+            let left = self.total_until.map_or(self.clocks.total, |total| {
+                total.saturating_duration_since(Instant::now())
+            });
+            let permit = turn.come().await?;
+            self.total_until = Some(clock::after(left));
             if !std::mem::take(&mut self.free) {
                 self.tries += 1;
             }
@@ -111,33 +116,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn admit(&mut self, site: &Site) -> Result<Permit, FetchError> {
-        let headers = &self.request.headers;
-        let fields: usize = headers
-            .iter()
-            .map(|(n, v)| n.as_str().len() + v.len())
-            .sum();
-        let asking = Asking {
-            lane: self.request.lane,
-            session: self.session.id,
-            bytes: REQUEST_WEIGHT
-                + fields
-                + self.request.url.as_str().len()
-                + self.request.body.weight(),
-            again: self.total_until.is_some(),
-        };
-        let Some(total) = self.total_until else {
-            let permit = self.engine.gate.admit(&site.origin, asking).await?;
-            self.total_until = Some(clock::after(self.clocks.total));
-            return Ok(permit);
-        };
-        // The time in a queue is not the fetch's own, the second time neither.
-        let left = total.saturating_duration_since(Instant::now());
-        let permit = self.engine.gate.admit(&site.origin, asking).await?;
-        self.total_until = Some(clock::after(left));
-        Ok(permit)
-    }
-
     /// The end of the total time.
     fn total(&self) -> Instant {
         self.total_until.unwrap_or_else(Instant::now)
@@ -161,18 +139,8 @@ impl<'a> Run<'a> {
             headers: &self.request.headers,
             body,
         };
-        let sent = tokio::time::timeout_at(until, exchange(site.clone(), lease, outgoing)).await;
-        let mut sent = sent.unwrap_or_else(|_| {
-            Err(Failure {
-                error: if until < total {
-                    no_header()
-                } else {
-                    total_over()
-                },
-                progress: Progress::SentNoResponse,
-                body: None,
-            })
-        });
+        let late = if until < total { no_header } else { total_over };
+        let mut sent = exchange(site.clone(), lease, outgoing, (until, late)).await;
         if let Err(failure) = &mut sent
             && let Some(Sending { body, .. }) = failure.body.take()
         {
@@ -277,34 +245,4 @@ impl<'a> Run<'a> {
 fn no_header() -> FetchError {
     let detail = "The origin sent no response header within the lane's header timeout.";
     FetchError::new(ErrorName::HttpResponseTimeout, detail)
-}
-
-/// What a request is given where it says nothing itself, as fetch does in browsers.
-fn set_defaults(request: &mut FetchRequest, user_agent: &HeaderValue) {
-    let headers = &mut request.headers;
-    let wants_trailers = headers.get_all(header::TE).iter().any(wants_trailers);
-    headers::strip_request(headers);
-    if wants_trailers {
-        // Said anew, as it is between neighbours only: we do pass trailers on.
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    }
-    if !headers.contains_key(header::ACCEPT) {
-        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    }
-    if !headers.contains_key(header::USER_AGENT) {
-        headers.insert(header::USER_AGENT, user_agent.clone());
-    }
-    if request.decode && !headers.contains_key(header::ACCEPT_ENCODING) {
-        let accepted = match headers.contains_key(header::RANGE) {
-            // Ranges of coded bytes can't be decoded.
-            true => "identity",
-            false => "gzip, br, zstd, deflate",
-        };
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted));
-    }
-}
-
-fn wants_trailers(te: &HeaderValue) -> bool {
-    let mut members = te.as_bytes().split(|b| *b == b',');
-    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fetchway_fetch::{FetchRequest, Fetched, Hold, RequestBody};
+use fetchway_fetch::{FetchRequest, Fetched, Hold, Queued, RequestBody};
 use fetchway_policy::{ErrorName, FetchError};
 use fetchway_wire::json::{
     Answer, FetchMessage, Id, Message, Outcome, Refusal, Timing, decode_request,
@@ -126,9 +126,21 @@ impl Session {
                 "The session has as many fetches in flight and queued as it may: wait for answers.";
             return Err(FetchError::new(ErrorName::QueueFull, detail));
         }
-        let (id, start) = (message.id.clone(), now_ms());
+        let (id, start) = (message.id, now_ms());
+        let request = FetchRequest {
+            method: message.method,
+            url: message.url,
+            headers: message.headers,
+            body: RequestBody::Full(message.body),
+            lane,
+            redirect: message.redirect,
+            decode: message.decode,
+            timeouts: message.timeouts,
+        };
+        // Queued here and not in its task: tasks begin in any order.
+        let queued = self.fetches.engine().queue(&self.fetches, request);
         // The lock is held until the entry stands, so that the task finds it however fast it is.
-        let task = tokio::spawn(self.clone().perform(message, lane, serial));
+        let task = tokio::spawn(self.clone().perform(id.clone(), serial, lane, queued));
         running.insert(Entry {
             serial,
             id,
@@ -150,9 +162,8 @@ impl Session {
         }
     }
 
-    async fn perform(self: Arc<Self>, message: FetchMessage, lane: usize, serial: u64) {
-        let id = message.id.clone();
-        let (outcome, hold) = match self.fetch(message, lane).await {
+    async fn perform(self: Arc<Self>, id: Id, serial: u64, lane: usize, queued: Queued) {
+        let (outcome, hold) = match self.fetch(lane, queued).await {
             Ok((outcome, hold)) => (outcome, Some(hold)),
             Err(error) => (Outcome::Failed(error), None),
         };
@@ -169,23 +180,9 @@ impl Session {
         }
     }
 
-    async fn fetch(
-        &self,
-        message: FetchMessage,
-        lane: usize,
-    ) -> Result<(Outcome, Hold), FetchError> {
-        let request = FetchRequest {
-            method: message.method,
-            url: message.url,
-            headers: message.headers,
-            body: RequestBody::Full(message.body),
-            lane,
-            redirect: message.redirect,
-            decode: message.decode,
-            timeouts: message.timeouts,
-        };
+    async fn fetch(&self, lane: usize, queued: Queued) -> Result<(Outcome, Hold), FetchError> {
         let engine = self.fetches.engine();
-        let Fetched { response, url } = engine.fetch(&self.fetches, request).await?;
+        let Fetched { response, url } = engine.perform(&self.fetches, queued).await?;
         let (head, body) = response.into_parts();
         let beside = ANSWER_WEIGHT + weight(&head.headers) + url.as_str().len() as u64;
         // Not before: the budget lets the oldest body finish, so one must not count that waits for

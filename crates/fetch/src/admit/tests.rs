@@ -34,13 +34,21 @@ fn asking(session: SessionId) -> Asking {
     }
 }
 
+async fn admit(
+    gate: &Arc<Gate>,
+    origin: &Origin,
+    session: SessionId,
+) -> Result<Permit, FetchError> {
+    gate.ask(origin, asking(session))?.come().await
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pace_is_an_absolute_schedule() {
     let window = Duration::from_secs(1);
     let (gate, session, origin) = gate(|lane| lane.rate = Some(Rate { count: 200, window }));
     let began = Clock::now();
     let starts = join_all((0..400).map(|_| async {
-        let permit = gate.admit(&origin, asking(session)).await;
+        let permit = admit(&gate, &origin, session).await;
         permit.map(|_| began.elapsed())
     }));
     for (n, at) in (0u32..).zip(starts.await) {
@@ -63,12 +71,12 @@ async fn a_wait_ends_when_the_queue_says() {
         };
     });
     let began = Clock::now();
-    let held = gate.admit(&origin, asking(session)).await.unwrap();
-    let error = gate.admit(&origin, asking(session)).await.err().unwrap();
+    let held = admit(&gate, &origin, session).await.unwrap();
+    let error = admit(&gate, &origin, session).await.err().unwrap();
     assert_eq!(error.name, ErrorName::QueueTimeout);
     assert!((50 * MS..=52 * MS).contains(&began.elapsed()));
     // One that is given a permit in time keeps it, however long it then takes.
-    let mut waiting = Box::pin(gate.admit(&origin, asking(session)));
+    let mut waiting = Box::pin(admit(&gate, &origin, session));
     assert!((&mut waiting).now_or_never().is_none());
     tokio::time::sleep(40 * MS).await;
     drop(held);
@@ -83,9 +91,9 @@ async fn a_slowed_origin_is_left_alone_and_others_are_not() {
     let other = gate.origin("http://b.test", "b.test");
     let began = Clock::now();
     gate.slow(&origin, 500 * MS);
-    assert!(gate.admit(&other, asking(session)).await.is_ok());
+    assert!(admit(&gate, &other, session).await.is_ok());
     assert_eq!(began.elapsed(), Duration::ZERO);
-    assert!(gate.admit(&origin, asking(session)).await.is_ok());
+    assert!(admit(&gate, &origin, session).await.is_ok());
     assert!((500 * MS..=502 * MS).contains(&began.elapsed()));
 }
 
@@ -97,7 +105,7 @@ async fn a_slowed_origin_is_remembered_when_nobody_holds_it() {
     gate.sweep();
     let origin = gate.origin("http://a.test", "a.test");
     let began = Clock::now();
-    assert!(gate.admit(&origin, asking(session)).await.is_ok());
+    assert!(admit(&gate, &origin, session).await.is_ok());
     assert!(began.elapsed() >= 500 * MS);
     drop(origin);
     gate.sweep();
@@ -109,11 +117,11 @@ async fn a_slowed_origin_is_remembered_when_nobody_holds_it() {
 async fn whoever_goes_leaves_nothing_behind() {
     let (gate, session, origin) = gate(|lane| lane.concurrency = 2);
     let held = [
-        gate.admit(&origin, asking(session)).await.unwrap(),
-        gate.admit(&origin, asking(session)).await.unwrap(),
+        admit(&gate, &origin, session).await.unwrap(),
+        admit(&gate, &origin, session).await.unwrap(),
     ];
     let mut waiting: Vec<_> = (0..10)
-        .map(|_| Box::pin(gate.admit(&origin, asking(session))))
+        .map(|_| Box::pin(admit(&gate, &origin, session)))
         .collect();
     for wait in &mut waiting {
         assert!(wait.now_or_never().is_none());
@@ -137,6 +145,6 @@ async fn whoever_goes_leaves_nothing_behind() {
 async fn a_closed_session_is_told_so() {
     let (gate, session, origin) = gate(|_| ());
     gate.close_session(session);
-    let error = gate.admit(&origin, asking(session)).await.err().unwrap();
+    let error = admit(&gate, &origin, session).await.err().unwrap();
     assert_eq!(error.name, ErrorName::Cancelled);
 }

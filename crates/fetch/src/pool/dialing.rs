@@ -91,11 +91,16 @@ impl Site {
             state.next_id
         };
         let changes = watch(Arc::downgrade(self), id);
-        let opened = h2::open(stream, meter, self.pool.config.h2_stream_window, changes);
+        let opened = h2::open(
+            stream,
+            meter.clone(),
+            self.pool.config.h2_stream_window,
+            changes,
+        );
         let (sender, limit) = tokio::time::timeout_at(until, opened)
             .await
             .map_err(|_| h2::no_settings(&self.target.to_string()))??;
-        let shared = Shared::new(id, sender, limit);
+        let shared = Shared::new(id, sender, limit, meter);
         let mut state = self.state();
         state.protocol = Protocol::Http2;
         state.stream_limit = shared.limit();

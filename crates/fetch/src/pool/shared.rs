@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::site::Site;
+use crate::meter::Meter;
 
 /// An HTTP/2 connection.
 pub(super) struct Shared {
@@ -18,18 +19,25 @@ pub(super) struct Shared {
     limit: Arc<AtomicUsize>,
     pub(super) active: usize,
     /// A response has come on it.
-    pub(super) served: Arc<AtomicBool>,
+    served: Arc<AtomicBool>,
+    meter: Arc<Meter>,
     pub(super) idle_since: Instant,
 }
 
 impl Shared {
-    pub(super) fn new(id: u64, sender: SendRequest<Bytes>, limit: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(
+        id: u64,
+        sender: SendRequest<Bytes>,
+        limit: Arc<AtomicUsize>,
+        meter: Arc<Meter>,
+    ) -> Self {
         Self {
             id,
             sender,
             limit,
             active: 0,
             served: Arc::default(),
+            meter,
             idle_since: Instant::now(),
         }
     }
@@ -73,6 +81,7 @@ pub(super) fn lease(
             id: place.id,
             sender: place.sender.clone(),
             served: place.served.clone(),
+            meter: place.meter.clone(),
             serves: true,
         });
     }
@@ -85,6 +94,7 @@ pub(crate) struct StreamLease {
     pub(crate) sender: SendRequest<Bytes>,
     /// A response has come on this connection.
     served: Arc<AtomicBool>,
+    meter: Arc<Meter>,
     /// Whether its end looks for somebody who waits for the place.
     pub(super) serves: bool,
 }
@@ -93,6 +103,11 @@ impl StreamLease {
     /// Whether the connection has served before.
     pub(crate) fn reused(&self) -> bool {
         self.served.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that have come on the connection.
+    pub(crate) fn heard(&self) -> u64 {
+        self.meter.counts().0
     }
 
     /// A response has come.

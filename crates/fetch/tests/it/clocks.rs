@@ -57,6 +57,31 @@ async fn the_header_has_its_clock() {
 }
 
 #[tokio::test]
+async fn a_connection_that_fell_silent_gets_no_more_streams() {
+    let peer = H2Peer::bind().await;
+    let rig = Rig::new(trusting(
+        clocks(|clocks| clocks.header = SHORT),
+        &peer.certificate,
+    ));
+    let url = peer.url("/");
+    let origin = async {
+        let mut dead = peer.accept_frames().await;
+        dead.allow(100).await;
+        dead.request().await;
+        // From here on it neither reads nor writes, as if its cable had been cut.
+        let mut alive = peer.accept().await;
+        alive.answer("ok").await;
+        (dead, alive)
+    };
+    let fetches = async {
+        assert_eq!(rig.fails(&url).await, ErrorName::HttpResponseTimeout);
+        assert_eq!(rig.get(&url).await.unwrap().text(), "ok");
+    };
+    let ((dead, alive), ()) = tokio::join!(origin, fetches);
+    tokio::join!(rig.finish(), dead.closed(), alive.closed());
+}
+
+#[tokio::test]
 async fn a_silent_body_has_its_clock() {
     let h1 = Origin::builder().start().unwrap();
     let h2 = Origin::builder().tls().start().unwrap();

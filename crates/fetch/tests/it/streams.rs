@@ -132,6 +132,8 @@ async fn an_early_answer_ends_the_upload() {
         assert_eq!(whole.json()["bytes"], 0);
         // Nobody takes the rest.
         soon(feeder.closed()).await;
+        let large = post(&origin.url("/upload?early=1"), vec![b'x'; 20 << 20]);
+        assert_eq!(rig.whole(large).await.unwrap().json()["bytes"], 0);
         rig.get(&origin.url("/echo")).await.unwrap();
         rig.finish().await;
     }

@@ -13,7 +13,8 @@ async fn ten_thousand_queued_fetches_do_not_hold_up_another_session() {
     );
     let (mut busy, mut single) = (node.client().await, node.client().await);
     for id in 0..10_000 {
-        // The first ten hold every permit until the gate opens.
+        // Fetches are queued in the order of their messages: the first ten hold every permit until
+        // their gate opens.
         let key = if id < 10 { "first" } else { "rest" };
         busy.get(id, &origin.url(&format!("/gate?key={key}"))).await;
     }
