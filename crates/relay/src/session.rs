@@ -140,7 +140,13 @@ impl Session {
         // Queued here and not in its task: tasks begin in any order.
         let queued = self.fetches.engine().queue(&self.fetches, request);
         // The lock is held until the entry stands, so that the task finds it however fast it is.
-        let task = tokio::spawn(self.clone().perform(id.clone(), serial, lane, queued));
+        // Boxed: tokio moves a task several times, and this one is some kilobytes.
+        let task = tokio::spawn(Box::pin(self.clone().perform(
+            id.clone(),
+            serial,
+            lane,
+            queued,
+        )));
         running.insert(Entry {
             serial,
             id,

@@ -44,6 +44,19 @@ async fn at_once(rig: &Rig, origin: &Origin, key: &str, count: usize) {
 }
 
 #[tokio::test]
+async fn a_connection_carries_no_more_streams_than_its_window_was_made_for() {
+    let origin = Origin::builder()
+        .tls()
+        .max_concurrent_streams(1_000)
+        .start()
+        .unwrap();
+    let rig = Rig::new(trusting_origin(config(), &origin));
+    at_once(&rig, &origin, "all", 300).await;
+    assert_eq!(origin.stats().connections, 2, "256 streams on each at most");
+    rig.finish().await;
+}
+
+#[tokio::test]
 async fn there_are_as_many_connections_as_the_stream_limit_asks_for() {
     let origin = Origin::builder()
         .tls()
