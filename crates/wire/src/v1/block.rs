@@ -1,0 +1,205 @@
+//! Blocks: the heads of requests and responses, and trailers. `docs/protocol.md`, "Blocks".
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use fetchway_policy::Timeouts;
+use fetchway_policy::redirect::RedirectMode;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use super::frame::{MAX_TAG, Malformed};
+use super::varint::{Reading, put, put_bytes};
+
+/// The longest block, in bytes.
+pub const MAX_BLOCK: usize = 64 << 10;
+
+/// The most fields in a block.
+pub const MAX_FIELDS: usize = 1_000;
+
+/// The body is wanted as it comes, codings and all.
+const RAW: u8 = 4;
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestHead {
+    /// Comes back with the response; at most [`MAX_TAG`] bytes.
+    pub tag: Bytes,
+    /// The method.
+    pub method: Method,
+    /// The URL as the client wrote it.
+    pub url: String,
+    /// The lane; empty for the default one.
+    pub lane: String,
+    /// What to do with redirects.
+    pub redirect: RedirectMode,
+    /// Whether content codings are undone.
+    pub decode: bool,
+    /// Clocks that are to be shorter than the lane's; kept in whole milliseconds.
+    pub timeouts: Timeouts,
+    /// The fields.
+    pub fields: HeaderMap,
+}
+
+/// What an origin answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The tag of the request.
+    pub tag: Bytes,
+    /// The status.
+    pub status: StatusCode,
+    /// The URL that answered; empty if it is the one that was asked for.
+    pub url: String,
+    /// The fields.
+    pub fields: HeaderMap,
+}
+
+impl RequestHead {
+    /// Appends the block.
+    pub fn put(&self, out: &mut BytesMut) {
+        put_bytes(out, &self.tag);
+        put_bytes(out, self.method.as_str().as_bytes());
+        put_bytes(out, self.url.as_bytes());
+        put_bytes(out, self.lane.as_bytes());
+        let redirect = match self.redirect {
+            RedirectMode::Follow => 0,
+            RedirectMode::Manual => 1,
+            RedirectMode::Error => 2,
+        };
+        out.put_u8(redirect | if self.decode { 0 } else { RAW });
+        let Timeouts {
+            connect,
+            header,
+            body_idle,
+            total,
+        } = self.timeouts;
+        for clock in [connect, header, body_idle, total] {
+            // One more, so that 0 stands for none.
+            let millis = clock.map(|clock| u64::try_from(clock.as_millis()).unwrap_or(u64::MAX));
+            put(out, millis.map_or(0, |millis| millis.saturating_add(1)));
+        }
+        put_fields(out, &self.fields);
+    }
+
+    /// Reads a block.
+    ///
+    /// # Errors
+    /// Bytes that are none.
+    pub fn read(block: &[u8]) -> Result<Self, Malformed> {
+        let mut reading = Reading(block);
+        let tag = tag(&mut reading)?;
+        let method = Method::from_bytes(reading.bytes()?);
+        let method = method.map_err(|_| Malformed("a method is no token"))?;
+        let url = reading.text()?.to_owned();
+        let lane = reading.text()?.to_owned();
+        let how = reading.byte()?;
+        let redirect = match how & 3 {
+            0 => RedirectMode::Follow,
+            1 => RedirectMode::Manual,
+            2 => RedirectMode::Error,
+            _ => return Err(Malformed("a redirect mode is not known")),
+        };
+        let mut clock = || {
+            let millis = reading.varint()?;
+            Ok::<_, Malformed>(millis.checked_sub(1).map(Duration::from_millis))
+        };
+        let timeouts = Timeouts {
+            connect: clock()?,
+            header: clock()?,
+            body_idle: clock()?,
+            total: clock()?,
+        };
+        let fields = fields(&mut reading)?;
+        reading.end()?;
+        let decode = how & RAW == 0;
+        Ok(Self {
+            tag,
+            method,
+            url,
+            lane,
+            redirect,
+            decode,
+            timeouts,
+            fields,
+        })
+    }
+}
+
+impl ResponseHead {
+    /// Appends the block.
+    pub fn put(&self, out: &mut BytesMut) {
+        put_bytes(out, &self.tag);
+        put(out, u64::from(self.status.as_u16()));
+        put_bytes(out, self.url.as_bytes());
+        put_fields(out, &self.fields);
+    }
+
+    /// Reads a block.
+    ///
+    /// # Errors
+    /// Bytes that are none.
+    pub fn read(block: &[u8]) -> Result<Self, Malformed> {
+        let mut reading = Reading(block);
+        let tag = tag(&mut reading)?;
+        let status = u16::try_from(reading.varint()?).ok();
+        let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+        let status = status.ok_or(Malformed("a status is not within 100 and 999"))?;
+        let url = reading.text()?.to_owned();
+        let fields = fields(&mut reading)?;
+        reading.end()?;
+        Ok(Self {
+            tag,
+            status,
+            url,
+            fields,
+        })
+    }
+}
+
+/// Appends a block of trailers.
+pub fn put_trailers(out: &mut BytesMut, trailers: &HeaderMap) {
+    put_fields(out, trailers);
+}
+
+/// Reads a block of trailers.
+///
+/// # Errors
+/// Bytes that are none.
+pub fn read_trailers(block: &[u8]) -> Result<HeaderMap, Malformed> {
+    let mut reading = Reading(block);
+    let fields = fields(&mut reading)?;
+    reading.end()?;
+    Ok(fields)
+}
+
+fn tag(reading: &mut Reading<'_>) -> Result<Bytes, Malformed> {
+    let tag = reading.bytes()?;
+    if tag.len() > MAX_TAG {
+        return Err(Malformed("a tag has more than 256 bytes"));
+    }
+    Ok(Bytes::copy_from_slice(tag))
+}
+
+fn put_fields(out: &mut BytesMut, fields: &HeaderMap) {
+    put(out, fields.len() as u64);
+    for (name, value) in fields {
+        put_bytes(out, name.as_str().as_bytes());
+        put_bytes(out, value.as_bytes());
+    }
+}
+
+fn fields(reading: &mut Reading<'_>) -> Result<HeaderMap, Malformed> {
+    let count = reading.varint()?;
+    if count > MAX_FIELDS as u64 {
+        return Err(Malformed("a block has more than 1,000 fields"));
+    }
+    // Each takes two bytes at least: no more room is made than they can fill.
+    let mut fields = HeaderMap::with_capacity((count as usize).min(reading.0.len() / 2));
+    for _ in 0..count {
+        let name = HeaderName::from_bytes(reading.bytes()?);
+        let value = HeaderValue::from_bytes(reading.bytes()?);
+        let name = name.map_err(|_| Malformed("a field's name is no token"))?;
+        let value = value.map_err(|_| Malformed("a field's value has a forbidden byte"))?;
+        fields.append(name, value);
+    }
+    Ok(fields)
+}

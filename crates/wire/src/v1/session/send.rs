@@ -1,0 +1,377 @@
+//! The way out: what the application gives, and the frames that `transmit` makes of it.
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+
+use super::stream::{Half, Item, Stream};
+use super::{CANCELS, Gone, Session, Side};
+use crate::v1::block::{RequestHead, ResponseHead, put_trailers};
+use crate::v1::frame::{Frame, MAX_PIECE, Part, Reset};
+
+/// Bytes that a stream may hold unsent before it has no room for more.
+const QUEUE: usize = 32 << 10;
+
+/// What a frame that is kept weighs beside its bytes.
+const FRAME_WEIGHT: u64 = 64;
+
+impl Session {
+    /// Whether a client may open one more stream.
+    #[must_use]
+    pub fn can_open(&self) -> bool {
+        self.peer_going.is_none() && self.open < self.allowed
+    }
+
+    /// Opens a stream for a fetch; `end` if it has no body. `None` where [`Session::can_open`] says no.
+    pub fn open(&mut self, head: &RequestHead, end: bool) -> Option<u64> {
+        if self.side != Side::Client || !self.can_open() {
+            return None;
+        }
+        let mut block = BytesMut::new();
+        head.put(&mut block);
+        self.last += 1;
+        let mut stream = Stream::new(self.peer_stream_window, self.config.stream_window);
+        push_block(&mut stream, Part::Open, end, block.freeze());
+        stream.schedule(self.last, &mut self.out.ready);
+        self.streams.insert(self.last, stream);
+        self.open += 1;
+        Some(self.last)
+    }
+
+    /// Answers a stream; `end` if there is no body.
+    ///
+    /// # Errors
+    /// [`Gone`] if the stream has ended or has been answered.
+    pub fn respond(&mut self, id: u64, head: &ResponseHead, end: bool) -> Result<(), Gone> {
+        self.give(id, Half::Head, |stream| {
+            let mut block = BytesMut::new();
+            head.put(&mut block);
+            push_block(stream, Part::Head, end, block.freeze());
+        })
+    }
+
+    /// Adds a piece to the body on its way out. There should be [`Session::poll_room`] first.
+    ///
+    /// # Errors
+    /// [`Gone`] if the stream has ended, or its peer wants no more.
+    pub fn data(&mut self, id: u64, bytes: Bytes) -> Result<(), Gone> {
+        self.give(id, Half::Body, |stream| {
+            stream.send.queued += bytes.len();
+            stream.send.items.push_back(Item::Data(bytes));
+        })
+    }
+
+    /// Ends the body on its way out.
+    ///
+    /// # Errors
+    /// [`Gone`] if the stream has ended, or its peer wants no more.
+    pub fn end(&mut self, id: u64) -> Result<(), Gone> {
+        self.give(id, Half::Body, |stream| {
+            stream.send.items.push_back(Item::End);
+            stream.send.half = Half::Ended;
+        })
+    }
+
+    /// Ends the body on its way out with fields.
+    ///
+    /// # Errors
+    /// [`Gone`] if the stream has ended, or its peer wants no more.
+    pub fn trailers(&mut self, id: u64, trailers: &HeaderMap) -> Result<(), Gone> {
+        self.give(id, Half::Body, |stream| {
+            let mut block = BytesMut::new();
+            put_trailers(&mut block, trailers);
+            push_block(stream, Part::Trailers, true, block.freeze());
+        })
+    }
+
+    /// Tells the peer that the rest of its body is not wanted.
+    ///
+    /// # Errors
+    /// [`Gone`] if the stream or that body has ended.
+    pub fn stop(&mut self, id: u64) -> Result<(), Gone> {
+        let stream = self.streams.get_mut(&id).ok_or(Gone)?;
+        if stream.over || stream.receive.half == Half::Ended || stream.receive.stopped {
+            return Err(Gone);
+        }
+        stream.receive.stopped = true;
+        stream.send.stop = true;
+        self.out.urgent.push_back(id);
+        self.discard_unread(id);
+        Ok(())
+    }
+
+    /// Ends the stream at once, both ways. What waited to be sent on it is dropped.
+    ///
+    /// # Errors
+    /// [`Gone`] if it has ended.
+    pub fn reset(&mut self, id: u64, reset: Reset) -> Result<(), Gone> {
+        let stream = self
+            .streams
+            .get_mut(&id)
+            .filter(|stream| !stream.over)
+            .ok_or(Gone)?;
+        let unsent = stream.is_unsent();
+        stream.clear();
+        stream.receive.half = Half::Ended;
+        stream.send.reset = Some(reset);
+        self.wake.extend(stream.send.waker.take());
+        self.discard_unread(id);
+        if unsent {
+            // The relay has never heard of it. Its number is skipped.
+            self.over(id);
+        } else {
+            self.out.urgent.push_back(id);
+        }
+        Ok(())
+    }
+
+    fn give(&mut self, id: u64, at: Half, give: impl FnOnce(&mut Stream)) -> Result<(), Gone> {
+        let stream = self.streams.get_mut(&id).ok_or(Gone)?;
+        if stream.send.half != at {
+            return Err(Gone);
+        }
+        give(stream);
+        stream.schedule(id, &mut self.out.ready);
+        Ok(())
+    }
+
+    /// Ready when the stream can take another piece of its body.
+    ///
+    /// # Errors
+    /// [`Gone`] if the stream has ended, or its peer wants no more.
+    pub fn poll_room(&mut self, id: u64, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Poll::Ready(Err(Gone));
+        };
+        if stream.send.half != Half::Body {
+            return Poll::Ready(Err(Gone));
+        }
+        if stream.send.queued < QUEUE {
+            return Poll::Ready(Ok(()));
+        }
+        match &mut stream.send.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Whether [`Session::transmit`] would give anything.
+    #[must_use]
+    pub fn wants_transmit(&self, now: Instant) -> bool {
+        let out = &self.out;
+        if self.hello.pending.is_some() || self.hello.waits {
+            return self.hello.pending.is_some();
+        }
+        out.ping.is_some()
+            || out.pong.is_some()
+            || self.going_away.is_some()
+            || !out.limits.is_empty()
+            || self.in_.due.is_some_and(|due| due <= now)
+            || out.again < out.unacked.len()
+            || self.can_send()
+    }
+
+    /// Whether anything new may go out. What ends a stream needs no leave of the peer's.
+    fn can_send(&self) -> bool {
+        let out = &self.out;
+        out.unacked_bytes < self.config.unacked
+            && (!out.urgent.is_empty() || !out.ready.is_empty() && out.sent < out.limit)
+    }
+
+    /// Appends frames to `out` until it holds `most` bytes or nothing more may go; the last frame may
+    /// pass that by its length. Gives whole frames only, to be sent in this order on this socket.
+    pub fn transmit(&mut self, now: Instant, out: &mut BytesMut, most: usize) {
+        if let Some(hello) = self.hello.pending.take() {
+            Frame::Hello(hello).put(out);
+        }
+        if self.hello.waits {
+            return;
+        }
+        let begun = out.len();
+        self.transmit_limits(out);
+        for (pong, payload) in [(true, self.out.pong.take()), (false, self.out.ping.take())] {
+            if let Some(payload) = payload {
+                let frame = if pong {
+                    Frame::Pong(payload)
+                } else {
+                    Frame::Ping(payload)
+                };
+                frame.put(out);
+            }
+        }
+        if let Some(going) = self.going_away.take() {
+            Frame::GoingAway(going).put(out);
+        }
+        while out.len() < most && self.out.again < self.out.unacked.len() {
+            self.out.unacked[self.out.again].put(out);
+            self.out.again += 1;
+        }
+        while out.len() < most && self.out.again == self.out.unacked.len() && self.can_send() {
+            if let Some(id) = self.out.urgent.pop_front() {
+                self.transmit_urgent(id, out);
+            } else if let Some(id) = self.out.ready.pop_front() {
+                self.transmit_one(id, out);
+            }
+        }
+        // An acknowledgement travels with whatever goes, or when its time has come.
+        let due = self.in_.due.is_some_and(|due| due <= now);
+        if self.in_.acked < self.in_.count && (due || out.len() > begun) {
+            self.in_.acked = self.in_.count;
+            self.in_.acked_weight = self.in_.received;
+            self.in_.due = None;
+            Frame::Ack(self.in_.count).put(out);
+        }
+    }
+
+    fn transmit_limits(&mut self, out: &mut BytesMut) {
+        while let Some(id) = self.out.limits.pop_front() {
+            if id == 0 {
+                self.in_.telling = false;
+                self.in_.allowed = self.in_.consumed + self.config.session_window;
+                let bytes = self.in_.allowed;
+                Frame::Limit { stream: 0, bytes }.put(out);
+            } else if let Some(stream) = self.streams.get_mut(&id) {
+                stream.telling = false;
+                if stream.receive.half != Half::Ended && !stream.receive.stopped {
+                    stream.receive.allowed = stream.receive.consumed + self.config.stream_window;
+                    let bytes = stream.receive.allowed;
+                    Frame::Limit { stream: id, bytes }.put(out);
+                }
+            }
+        }
+    }
+
+    /// Sends a stream's RESET or STOP.
+    fn transmit_urgent(&mut self, id: u64, out: &mut BytesMut) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if let Some(reset) = stream.send.reset.take() {
+            self.served(id);
+            self.keep(Frame::Reset { stream: id, reset }, out);
+        } else if stream.send.stop && !stream.is_within_block() {
+            stream.send.stop = false;
+            self.keep(Frame::Stop { stream: id }, out);
+        }
+    }
+
+    /// Sends one frame of the stream whose turn it is.
+    fn transmit_one(&mut self, id: u64, out: &mut BytesMut) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.scheduled = false;
+        let Some(frame) = next_frame(stream, id, self.out.limit - self.out.sent) else {
+            return;
+        };
+        self.out.sent += frame.weight();
+        if stream.send.queued < QUEUE / 2 {
+            self.wake.extend(stream.send.waker.take());
+        }
+        if stream.send.stop && !stream.is_within_block() {
+            self.out.urgent.push_back(id);
+        }
+        // The relay's end is the stream's; a client's is only that of its own half.
+        let ended = stream.send.half == Half::Ended && stream.send.items.is_empty();
+        if ended && self.side == Side::Relay {
+            self.served(id);
+        } else {
+            stream.schedule(id, &mut self.out.ready);
+        }
+        self.keep(frame, out);
+    }
+
+    /// A stream has ended from our side, not by the peer's cancel.
+    fn served(&mut self, id: u64) {
+        self.cancels.left = (self.cancels.left + 1).min(CANCELS);
+        self.over(id);
+    }
+
+    fn keep(&mut self, frame: Frame, out: &mut BytesMut) {
+        frame.put(out);
+        self.out.unacked_bytes += frame.weight() + FRAME_WEIGHT;
+        self.out.unacked.push_back(frame);
+        self.out.again = self.out.unacked.len();
+    }
+
+    /// The peer has received `count` sequenced frames.
+    pub(super) fn acknowledged(&mut self, count: u64) -> Result<(), super::Breach> {
+        let sent = self.out.acked + self.out.again as u64;
+        if count > sent {
+            return Err(super::Breach::Malformed("an ACK is ahead of what was sent"));
+        }
+        while self.out.acked < count {
+            if let Some(frame) = self.out.unacked.pop_front() {
+                self.out.unacked_bytes -= frame.weight() + FRAME_WEIGHT;
+            }
+            self.out.acked += 1;
+            self.out.again -= 1;
+        }
+        Ok(())
+    }
+}
+
+/// Puts a block in the stream's queue; after it comes data, or nothing.
+fn push_block(stream: &mut Stream, part: Part, end: bool, block: Bytes) {
+    stream
+        .send
+        .items
+        .push_back(Item::Block { part, end, block });
+    stream.send.half = if end { Half::Ended } else { Half::Body };
+}
+
+/// The next frame of a stream, with at most `session` bytes of weight.
+fn next_frame(stream: &mut Stream, id: u64, session: u64) -> Option<Frame> {
+    let send = &mut stream.send;
+    let most = usize::try_from(session)
+        .unwrap_or(usize::MAX)
+        .min(MAX_PIECE);
+    match send.items.front_mut()? {
+        Item::Block { part, end, block } => {
+            let piece = block.split_to(block.len().min(most));
+            let (this, more) = (*part, !block.is_empty());
+            let end = *end && this != Part::More;
+            if more {
+                *part = Part::More;
+            } else {
+                send.items.pop_front();
+            }
+            Some(Frame::Block {
+                stream: id,
+                part: this,
+                end,
+                more,
+                block: piece,
+            })
+        }
+        Item::Data(bytes) => {
+            let own = usize::try_from(send.limit - send.sent).unwrap_or(usize::MAX);
+            let piece = bytes.split_to(bytes.len().min(most).min(own));
+            send.sent += piece.len() as u64;
+            send.queued -= piece.len();
+            if bytes.is_empty() {
+                send.items.pop_front();
+            }
+            let end = matches!(send.items.front(), Some(Item::End));
+            if end {
+                send.items.pop_front();
+            }
+            Some(Frame::Data {
+                stream: id,
+                end,
+                bytes: piece,
+            })
+        }
+        Item::End => {
+            send.items.pop_front();
+            Some(Frame::Data {
+                stream: id,
+                end: true,
+                bytes: Bytes::new(),
+            })
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! One stream: what waits to be sent on it, and how far the peer's half has come.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::v1::frame::{Part, Reset};
+
+/// Something that waits for its turn.
+#[derive(Debug)]
+pub(super) enum Item {
+    Block { part: Part, end: bool, block: Bytes },
+    Data(Bytes),
+    End,
+}
+
+/// Which half of a stream has come how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    /// Before its head.
+    Head,
+    /// Between head and end.
+    Body,
+    /// All has been given to be sent, or has been received.
+    Ended,
+}
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) send: Send,
+    pub(super) receive: Receive,
+    /// It stands in the queue of those with something to send.
+    pub(super) scheduled: bool,
+    /// It stands in the queue of those whose limit is to be told.
+    pub(super) telling: bool,
+    /// It has ended; it is here only until what was received of it is consumed.
+    pub(super) over: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Send {
+    pub(super) half: Half,
+    pub(super) items: VecDeque<Item>,
+    /// Bytes of data in `items`.
+    pub(super) queued: usize,
+    /// Data sent, and what the peer allows.
+    pub(super) sent: u64,
+    pub(super) limit: u64,
+    /// STOP is to be sent.
+    pub(super) stop: bool,
+    /// RESET is to be sent, and nothing else.
+    pub(super) reset: Option<Reset>,
+    /// Who waits for room.
+    pub(super) waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+pub(super) struct Receive {
+    pub(super) half: Half,
+    /// The block under way: what it begins, whether data will follow, and its pieces.
+    pub(super) block: Option<(Part, bool, BytesMut)>,
+    /// The peer was told to stop: what still comes is dropped.
+    pub(super) stopped: bool,
+    /// Data received and consumed, and what the peer has been allowed.
+    pub(super) received: u64,
+    pub(super) consumed: u64,
+    pub(super) allowed: u64,
+}
+
+impl Stream {
+    /// `limit` is what the peer allows at first, `allowed` what it is allowed.
+    pub(super) fn new(limit: u64, allowed: u64) -> Self {
+        Self {
+            send: Send {
+                half: Half::Head,
+                items: VecDeque::new(),
+                queued: 0,
+                sent: 0,
+                limit,
+                stop: false,
+                reset: None,
+                waker: None,
+            },
+            receive: Receive {
+                half: Half::Head,
+                block: None,
+                stopped: false,
+                received: 0,
+                consumed: 0,
+                allowed,
+            },
+            scheduled: false,
+            telling: false,
+            over: false,
+        }
+    }
+
+    /// Puts it in the queue of those with something to send, if it has something that may go.
+    pub(super) fn schedule(&mut self, id: u64, ready: &mut VecDeque<u64>) {
+        if !self.scheduled && self.can_send() {
+            self.scheduled = true;
+            ready.push_back(id);
+        }
+    }
+
+    /// Whether its own limit lets the next item go.
+    pub(super) fn can_send(&self) -> bool {
+        match self.send.items.front() {
+            None => false,
+            Some(Item::Data(bytes)) => bytes.is_empty() || self.send.sent < self.send.limit,
+            Some(_) => true,
+        }
+    }
+
+    /// Whether nothing of it has been sent.
+    pub(super) fn is_unsent(&self) -> bool {
+        let first = self.send.items.front();
+        matches!(
+            first,
+            Some(Item::Block {
+                part: Part::Open,
+                ..
+            })
+        )
+    }
+
+    /// Whether the pieces of a block are on their way: nothing else of the stream may go between.
+    pub(super) fn is_within_block(&self) -> bool {
+        let first = self.send.items.front();
+        matches!(
+            first,
+            Some(Item::Block {
+                part: Part::Open | Part::More,
+                ..
+            })
+        )
+    }
+
+    /// Drops what waits to be sent.
+    pub(super) fn clear(&mut self) {
+        self.send.items.clear();
+        self.send.queued = 0;
+        self.send.half = Half::Ended;
+    }
+
+    /// Drops the body that waits to be sent, and not a block before it that has begun.
+    pub(super) fn clear_data(&mut self) {
+        let block = self
+            .send
+            .items
+            .pop_front()
+            .filter(|item| matches!(item, Item::Block { .. }));
+        self.clear();
+        self.send.items.extend(block);
+    }
+
+    /// What was received and not consumed.
+    pub(super) fn unread(&self) -> u64 {
+        self.receive.received - self.receive.consumed
+    }
+}
