@@ -1,9 +1,10 @@
 //! The load program.
 //!
-//! `relay` and `http` send load to something that runs already. `relay-vs-nginx` and `makespan`
-//! start what they measure, each in a process of its own, and end it. Read `relay`, `http` and
-//! `load` for the load, `process` for the measuring, `versus` and `makespan` for the comparisons.
+//! `relay` and `http` send load to something that runs already. `relay-vs-nginx`, `makespan`,
+//! `stall` and `stream` start what they measure, each in a process of its own, and end it. Read `relay`, `binary`, `http`
+//! and `load` for the load, `process` for the measuring, `versus` and `makespan` for the comparisons.
 
+mod binary;
 mod http;
 mod load;
 mod makespan;
@@ -13,6 +14,7 @@ mod origin;
 mod process;
 mod relay;
 mod stall;
+mod stream;
 mod versus;
 
 use std::net::SocketAddr;
@@ -38,6 +40,9 @@ enum Mode {
         /// What to fetch
         #[arg(long)]
         target: String,
+        /// Speak the binary encoding
+        #[arg(long)]
+        binary: bool,
         #[command(flatten)]
         volume: Volume,
     },
@@ -58,6 +63,8 @@ enum Mode {
     Makespan(makespan::Settings),
     /// A client that stops reading beside one that does not: rates and memory
     Stall(stall::Settings),
+    /// Bodies streamed in the binary encoding: memory, and the cost of one that is not read
+    Stream(stream::Settings),
 }
 
 /// How much load.
@@ -93,12 +100,17 @@ async fn run(mode: Mode) -> anyhow::Result<()> {
         Mode::Relay {
             relay,
             target,
+            binary,
             volume,
         } => {
-            let mut relay = relay::Relay::connect(relay).await?;
-            let run = relay
-                .fetch(volume, |_| target.clone(), |_, body| !body.is_empty())
-                .await?;
+            let url = |_| target.clone();
+            let run = if binary {
+                let mut relay = binary::Binary::connect(relay).await?;
+                relay.fetch(volume, url, |_, body| !body.is_empty()).await?
+            } else {
+                let mut relay = relay::Relay::connect(relay).await?;
+                relay.fetch(volume, url, |_, body| !body.is_empty()).await?
+            };
             say(&run.to_string());
         }
         Mode::Http {
@@ -111,6 +123,7 @@ async fn run(mode: Mode) -> anyhow::Result<()> {
         Mode::RelayVsNginx(settings) => versus::run(&settings).await?,
         Mode::Makespan(settings) => makespan::run(&settings).await?,
         Mode::Stall(settings) => stall::run(&settings).await?,
+        Mode::Stream(settings) => stream::run(&settings).await?,
     }
     Ok(())
 }

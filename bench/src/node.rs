@@ -8,7 +8,7 @@ use crate::relay::Relay;
 
 /// A running `fetchway serve` that may fetch from loopback.
 pub(crate) struct NodeProcess {
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     pub(crate) process: Process,
 }
 

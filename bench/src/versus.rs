@@ -1,4 +1,5 @@
-//! The relay beside nginx: the same origin, the same small answer, the same concurrency, in turns.
+//! The relay, in both its encodings, beside nginx: the same origin, the same small answer, the same
+//! concurrency, in turns.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::Args;
 use fetchway_lab::{Kind, filler};
 use tokio::time::timeout;
 
+use crate::binary::Binary;
 use crate::http;
 use crate::load::Run;
 use crate::nginx::Nginx;
@@ -66,6 +68,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         target: format!("http://{}/", origin.addr()),
         body: filler(Kind::Text, 0, settings.body as u64).to_vec(),
         relay: node.connect().await?,
+        binary: Binary::connect(node.addr).await?,
         origin,
         nginx,
         node,
@@ -81,27 +84,23 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         total: (volume.total / 10).max(volume.concurrency),
         ..volume
     };
-    bench.through_nginx(warm).await?;
-    bench.through_relay(warm).await?;
-
-    let (mut nginx, mut relay) = (Vec::new(), Vec::new());
+    for way in Way::ALL {
+        bench.through(way, warm).await?;
+    }
+    let mut costs: [Vec<Cost>; 3] = Default::default();
     for round in 0..settings.rounds {
-        // In turns, and the first in turns too: what the machine does besides hits both alike.
-        if round % 2 == 0 {
-            nginx.push(bench.through_nginx(volume).await?);
-            relay.push(bench.through_relay(volume).await?);
-        } else {
-            relay.push(bench.through_relay(volume).await?);
-            nginx.push(bench.through_nginx(volume).await?);
+        // In turns, and the first in turns too: what the machine does besides hits all alike.
+        for turn in 0..Way::ALL.len() {
+            let at = (round + turn) % Way::ALL.len();
+            costs[at].push(bench.through(Way::ALL[at], volume).await?);
         }
+        let [nginx, json, binary] = costs.each_ref().map(|costs| &costs[round]);
+        let round = round + 1;
         say(&format!(
-            "round {}: nginx {}, relay {}",
-            round + 1,
-            nginx[round],
-            relay[round]
+            "round {round}: nginx {nginx}, JSON {json}, binary {binary}"
         ));
     }
-    report(&nginx, &relay);
+    report(&costs);
     bench.latency(settings.singly).await?;
     bench.all_reached_the_origin().await
 }
@@ -110,6 +109,7 @@ struct Bench {
     target: String,
     body: Vec<u8>,
     relay: Relay,
+    binary: Binary,
     origin: OriginProcess,
     nginx: Nginx,
     node: NodeProcess,
@@ -118,23 +118,29 @@ struct Bench {
 }
 
 impl Bench {
-    async fn through_nginx(&mut self, volume: Volume) -> anyhow::Result<Cost> {
+    async fn through(&mut self, way: Way, volume: Volume) -> anyhow::Result<Cost> {
         self.sent += volume.total;
-        let load = http::load(self.nginx.addr, "/", volume, Some(&self.body));
-        measured(self.nginx.worker, load)
-            .await
-            .context("through nginx")
-    }
-
-    async fn through_relay(&mut self, volume: Volume) -> anyhow::Result<Cost> {
-        self.sent += volume.total;
-        let pid = self.node.process.pid();
-        measured(
-            pid,
-            relayed(&mut self.relay, &self.target, &self.body, volume),
-        )
-        .await
-        .context("through the relay")
+        let node = self.node.process.pid();
+        match way {
+            Way::Nginx => {
+                let load = http::load(self.nginx.addr, "/", volume, Some(&self.body));
+                measured(self.nginx.worker, load)
+                    .await
+                    .context("through nginx")
+            }
+            Way::Json => {
+                let load = relayed(&mut self.relay, &self.target, &self.body, volume);
+                measured(node, load)
+                    .await
+                    .context("through the relay, in JSON")
+            }
+            Way::Binary => {
+                let load = in_binary(&mut self.binary, &self.target, &self.body, volume);
+                measured(node, load)
+                    .await
+                    .context("through the relay, in binary")
+            }
+        }
     }
 
     /// Nothing was answered from a cache, and nothing was sent twice.
@@ -154,34 +160,57 @@ impl Bench {
             concurrency: 1,
             total,
         };
-        let (mut direct, mut through) = (Vec::new(), Vec::new());
+        let (mut direct, mut json, mut binary) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..3 {
-            self.sent += 2 * total;
+            self.sent += 3 * total;
             let load = http::load(self.origin.addr(), "/", singly, Some(&self.body));
             direct.push(timeout(RUN, load).await??.micros(0.5) as f64);
             let load = relayed(&mut self.relay, &self.target, &self.body, singly);
-            through.push(timeout(RUN, load).await??.micros(0.5) as f64);
+            json.push(timeout(RUN, load).await??.micros(0.5) as f64);
+            let load = in_binary(&mut self.binary, &self.target, &self.body, singly);
+            binary.push(timeout(RUN, load).await??.micros(0.5) as f64);
         }
-        let added: Vec<f64> = through
-            .iter()
-            .zip(&direct)
-            .map(|(relay, direct)| relay - direct)
-            .collect();
         say("");
         say(&format!(
             "one at a time, p50    direct      {} µs",
             Spread::of(&direct, 0)
         ));
-        say(&format!(
-            "                      relayed     {} µs",
-            Spread::of(&through, 0)
-        ));
-        say(&format!(
-            "                      added       {} µs",
-            Spread::of(&added, 0)
-        ));
+        for (name, relayed) in [("JSON adds  ", json), ("binary adds", binary)] {
+            let added = relayed
+                .iter()
+                .zip(&direct)
+                .map(|(relayed, direct)| relayed - direct);
+            let added: Vec<f64> = added.collect();
+            say(&format!(
+                "                      {name} {} µs",
+                Spread::of(&added, 0)
+            ));
+        }
         Ok(())
     }
+}
+
+/// How a request gets to the origin.
+#[derive(Clone, Copy)]
+enum Way {
+    Nginx,
+    Json,
+    Binary,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Nginx, Self::Json, Self::Binary];
+}
+
+async fn in_binary(
+    relay: &mut Binary,
+    target: &str,
+    body: &[u8],
+    volume: Volume,
+) -> anyhow::Result<Run> {
+    relay
+        .fetch(volume, |_| target.to_owned(), |_, got| got == body)
+        .await
 }
 
 async fn relayed(
@@ -212,36 +241,40 @@ async fn measured(
     })
 }
 
-fn report(nginx: &[Cost], relay: &[Cost]) {
+fn report([nginx, json, binary]: &[Vec<Cost>; 3]) {
     let cpu = |costs: &[Cost]| costs.iter().map(|cost| cost.cpu_micros).collect::<Vec<_>>();
     let rate = |costs: &[Cost]| costs.iter().map(|cost| cost.per_second).collect::<Vec<_>>();
-    let ratios: Vec<f64> = relay
-        .iter()
-        .zip(nginx)
-        .map(|(relay, nginx)| relay.cpu_micros / nginx.cpu_micros)
-        .collect();
+    let ratio = |these: &[Cost], those: &[Cost]| {
+        let pairs = these.iter().zip(those);
+        pairs
+            .map(|(this, that)| this.cpu_micros / that.cpu_micros)
+            .collect::<Vec<_>>()
+    };
+    let ways = [("nginx", nginx), ("JSON", json), ("binary", binary)];
     say("");
     say("median (least..most of the rounds)");
-    say(&format!(
-        "CPU per request       nginx       {} µs",
-        Spread::of(&cpu(nginx), 1)
-    ));
-    say(&format!(
-        "                      relay       {} µs",
-        Spread::of(&cpu(relay), 1)
-    ));
-    say(&format!(
-        "                      relay/nginx {}",
-        Spread::of(&ratios, 2)
-    ));
-    say(&format!(
-        "requests per second   nginx       {}",
-        Spread::of(&rate(nginx), 0)
-    ));
-    say(&format!(
-        "                      relay       {}",
-        Spread::of(&rate(relay), 0)
-    ));
+    for (name, costs) in ways {
+        say(&format!(
+            "CPU per request       {name:<12}{} µs",
+            Spread::of(&cpu(costs), 1)
+        ));
+    }
+    for (name, these, those) in [
+        ("JSON/nginx", json, nginx),
+        ("binary/nginx", binary, nginx),
+        ("binary/JSON", binary, json),
+    ] {
+        say(&format!(
+            "{name:<21} {}",
+            Spread::of(&ratio(these, those), 2)
+        ));
+    }
+    for (name, costs) in ways {
+        say(&format!(
+            "requests per second   {name:<12}{}",
+            Spread::of(&rate(costs), 0)
+        ));
+    }
 }
 
 impl fmt::Display for Cost {

@@ -1,6 +1,12 @@
 //! What must hold for every input: the bodies of the fuzz targets, also run by `cargo test` on the
 //! committed corpora. Each panics when it does not hold.
 
+mod v1_frames;
+mod v1_session;
+
+pub use v1_frames::v1_frames;
+pub use v1_session::v1_session;
+
 use bytes::BytesMut;
 use fetchway_wire::json::{Id, Message, decode_request};
 use fetchway_ws::{Decoder, Event, ProtocolError, Role};

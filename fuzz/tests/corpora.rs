@@ -29,6 +29,16 @@ fn relay_json() {
 }
 
 #[test]
+fn v1_frames() {
+    replay("v1_frames", fetchway_fuzz::v1_frames);
+}
+
+#[test]
+fn v1_session() {
+    replay("v1_session", fetchway_fuzz::v1_session);
+}
+
+#[test]
 fn ws_reader() {
     replay("ws_reader", fetchway_fuzz::ws_reader);
 }

@@ -253,3 +253,20 @@ test('health and the root over plain HTTP', options, async (t) => {
   assert.equal(root.status, 200);
   assert.ok((await root.text()).length < 1000, 'a short text');
 });
+
+test('a token beside the subprotocol of an encoding, as the README has it', options, async (t) => {
+  // In base64 this has each of the characters that base64url has not.
+  const token = '>>>???~';
+  const tokens = `tokens=[{ name = "ann", token = "${token}" }]`;
+  const [node, origin] = await Promise.all([
+    startNode(t, ['--allow-net', '127.0.0.0/8', '--set', tokens]),
+    startOrigin(t),
+  ]);
+  const offer = 'fetchway.token.' + btoa(token)
+    .replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  const client = await connect(t, node.ws, ['fetchway.json', offer]);
+  assert.equal(client.socket.protocol, 'fetchway.json');
+  assert.equal((await client.fetch({ id: 1, url: `${origin.url}/hello` })).status, 200);
+  await assert.rejects(connect(t, node.ws, [offer]), /400/);
+  await assert.rejects(connect(t, node.ws), /401/);
+});

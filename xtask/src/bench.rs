@@ -8,9 +8,10 @@ pub(crate) fn run(which: &str, args: &[&str]) -> Result<(), Failure> {
         "relay" => ("relay-vs-nginx", Some(setup::need(&NGINX)?)),
         "makespan" => ("makespan", None),
         "stall" => ("stall", None),
+        "stream" => ("stream", None),
         other => {
             return Err(Failure::new(format!(
-                "there is no bench {other}; there are relay, makespan and stall"
+                "there is no bench {other}; there are relay, makespan, stall and stream"
             )));
         }
     };

@@ -1,6 +1,7 @@
 //! The repository's own commands, without dependencies so that they start at once.
 //!
-//! `test` is the one test command, `bench` runs what is measured, `fuzz` runs a fuzz target.
+//! `test` is the one test command, `bench` runs what is measured, `fuzz` runs a fuzz target, `simulate`
+//! the session under many seeds.
 
 mod bench;
 mod command;
@@ -18,7 +19,9 @@ usage: cargo xtask COMMAND
   bench relay [ARGS]      the relay beside nginx: CPU per request, added latency
   bench makespan [ARGS]   many slow fetches at once over one WebSocket
   bench stall [ARGS]      a client that stops reading beside one that does not
-  fuzz TARGET [SECONDS]   fuzz relay_json or ws_reader, 60 seconds unless told";
+  bench stream [ARGS]     large bodies through the binary encoding: memory, stalled streams
+  fuzz TARGET [SECONDS]   fuzz relay_json, v1_frames, v1_session or ws_reader, 60 seconds unless told
+  simulate [SEEDS]        client, link and relay of the binary encoding, 10,000 seeds unless told";
 
 #[expect(clippy::print_stderr, reason = "a command line program")]
 fn main() -> ExitCode {
@@ -29,6 +32,8 @@ fn main() -> ExitCode {
         ["bench", which, rest @ ..] => bench::run(which, rest),
         ["fuzz", target] => fuzz::run(target, "60"),
         ["fuzz", target, seconds] => fuzz::run(target, seconds),
+        ["simulate"] => test::simulate("10000"),
+        ["simulate", seeds] => test::simulate(seeds),
         _ => Err(Failure::new(USAGE)),
     };
     match done {

@@ -27,6 +27,10 @@ pub(crate) const NPM: Need = Need {
     programs: &["npm"],
     packages: &["npm"],
 };
+pub(crate) const PYTHON: Need = Need {
+    programs: &["python3"],
+    packages: &["python3"],
+};
 pub(crate) const CHROMIUM: Need = Need {
     programs: &["chromium", "chromium-browser", "google-chrome"],
     packages: &["chromium"],

@@ -2,11 +2,12 @@
 //!
 //! Cargo reports on its own tests. The steps that are not cargo's are summed up in one last line.
 
+use std::fs;
 use std::path::PathBuf;
 
-use crate::command::{self, Failure, cargo, program, root, say, target_dir};
+use crate::command::{self, Failure, cargo, output, program, root, say, target_dir};
 use crate::fuzz;
-use crate::setup::{self, CHROMIUM, MAKE, NODE};
+use crate::setup::{self, CHROMIUM, MAKE, NODE, PYTHON};
 
 /// What came of the steps that are not cargo's.
 #[derive(Default)]
@@ -19,9 +20,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     let mut tally = Tally::default();
     let mut failures = Vec::new();
     // Every step runs, so that one run shows all that is wrong.
-    let steps: [(&str, Step); 4] = [
+    let steps: [(&str, Step); 6] = [
         ("the workspace's tests", workspace),
+        ("the README's command", readme),
         ("the fuzz corpora", corpora),
+        ("the Python client", python),
         ("the JavaScript client", javascript),
         ("the browser", browser),
     ];
@@ -33,13 +36,33 @@ pub(crate) fn run() -> Result<(), Failure> {
         }
     }
     say(&format!(
-        "\n{} passed, {} failed",
+        "\nbeside cargo's own tests, which are counted above:\n{} passed, {} failed",
         tally.passed, tally.failed
     ));
     if failures.is_empty() {
         return Ok(());
     }
     Err(Failure::new(format!("failed: {}", failures.join(", "))))
+}
+
+/// The session machine, client and relay, under so many seeds: optimised, as there are many.
+pub(crate) fn simulate(seeds: &str) -> Result<(), Failure> {
+    if seeds.parse::<u64>().is_err() {
+        return Err(Failure::new(format!("{seeds} is not a number of seeds")));
+    }
+    let test = [
+        "test",
+        "--release",
+        "--package",
+        "fetchway-wire",
+        "--test",
+        "v1",
+        "--",
+        "--exact",
+        "simulation::seeds",
+        "--nocapture",
+    ];
+    command::run(cargo(&test).env("FETCHWAY_SEEDS", seeds))
 }
 
 type Step = fn(&mut Tally) -> Result<(), Failure>;
@@ -49,8 +72,50 @@ fn workspace(_: &mut Tally) -> Result<(), Failure> {
     command::run(&mut cargo(&["test", "--workspace"]))
 }
 
+/// The README's first command runs what it says, and not another of the workspace's programs.
+fn readme(tally: &mut Tally) -> Result<(), Failure> {
+    let run = || {
+        let path = root().join("README.md");
+        let text = fs::read_to_string(&path)
+            .map_err(|error| Failure::new(format!("{} cannot be read: {error}", path.display())))?;
+        let line = text.lines().find(|line| line.starts_with("cargo run "));
+        let line = line.ok_or_else(|| Failure::new("README.md has no line `cargo run …`"))?;
+        let words = line.split_whitespace().skip(1);
+        let words: Vec<&str> = words.take_while(|word| *word != "--").collect();
+        // As the tests are built, and with nothing to do.
+        let mut command = cargo(&[]);
+        command.args(words.iter().filter(|word| **word != "--release"));
+        let said = output(command.args(["--quiet", "--", "--version"]))?;
+        match said.starts_with("fetchway ") {
+            true => Ok(()),
+            false => Err(Failure::new(format!(
+                "README.md's `{line}` does not run fetchway, but what says {said:?}"
+            ))),
+        }
+    };
+    let done = run();
+    match done {
+        Ok(()) => tally.passed += 1,
+        Err(_) => tally.failed += 1,
+    }
+    done
+}
+
 fn corpora(_: &mut Tally) -> Result<(), Failure> {
     fuzz::replay()
+}
+
+fn python(tally: &mut Tally) -> Result<(), Failure> {
+    let run = || {
+        let python = setup::need(&PYTHON)?;
+        let binary = build()?;
+        let mut test = program(python, &["run.py"]);
+        test.current_dir(root().join("tests/py"))
+            .env("FETCHWAY_BINARY", binary)
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        Ok(test)
+    };
+    counted(tally, run())
 }
 
 fn javascript(tally: &mut Tally) -> Result<(), Failure> {
@@ -75,9 +140,14 @@ fn browser(tally: &mut Tally) -> Result<(), Failure> {
 fn prepare() -> Result<(PathBuf, PathBuf), Failure> {
     let node = setup::need(&NODE)?;
     setup::npm_packages()?;
+    Ok((node, build()?))
+}
+
+/// The binary that is driven.
+fn build() -> Result<PathBuf, Failure> {
     // As part of the workspace, so that it shares the dependencies that its tests have built.
     command::run(&mut cargo(&["build", "--workspace", "--bin", "fetchway"]))?;
-    Ok((node, target_dir().join("debug/fetchway")))
+    Ok(target_dir().join("debug/fetchway"))
 }
 
 fn node_test(node: PathBuf, binary: PathBuf, suite: &str) -> std::process::Command {
@@ -88,7 +158,7 @@ fn node_test(node: PathBuf, binary: PathBuf, suite: &str) -> std::process::Comma
     test
 }
 
-/// Runs a node test and adds what it reports; a step that cannot run at all is one failure.
+/// Runs a test program and adds what it reports; a step that cannot run at all is one failure.
 fn counted(tally: &mut Tally, test: Result<std::process::Command, Failure>) -> Result<(), Failure> {
     let mut seen = Tally::default();
     let count =

@@ -7,9 +7,9 @@ use fetchway_node::{Layers, Node};
 use url::Url;
 
 use crate::compare::{
-    Client, Comparison, RelayUrl, direct, private_engine, progress, relayed, table,
+    Client, Comparison, RelayUrl, direct, paragraph, private_engine, progress, relayed, table,
 };
-use crate::runtime;
+use crate::{one_or_more, runtime};
 
 /// Fetches each way: nine rounds of six.
 const COUNT: usize = 54;
@@ -22,7 +22,7 @@ const DELAY: u64 = 1000;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many fetches each way
-    #[arg(long, default_value_t = COUNT)]
+    #[arg(long, default_value_t = COUNT, value_parser = one_or_more)]
     count: usize,
     /// How long the origin takes to answer, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = DELAY)]
@@ -33,7 +33,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let both = runtime()?.block_on(compare(args))?;
     say(&table(&both));
     if both.is_good() {
-        say("  Every body was checked. Next: `fetchway serve`, and the README's first real use.\n");
+        say(&paragraph(
+            "Every body was checked. Next: `fetchway serve`, and the README's first real use.",
+        ));
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::FAILURE)
@@ -49,19 +51,20 @@ async fn compare(args: &Args) -> anyhow::Result<Comparison> {
     let node = Node::start(&loaded)?;
     let relay = RelayUrl::parse(&format!("ws://{}/", node.addr()))?;
     let target = origin.url(&format!("/delay?ms={}", args.delay));
-    say(&format!(
-        "\n  An origin that answers after {} ms, {} fetches: {SLOTS} at a time as a serverless platform\n  \
-         allows, then all at once over one WebSocket to a fetchway node.\n\n",
+    let intro = paragraph(&format!(
+        "An origin that answers after {} ms, and {} fetches of it: {SLOTS} at a time, as a serverless \
+         platform allows, then all at once over one WebSocket to a fetchway node.",
         args.delay, args.count
     ));
+    say(&format!("\n{intro}\n"));
     let urls = (0..args.count)
         .map(|req| Url::parse(&format!("{target}&req={req}")))
         .collect::<Result<Vec<_>, _>>()?;
     let bar = progress("direct, six slots", urls.len());
-    let direct = direct(&private_engine()?, urls.clone(), SLOTS, &bar).await;
+    let direct = direct(&private_engine(Vec::new())?, urls.clone(), SLOTS, &bar).await;
     bar.finish_and_clear();
     let bar = progress("one WebSocket", urls.len());
-    let relayed = relayed(Client::connect(&relay, None).await?, &urls, &bar).await?;
+    let relayed = relayed(Client::connect(&relay, None, &[]).await?, &urls, &bar).await?;
     bar.finish_and_clear();
     node.stop().await;
     Ok(Comparison {

@@ -16,9 +16,10 @@ use clap::{Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Read by jemalloc at start.
+/// Read by jemalloc at start, by the name that this build of it has for it: under any other it would
+/// be ignored without a word.
 #[expect(unsafe_code, reason = "jemalloc looks for a symbol of this name")]
-#[unsafe(export_name = "malloc_conf")]
+#[unsafe(export_name = "_rjem_malloc_conf")]
 static MALLOC_CONF: &[u8] =
     b"prof:true,prof_active:true,lg_prof_sample:19,background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 
@@ -55,6 +56,12 @@ fn main() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "this is where a person is told")]
 fn complain(error: &anyhow::Error) {
     eprintln!("fetchway: {error:#}");
+}
+
+/// A count that 0 would make no sense of.
+fn one_or_more(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| "expected a whole number, 1 or more".to_owned())
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -1,36 +1,55 @@
 //! `fetchway probe`: the same fetches directly and through a relay, side by side.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 use url::Url;
 
 use crate::compare::{
     Client, Comparison, RelayUrl, direct, json, private_engine, progress, relayed, table,
 };
-use crate::runtime;
+use crate::{one_or_more, runtime};
+
+/// What `--help` ends with.
+const NOTES: &str = "\
+A fetch is successful with a status below 400, so a 404 counts as failed. If any failed, either \
+way, the exit status is 1.
+
+--json prints {testConfig, directFetches, wsFetches, conclusion}. Each result has totalRequests, \
+successful, failed, totalTime (from the first beginning to the last end), average, p50, p95, p99, \
+peakConcurrency, errors [{error, count}] and details [{req, status, success, time, error}]. Times are in \
+milliseconds; average and percentiles are null where nothing was successful.";
 
 /// Flags of `probe`.
 #[derive(clap::Args)]
+#[command(
+    override_usage = "fetchway probe [OPTIONS] RELAY TARGET [COUNT]",
+    after_help = NOTES
+)]
 pub(crate) struct Args {
-    /// The relay
+    /// The relay, as ws://HOST:PORT or wss://HOST:PORT
     #[arg(default_value = "ws://localhost:8787")]
     relay: String,
-    /// The URL to fetch; `?req=0`, `?req=1`, … are appended
+    /// The http:// or https:// URL to fetch (needed); `?req=0`, `?req=1`, … are appended
     target: Option<String>,
     /// How many fetches each way
-    #[arg(default_value_t = 10)]
+    #[arg(default_value = "10", value_parser = one_or_more)]
     count: usize,
     /// Print one JSON object instead of the table
     #[arg(long)]
     json: bool,
     /// Direct fetches at a time, as a platform would allow
-    #[arg(long, value_name = "N", default_value_t = 6)]
+    #[arg(long, value_name = "N", default_value = "6", value_parser = one_or_more)]
     direct_limit: usize,
     /// The relay's token, in a file
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust beside the public ones, of the relay and of direct fetches
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -46,14 +65,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         text.with_context(|| format!("the token file {} could not be read", path.display()))
     });
     let token = token.transpose()?;
+    let roots = args.ca_file.as_deref().map(roots).transpose()?;
+    let roots = roots.unwrap_or_default();
     let both = runtime()?.block_on(async {
         // The relay first: without one, nothing else is worth waiting for.
-        let client = Client::connect(&relay, token.as_deref().map(str::trim)).await?;
+        let client = Client::connect(&relay, token.as_deref().map(str::trim), &roots).await?;
         let bar = progress("one WebSocket", urls.len());
         let through = relayed(client, &urls, &bar).await?;
         bar.finish_and_clear();
         let bar = progress("direct", urls.len());
-        let direct = direct(&private_engine()?, urls, args.direct_limit, &bar).await;
+        let direct = direct(&private_engine(roots)?, urls, args.direct_limit, &bar).await;
         bar.finish_and_clear();
         anyhow::Ok(Comparison {
             relay: relay.to_string(),
@@ -73,6 +94,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn roots(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let shown = path.display();
+    let text = std::fs::read(path).with_context(|| format!("--ca-file {shown} can't be read"))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    match found {
+        Ok(roots) if !roots.is_empty() => Ok(roots),
+        _ => bail!("--ca-file {shown} holds no certificate in PEM form: name another file"),
+    }
 }
 
 fn urls(target: &str, count: usize) -> anyhow::Result<Vec<Url>> {

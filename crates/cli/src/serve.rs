@@ -1,7 +1,6 @@
 //! `fetchway serve`: flags become the last layer of the configuration, the node does the rest.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,10 +18,10 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
     /// Address for clients [default: 127.0.0.1:8787]
     #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
+    listen: Option<String>,
     /// Address for metrics, health and profiles [default: 127.0.0.1:9787]
     #[arg(long, value_name = "ADDR")]
-    admin: Option<SocketAddr>,
+    admin: Option<String>,
     /// Let fetches go to this private network, such as 10.0.0.0/8; may be repeated
     #[arg(long, value_name = "CIDR")]
     allow_net: Vec<String>,
@@ -38,7 +37,8 @@ pub(crate) struct Args {
     /// Any other key of the configuration, such as --set lanes.default.rate=100/s; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Print the configuration that results, each value with its source, and exit
+    /// Print the configuration that results, each value with its source, and exit; the files that it
+    /// names (tokens, TLS) are not looked at
     #[arg(long)]
     print_config: bool,
 }
@@ -74,8 +74,8 @@ fn layers(args: Args) -> anyhow::Result<Layers> {
     };
     layers = layers.env(std::env::vars_os().filter_map(text));
     let single = [
-        ("--listen", "listen", args.listen.map(|a| a.to_string())),
-        ("--admin", "admin.listen", args.admin.map(|a| a.to_string())),
+        ("--listen", "listen", args.listen),
+        ("--admin", "admin.listen", args.admin),
         ("--log-format", "log.format", args.log_format),
         ("--log-level", "log.level", args.log_level),
     ];

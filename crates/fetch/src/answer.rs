@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::admit::Permit;
 use crate::body::{Body, Raw, Source, over_cap};
-use crate::clock::BodyClock;
+use crate::clock::{BodyClock, Limits};
 use crate::decode::Decoder;
 use crate::end::End;
 use crate::engine::Fetched;
@@ -26,7 +26,7 @@ pub(crate) struct Answer {
     pub(crate) head: Response<()>,
     pub(crate) source: Source,
     pub(crate) permit: Permit,
-    pub(crate) body_idle: Duration,
+    pub(crate) limits: Limits,
     pub(crate) total: Instant,
 }
 
@@ -34,7 +34,7 @@ impl Answer {
     fn into_raw(self, cap: u64) -> (Response<()>, Raw) {
         let raw = Raw {
             source: self.source,
-            clock: BodyClock::new(self.body_idle, self.total),
+            clock: BodyClock::new(&self.limits, self.total),
             permit: Some(self.permit),
             cap,
             received: 0,

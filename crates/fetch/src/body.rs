@@ -162,7 +162,14 @@ impl Raw {
 }
 
 pub(crate) fn over_cap(cap: u64) -> FetchError {
-    let detail = format!("The response body is over the cap of {cap} bytes.");
+    let cap = match cap {
+        cap if cap > 0 && cap % (1 << 20) == 0 => format!("{} MiB", cap >> 20),
+        cap if cap > 0 && cap % (1 << 10) == 0 => format!("{} KiB", cap >> 10),
+        cap => format!("{cap} bytes"),
+    };
+    let detail = format!(
+        "The response body has more than {cap}, the lane's response-cap: raise that, or ask for less."
+    );
     FetchError::new(ErrorName::HttpResponseBodySize, detail)
 }
 

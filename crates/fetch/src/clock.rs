@@ -1,11 +1,13 @@
-//! The two clocks of a body, which stand still while whoever reads it does not ask for more.
+//! How long a fetch may take, and the two clocks of its body, which stand still while whoever reads it
+//! does not ask for more.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use fetchway_policy::{ErrorName, FetchError};
+use fetchway_policy::{Clocks, ErrorName, FetchError, Timeouts};
 use tokio::time::{Instant, Sleep};
 
 /// How far ahead "never" is put where a configured time passes what an `Instant` can hold.
@@ -20,10 +22,78 @@ fn later(at: Instant, time: Duration) -> Instant {
     at.checked_add(time).unwrap_or_else(|| at + FAR)
 }
 
+/// How errors end that are due to a connect time, until it is known whose: see [`no_connection`].
+pub(crate) const IN_TIME: &str = " in time.";
+
+/// The time for one thing, and who set it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    pub(crate) time: Duration,
+    whose: &'static str,
+}
+
+/// As in "no answer within 5m, the lane's header-timeout".
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, {}", self.time, self.whose)
+    }
+}
+
+/// The lane's clocks, those that the fetch asked to have shorter replaced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) connect: Limit,
+    pub(crate) header: Limit,
+    pub(crate) body_idle: Limit,
+    pub(crate) total: Limit,
+}
+
+impl Limits {
+    pub(crate) fn new(lane: Clocks, asked: &Timeouts) -> Self {
+        let sum = lane.shortened(asked);
+        let limit = |time: Duration, lane: Duration, [own, of_lane]: [&'static str; 2]| Limit {
+            time,
+            whose: if time < lane { own } else { of_lane },
+        };
+        Self {
+            connect: limit(
+                sum.connect,
+                lane.connect,
+                [
+                    "the request's own connect timeout",
+                    "the lane's connect-timeout",
+                ],
+            ),
+            header: limit(
+                sum.header,
+                lane.header,
+                [
+                    "the request's own header timeout",
+                    "the lane's header-timeout",
+                ],
+            ),
+            body_idle: limit(
+                sum.body_idle,
+                lane.body_idle,
+                [
+                    "the request's own body idle timeout",
+                    "the lane's body-idle-timeout",
+                ],
+            ),
+            total: limit(
+                sum.total,
+                lane.total,
+                ["the request's own timeout", "the lane's total-timeout"],
+            ),
+        }
+    }
+}
+
 /// Body idle and total time.
 pub(crate) struct BodyClock {
-    idle: Duration,
+    idle: Limit,
     idle_until: Instant,
+    total: Limit,
     total_until: Instant,
     /// When something was handed out and not yet asked for more.
     handed: Option<Instant>,
@@ -32,11 +102,14 @@ pub(crate) struct BodyClock {
 }
 
 impl BodyClock {
-    pub(crate) fn new(idle: Duration, total_until: Instant) -> Self {
+    /// `total_until` is the end of the total time so far.
+    pub(crate) fn new(limits: &Limits, total_until: Instant) -> Self {
         let now = Instant::now();
+        let (idle, total) = (limits.body_idle, limits.total);
         Self {
             idle,
-            idle_until: later(now, idle),
+            idle_until: later(now, idle.time),
+            total,
             total_until,
             handed: Some(now),
             sleep: None,
@@ -48,7 +121,7 @@ impl BodyClock {
         if let Some(handed) = self.handed.take() {
             let now = Instant::now();
             self.total_until = later(self.total_until, now - handed);
-            self.idle_until = later(now, self.idle);
+            self.idle_until = later(now, self.idle.time);
         }
     }
 
@@ -68,18 +141,39 @@ impl BodyClock {
         }
         sleep.as_mut().poll(cx).map(|()| {
             if self.idle_until < self.total_until {
-                let detail =
-                    "The origin sent nothing of the response body for the lane's body idle time.";
+                let idle = self.idle;
+                let detail = format!("The origin sent nothing of the response body for {idle}.");
                 FetchError::new(ErrorName::ConnectionReadTimeout, detail)
             } else {
-                total_over()
+                total_over(self.total)
             }
         })
     }
 }
 
 /// The fetch as a whole took too long.
-pub(crate) fn total_over() -> FetchError {
-    let detail = "The fetch took longer than its total timeout.";
+pub(crate) fn total_over(total: Limit) -> FetchError {
+    let detail = format!("The fetch took longer than {total}.");
     FetchError::new(ErrorName::HttpResponseTimeout, detail)
+}
+
+/// No response header came.
+pub(crate) fn no_header(header: Limit) -> FetchError {
+    let detail = format!("The origin sent no response header within {header}.");
+    FetchError::new(ErrorName::HttpResponseTimeout, detail)
+}
+
+/// `error`, told with the connect time where it is due to that.
+pub(crate) fn no_connection(error: FetchError, connect: Limit) -> FetchError {
+    let is_late = matches!(
+        error.name,
+        ErrorName::ConnectionTimeout | ErrorName::DnsTimeout
+    );
+    match error.detail.strip_suffix(IN_TIME) {
+        Some(what) if is_late => {
+            let detail = format!("{what} within {connect}.");
+            FetchError::new(error.name, detail)
+        }
+        _ => error,
+    }
 }

@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::Host;
 
+use crate::clock::IN_TIME;
 use crate::dns::Dns;
 use crate::stream::Stream;
 use crate::tls;
@@ -73,7 +74,7 @@ impl Dialer {
         deadline: Instant,
     ) -> Result<(Stream, bool), FetchError> {
         let timed_out = |name, step| {
-            let detail = format!("{step} {target} took longer than the connect timeout.");
+            let detail = format!("{step} {target} did not succeed{IN_TIME}");
             move |_| FetchError::new(name, detail)
         };
         let addresses = tokio::time::timeout_at(deadline, self.addresses(target, policy))

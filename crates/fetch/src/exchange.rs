@@ -29,7 +29,7 @@ pub(crate) async fn exchange(
     site: Arc<Site>,
     lease: Lease,
     outgoing: Outgoing<'_>,
-    (until, late): (Instant, fn() -> FetchError),
+    (until, late): (Instant, impl FnOnce() -> FetchError),
 ) -> Result<(Response<()>, Source), Failure> {
     let too_late = |_| Failure {
         error: late(),

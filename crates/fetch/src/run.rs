@@ -6,14 +6,14 @@ use std::time::SystemTime;
 
 use fetchway_policy::redirect::{self, RedirectMode};
 use fetchway_policy::retry::{self, Attempt, Decision, Ended, Progress};
-use fetchway_policy::{Clocks, ErrorName, FetchError, LaneConfig};
+use fetchway_policy::{FetchError, LaneConfig};
 use http::{Response, StatusCode, header};
 use tokio::time::Instant;
 
 use crate::admit::Permit;
 use crate::answer::Answer;
 use crate::body::Source;
-use crate::clock::{self, total_over};
+use crate::clock::{self, Limits, no_connection, no_header, total_over};
 use crate::engine::Inner;
 use crate::exchange::{Outgoing, exchange};
 use crate::pool::{Failure, Site};
@@ -27,7 +27,7 @@ type Sent = Result<(Response<()>, Source), Failure>;
 pub(crate) struct Run<'a> {
     engine: &'a Inner,
     pub(crate) lane: &'a LaneConfig,
-    pub(crate) clocks: Clocks,
+    pub(crate) limits: Limits,
     session: &'a Session,
     pub(crate) request: Box<FetchRequest>,
     /// Counts the bytes sent of the request's body.
@@ -56,7 +56,7 @@ impl<'a> Run<'a> {
         Self {
             engine,
             lane,
-            clocks: lane.clocks.shortened(&request.timeouts),
+            limits: Limits::new(lane.clocks, &request.timeouts),
             session,
             request,
             sent,
@@ -77,7 +77,7 @@ impl<'a> Run<'a> {
                 None => queue::ask(self.engine, self.session, &self.request, true)?,
             };
             // The time in a queue is not the fetch's own, the second time neither.
-            let left = self.total_until.map_or(self.clocks.total, |total| {
+            let left = self.total_until.map_or(self.limits.total.time, |total| {
                 total.saturating_duration_since(Instant::now())
             });
             let permit = turn.come().await?;
@@ -122,16 +122,19 @@ impl<'a> Run<'a> {
     }
 
     async fn send(&mut self, site: &Arc<Site>) -> Sent {
-        let total = self.total();
+        let (total, limits) = (self.total(), self.limits);
         let left = total.saturating_duration_since(Instant::now());
-        let lease = site.checkout(self.clocks.connect.min(left)).await;
+        let lease = site.checkout(limits.connect.time.min(left)).await;
         let began = Instant::now();
         let lease = lease.map_err(|error| Failure {
-            error: if began < total { error } else { total_over() },
+            error: match began < total {
+                true => no_connection(error, limits.connect),
+                false => total_over(limits.total),
+            },
             progress: Progress::Unconnected,
             body: None,
         })?;
-        let until = clock::after(self.clocks.header).min(total);
+        let until = clock::after(limits.header.time).min(total);
         let body = self.take_body();
         let outgoing = Outgoing {
             method: &self.request.method,
@@ -139,7 +142,10 @@ impl<'a> Run<'a> {
             headers: &self.request.headers,
             body,
         };
-        let late = if until < total { no_header } else { total_over };
+        let late = || match until < total {
+            true => no_header(limits.header),
+            false => total_over(limits.total),
+        };
         let mut sent = exchange(site.clone(), lease, outgoing, (until, late)).await;
         if let Err(failure) = &mut sent
             && let Some(Sending { body, .. }) = failure.body.take()
@@ -236,13 +242,8 @@ impl<'a> Run<'a> {
             head,
             source,
             permit,
-            body_idle: self.clocks.body_idle,
+            limits: self.limits,
             total: self.total(),
         }
     }
-}
-
-fn no_header() -> FetchError {
-    let detail = "The origin sent no response header within the lane's header timeout.";
-    FetchError::new(ErrorName::HttpResponseTimeout, detail)
 }

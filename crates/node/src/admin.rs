@@ -52,7 +52,7 @@ impl Admin {
             && let Err(why) = authorize(token, request.headers())
         {
             self.metrics.refused(Refused::Token);
-            return unauthorized(why);
+            return unauthorized(why, "send it as `Authorization: Bearer TOKEN`");
         }
         if known && !matches!(*request.method(), Method::GET | Method::HEAD) {
             return read_only();

@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::{Config, ReadError, RelaySection, Secret, read_token};
 
 /// An offered subprotocol that begins so carries a token, in base64url without padding.
-const TOKEN_PROTOCOL: &str = "fetchway.token.";
+pub(crate) const TOKEN_PROTOCOL: &str = "fetchway.token.";
 /// A header of a request holds no more than this anyway.
 const MAX_TOKEN: usize = 4 << 10;
 
@@ -58,18 +58,6 @@ pub(crate) enum Unauthorized {
     Unknown,
 }
 
-impl Unauthorized {
-    pub(crate) fn detail(self) -> &'static str {
-        match self {
-            Self::Missing => {
-                "This node asks for a token: send it as `Authorization: Bearer TOKEN`, or offer the \
-                 WebSocket subprotocol fetchway.token.BASE64URL."
-            }
-            Self::Unknown => "The token sent is none of this node's; check it for typing errors.",
-        }
-    }
-}
-
 /// Everyone who may open sessions.
 pub(crate) struct Keyring {
     holders: Vec<(TokenDigest, Holder)>,
@@ -81,9 +69,15 @@ impl Keyring {
     /// Reads the token files that `config` names.
     pub(crate) fn new(config: &Config) -> Result<Self, ReadError> {
         let policy = Arc::new(config.address_policy(&[]));
-        let mut holders = Vec::with_capacity(config.tokens.len());
-        for section in &config.tokens {
-            let token = read_token(&section.token, &section.token_file)?;
+        let mut holders: Vec<(TokenDigest, Holder)> = Vec::with_capacity(config.tokens.len());
+        for (index, section) in config.tokens.iter().enumerate() {
+            let key = format!("tokens[{index}].token-file");
+            let token = read_token(&key, &section.token, &section.token_file)?;
+            let digest = TokenDigest::of(token.expose().as_bytes());
+            let same = |(known, _): &(TokenDigest, Holder)| bool::from(digest.equals(known));
+            if let Some(same) = holders.iter().position(same) {
+                return Err(same_token(config, same, index));
+            }
             let limits = config.relay.overridden(&section.limits);
             let own_policy = match section.allow_net.as_slice() {
                 [] => Arc::clone(&policy),
@@ -91,7 +85,7 @@ impl Keyring {
             };
             let lanes = section.lanes.as_deref();
             let holder = Holder::new(&section.name, &limits, own_policy, lanes);
-            holders.push((TokenDigest::of(token.expose().as_bytes()), holder));
+            holders.push((digest, holder));
         }
         let anonymous = Holder::new("anonymous", &config.relay, policy, None);
         Ok(Self { holders, anonymous })
@@ -118,6 +112,21 @@ impl Keyring {
             .and_then(|i| self.holders.get(i));
         found.map(|(_, holder)| holder).ok_or(Unauthorized::Unknown)
     }
+}
+
+/// Two holders have one token. Where both are given directly, the configuration was refused before.
+fn same_token(config: &Config, first: usize, second: usize) -> ReadError {
+    let by_file = |at: &usize| !config.tokens[*at].token_file.as_os_str().is_empty();
+    let (at, other) = match by_file(&second) {
+        true => (second, first),
+        false => (first, second),
+    };
+    let why = format!(
+        "holds the token that tokens[{other}] ({}) has too; give each holder a token of its own",
+        config.tokens[other].name
+    );
+    let key = format!("tokens[{at}].token-file");
+    ReadError::new(key, &config.tokens[at].token_file, why)
 }
 
 /// Checks the one token of a listener that has only one.

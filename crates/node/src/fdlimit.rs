@@ -1,8 +1,8 @@
-//! The limit of open files: raised as far as the system lets us, and a warning if that is too low.
+//! The limit of open files: raised as far as the system lets us, and what is said if that is too low.
 
 use std::io;
 
-use crate::config::Config;
+use crate::config::{Config, KeyPath, Loaded, Source};
 
 /// Files that a process has open beside its connections: logs, timers, epoll, certificates.
 const OTHER_FILES: u64 = 64;
@@ -43,41 +43,92 @@ fn get() -> io::Result<libc::rlimit> {
     Ok(limit)
 }
 
-/// How many files `config` may need at worst: a connection for every fetch that may be in flight
-/// (with HTTP/1.1 each has its own) and for each idle one, the sessions of one token, and the
-/// connections that are no sessions.
-#[must_use]
-pub fn needed(config: &Config) -> u64 {
-    let lanes: usize = config
-        .lanes
-        .values()
-        .fold(0, |sum, lane| sum.saturating_add(lane.concurrency));
-    let sum = [
+/// How many files `config` may need at worst, if every count is reached at once: a connection for every
+/// fetch that may be in flight (with HTTP/1.1 each has its own) and for each idle one, the sessions of
+/// one token, and the connections that are no sessions.
+fn at_worst(config: &Config) -> u64 {
+    let lanes = config.lanes.values().map(|lane| lane.concurrency);
+    let beside = [
         config.fetch.idle_total,
         config.http.max_connections,
         config.relay.max_sessions,
-    ]
-    .into_iter()
-    .fold(lanes, usize::saturating_add);
-    (sum as u64).saturating_add(OTHER_FILES)
+    ];
+    sum(lanes.chain(beside))
 }
 
-/// What to tell whoever runs the node, if `limit` open files may be too few for `config`.
+/// How many files are needed for what was asked for: the counts that someone has set. What nobody has
+/// set counts for one session with as many fetches as it may have, which is the least to be expected.
+fn asked_for(loaded: &Loaded) -> u64 {
+    let config = &loaded.config;
+    let is_set =
+        |keys: &[&str]| *loaded.source(&KeyPath::of(keys.iter().copied())) != Source::Default;
+    let all = config.lanes.values().map(|lane| lane.concurrency);
+    let one_session = config
+        .relay
+        .max_in_flight
+        .min(all.fold(0, usize::saturating_add));
+    let lanes = config.lanes.iter();
+    let set = lanes.filter(|(name, _)| is_set(&["lanes", name, "concurrency"]));
+    let fetches = set
+        .map(|(_, lane)| lane.concurrency)
+        .fold(0, usize::saturating_add);
+    let beside = [
+        (["fetch", "idle-total"], config.fetch.idle_total),
+        (["http", "max-connections"], config.http.max_connections),
+        (["relay", "max-sessions"], config.relay.max_sessions),
+    ];
+    let beside = beside
+        .into_iter()
+        .filter(|(keys, _)| is_set(keys))
+        .map(|(_, count)| count);
+    sum(beside.chain([fetches.max(one_session)]))
+}
+
+fn sum(counts: impl Iterator<Item = usize>) -> u64 {
+    counts.fold(OTHER_FILES, |sum, count| sum.saturating_add(count as u64))
+}
+
+/// What to tell whoever runs the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// The limit does for anything.
+    None,
+    /// It would not do if every count were reached at once, which is not to be expected.
+    Note(String),
+    /// It may not do for what was asked for.
+    Warning(String),
+}
+
+/// Whether `limit` open files will do for the configuration.
 #[must_use]
-pub fn warning(limit: u64, config: &Config) -> Option<String> {
-    let needed = needed(config);
-    (limit < needed).then(|| {
-        format!(
-            "at most {limit} files can be open at once, but the configured counts may need \
-             {needed}; raise the limit (`ulimit -n {needed}`, or LimitNOFILE={needed} in a systemd \
-             unit), or lower lanes.*.concurrency, fetch.idle-total or relay.max-sessions"
-        )
-    })
+pub fn advice(limit: u64, loaded: &Loaded) -> Advice {
+    let (needed, worst) = (asked_for(loaded), at_worst(&loaded.config));
+    if limit < needed {
+        Advice::Warning(format!(
+            "at most {limit} files can be open at once, and the configured counts may need {needed}: \
+             raise the limit (`ulimit -n {needed}`, or LimitNOFILE={needed} in a systemd unit), or lower \
+             relay.max-in-flight, lanes.*.concurrency, fetch.idle-total, http.max-connections or \
+             relay.max-sessions"
+        ))
+    } else if limit < worst {
+        Advice::Note(format!(
+            "at most {limit} files can be open at once; all of lanes.*.concurrency, fetch.idle-total, \
+             http.max-connections and relay.max-sessions together would need {worst}"
+        ))
+    } else {
+        Advice::None
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Layers;
+
+    fn loaded(toml: &str) -> Loaded {
+        let layers = Layers::new().file("t.toml".as_ref(), toml);
+        layers.load().expect("a valid configuration")
+    }
 
     #[test]
     fn raising_reaches_the_hard_limit() {
@@ -87,14 +138,25 @@ mod tests {
     }
 
     #[test]
-    fn a_low_limit_is_told_with_what_to_set() {
-        let config = Config::default();
-        let needed = needed(&config);
-        assert_eq!(warning(needed, &config), None);
-        let warning = warning(1_024, &config).expect("1024 is too low");
-        assert!(
-            warning.contains(&format!("LimitNOFILE={needed}")),
-            "{warning}"
-        );
+    fn one_full_session_is_the_least_to_be_expected() {
+        let defaults = loaded("");
+        let one = defaults.config.relay.max_in_flight as u64 + OTHER_FILES;
+        assert!(matches!(advice(one, &defaults), Advice::Note(_)));
+        let Advice::Warning(warning) = advice(one - 1, &defaults) else {
+            panic!("one session alone may need more");
+        };
+        assert!(warning.contains(&format!("LimitNOFILE={one}")), "{warning}");
+        assert_eq!(advice(at_worst(&defaults.config), &defaults), Advice::None);
+    }
+
+    #[test]
+    fn counts_that_someone_has_set_are_needed_in_full() {
+        let few = loaded("lanes.default.concurrency = 100");
+        assert!(matches!(advice(100 + OTHER_FILES, &few), Advice::Note(_)));
+        assert!(matches!(advice(99 + OTHER_FILES, &few), Advice::Warning(_)));
+        let many = loaded("relay.max-sessions = 50000\nlanes.bulk.concurrency = 20000");
+        let needed = 70_000 + OTHER_FILES;
+        assert!(matches!(advice(needed, &many), Advice::Note(_)));
+        assert!(matches!(advice(needed - 1, &many), Advice::Warning(_)));
     }
 }

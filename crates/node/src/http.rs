@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fetchway_relay::Relay;
+use fetchway_relay::{Encoding, Relay};
+use fetchway_wire::v1::SUBPROTOCOL;
 use http::header::{
     ALLOW, HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use http::{Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 
-use crate::auth::{Keyring, Unauthorized, offered};
+use crate::auth::{Keyring, TOKEN_PROTOCOL, Unauthorized, offered};
 use crate::listener::Handler;
 use crate::metrics::{Metrics, Refused};
 use crate::origin_check::{OriginCheck, Refusal};
@@ -19,6 +20,11 @@ use crate::shutdown::{Phase, Shutdown};
 
 /// The relay's JSON encoding, by its subprotocol.
 const JSON_PROTOCOL: &str = "fetchway.json";
+
+/// How a token is sent where a session is asked for.
+const SESSION_TOKEN: &str = "send it as `Authorization: Bearer TOKEN`, or where headers can't be \
+    set, offer it beside an encoding: `new WebSocket(url, [\"fetchway.json\", \
+    \"fetchway.token.BASE64URL\"])`";
 
 const WELCOME: &str = "This is fetchway. Open a WebSocket here to have fetches made for you.\n";
 
@@ -61,13 +67,17 @@ impl Main {
             Ok(holder) => holder,
             Err(why) => {
                 self.metrics.refused(Refused::Token);
-                return unauthorized(why);
+                return unauthorized(why, SESSION_TOKEN);
             }
         };
         if self.shutdown.phase() != Phase::Serving {
             let detail = "This node is shutting down; connect to another, or again in a while.";
             return problem(StatusCode::SERVICE_UNAVAILABLE, detail);
         }
+        let encoding = match encoding(request.headers()) {
+            Ok(encoding) => encoding,
+            Err(detail) => return problem(StatusCode::BAD_REQUEST, detail),
+        };
         let Some(place) = holder.admit() else {
             self.metrics.refused(Refused::Sessions);
             tracing::info!(
@@ -78,11 +88,8 @@ impl Main {
                           one, or send more fetches over each.";
             return problem(StatusCode::TOO_MANY_REQUESTS, detail);
         };
-        let protocol = offered(request.headers())
-            .any(|protocol| protocol == JSON_PROTOCOL)
-            .then(|| HeaderValue::from_static(JSON_PROTOCOL));
         let principal = holder.principal();
-        let upgraded = self.relay.upgrade(request, principal, protocol, place);
+        let upgraded = self.relay.upgrade(request, principal, encoding, place);
         upgraded.unwrap_or_else(|error| {
             let version = HeaderValue::from_static("13");
             let mut answer = problem(error.status(), &error.to_string());
@@ -90,6 +97,38 @@ impl Main {
             answer
         })
     }
+}
+
+/// The encoding that a client offers, the binary one first, and the subprotocol to confirm (RFC 6455
+/// section 4.2.2: one of those offered).
+///
+/// # Errors
+/// None that is offered can be confirmed. Browsers would close such a connection without a word.
+fn encoding(headers: &HeaderMap) -> Result<(Encoding, Option<HeaderValue>), &'static str> {
+    let known = [(Encoding::V1, SUBPROTOCOL), (Encoding::Json, JSON_PROTOCOL)];
+    let chosen = known
+        .into_iter()
+        .find(|(_, name)| offered(headers).any(|offer| offer == *name));
+    if let Some((encoding, name)) = chosen {
+        return Ok((encoding, Some(HeaderValue::from_static(name))));
+    }
+    let mut others = offered(headers)
+        .filter(|offer| !offer.is_empty())
+        .peekable();
+    if others.peek().is_none() {
+        return Ok((Encoding::Json, None));
+    }
+    if others.all(|offer| offer.starts_with(TOKEN_PROTOCOL)) {
+        return Err(
+            "A token alone was offered as subprotocol, and is never confirmed: offer an encoding \
+             beside it, as in `new WebSocket(url, [\"fetchway.json\", \
+             \"fetchway.token.BASE64URL\"])`.",
+        );
+    }
+    Err(
+        "None of the subprotocols offered is known here: offer fetchway.json or fetchway.v1, or none \
+         at all for JSON.",
+    )
 }
 
 fn wants_websocket(headers: &HeaderMap) -> bool {
@@ -114,17 +153,20 @@ pub(crate) fn refuse(metrics: &Metrics, refusal: Refusal) -> Answer {
     refusal.answer()
 }
 
-pub(crate) fn unauthorized(why: Unauthorized) -> Answer {
-    let challenge = match why {
-        Unauthorized::Missing => "Bearer realm=\"fetchway\"",
-        Unauthorized::Unknown => "Bearer realm=\"fetchway\", error=\"invalid_token\"",
+/// `how` says how the token asked for is sent.
+pub(crate) fn unauthorized(why: Unauthorized, how: &str) -> Answer {
+    let (challenge, detail) = match why {
+        Unauthorized::Missing => (
+            "Bearer realm=\"fetchway\"",
+            format!("This node asks for a token: {how}."),
+        ),
+        Unauthorized::Unknown => (
+            "Bearer realm=\"fetchway\", error=\"invalid_token\"",
+            "The token sent is none of this node's; check it for typing errors.".to_owned(),
+        ),
     };
-    problem_with(
-        StatusCode::UNAUTHORIZED,
-        why.detail(),
-        WWW_AUTHENTICATE,
-        challenge,
-    )
+    let status = StatusCode::UNAUTHORIZED;
+    problem_with(status, &detail, WWW_AUTHENTICATE, challenge)
 }
 
 pub(crate) fn read_only() -> Answer {

@@ -1,5 +1,6 @@
 //! One running node: put together from a configuration, and taken apart again.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 use crate::admin::Admin;
 use crate::auth::{Keyring, TokenDigest, digest_of};
 use crate::config::{Config, HttpSection, Loaded, ReadError, read_token};
-use crate::fdlimit;
+use crate::fdlimit::{self, Advice};
 use crate::http::Main;
 use crate::listener::{Handler, Server, bind};
 use crate::metrics::{ListenerName, Metrics, Scrape};
@@ -32,10 +33,22 @@ const CLOSE_WAIT: Duration = Duration::from_secs(1);
 pub enum Ended {
     /// Everything in flight was answered.
     Drained,
-    /// The grace was over first: what was still in flight was cancelled.
+    /// The grace was over first: what was still in flight was cut off, and has no answer.
     GraceOver,
     /// A second signal ended it at once.
     Forced,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Drained => "everything in flight was answered",
+            Self::GraceOver => {
+                "the grace was over, and what was left was cut off without an answer"
+            }
+            Self::Forced => "a second signal cut off what was in flight",
+        })
+    }
 }
 
 /// A running node. Dropping it ends it at once.
@@ -58,10 +71,14 @@ impl Node {
     pub fn start(loaded: &Loaded) -> Result<Self, StartError> {
         let config = &loaded.config;
         let keyring = Keyring::new(config)?;
-        let admin_token = read_token(&config.admin.token, &config.admin.token_file)?;
+        let admin_token = read_token(
+            "admin.token-file",
+            &config.admin.token,
+            &config.admin.token_file,
+        )?;
         let admin_token = digest_of(&admin_token);
-        let main_tls = Tls::new(&config.tls)?;
-        let admin_tls = Tls::new(&config.admin.tls)?;
+        let main_tls = Tls::new("tls", &config.tls)?;
+        let admin_tls = Tls::new("admin.tls", &config.admin.tls)?;
         require_token("listen", config.listen.0.0, keyring.is_required())?;
         if config.admin.enabled {
             require_token(
@@ -70,7 +87,7 @@ impl Node {
                 admin_token.is_some(),
             )?;
         }
-        warn_of_few_files(config);
+        raise_file_limit(loaded);
         let core = Core::new(config)?;
         // Both are bound before either serves: a node is up as a whole or not at all.
         let (listener, addr) = core.listen("listen", config.listen.0.0)?;
@@ -80,6 +97,7 @@ impl Node {
             None
         };
 
+        let (has_tls, has_tokens) = (main_tls.is_some(), keyring.is_required());
         let tls: Vec<_> = main_tls.iter().chain(&admin_tls).cloned().collect();
         let main = core.main(config, keyring, addr);
         let mut servers = vec![core.serve(ListenerName::Main, main, main_tls, listener)];
@@ -90,7 +108,14 @@ impl Node {
             servers.push(core.serve(ListenerName::Admin, admin, admin_tls, listener));
         }
         let shown = admin_addr.map(tracing::field::display);
-        tracing::info!(%addr, admin = shown, "fetchway is listening");
+        tracing::info!(
+            %addr,
+            admin = shown,
+            version = env!("CARGO_PKG_VERSION"),
+            tls = has_tls,
+            tokens = has_tokens,
+            "fetchway is listening"
+        );
         Ok(Self {
             addr,
             admin_addr,
@@ -188,7 +213,7 @@ impl Node {
                 tracing::debug!("connections that did not end by themselves are cut off");
             }
         }
-        tracing::info!(?ended, "fetchway has ended");
+        tracing::info!("fetchway has ended: {ended}");
         ended
     }
 }
@@ -298,13 +323,13 @@ fn require_token(key: &'static str, address: SocketAddr, has: bool) -> Result<()
     Err(StartError::Open(key, address, token))
 }
 
-fn warn_of_few_files(config: &Config) {
+fn raise_file_limit(loaded: &Loaded) {
     match fdlimit::raise() {
-        Ok(limit) => {
-            if let Some(warning) = fdlimit::warning(limit, config) {
-                tracing::warn!("{warning}");
-            }
-        }
+        Ok(limit) => match fdlimit::advice(limit, loaded) {
+            Advice::None => {}
+            Advice::Note(note) => tracing::info!("{note}"),
+            Advice::Warning(warning) => tracing::warn!("{warning}"),
+        },
         Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
 }

@@ -4,42 +4,50 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{Error, InconsistentKeys, ServerConfig};
 
-use crate::config::{ReadError, TlsSection};
+use crate::config::{ReadError, TlsSection, read_certificates};
 
 /// The certificate and key of one listener. Connections take what is current when they begin.
 #[derive(Debug)]
 pub(crate) struct Tls {
-    cert: PathBuf,
-    key: PathBuf,
+    files: Files,
     current: ArcSwap<ServerConfig>,
 }
 
+/// Where they are read from.
+#[derive(Debug)]
+struct Files {
+    /// The configuration's table that names them.
+    table: &'static str,
+    cert: PathBuf,
+    key: PathBuf,
+}
+
 impl Tls {
-    /// None if the section names no files.
-    pub(crate) fn new(section: &TlsSection) -> Result<Option<Arc<Self>>, ReadError> {
+    /// None if the section, which `table` is, names no files.
+    pub(crate) fn new(
+        table: &'static str,
+        section: &TlsSection,
+    ) -> Result<Option<Arc<Self>>, ReadError> {
         if !section.enabled() {
             return Ok(None);
         }
-        let config = read(section)?;
-        Ok(Some(Arc::new(Self {
+        let files = Files {
+            table,
             cert: section.cert.clone(),
             key: section.key.clone(),
-            current: ArcSwap::from_pointee(config),
-        })))
+        };
+        let current = ArcSwap::from_pointee(files.read()?);
+        Ok(Some(Arc::new(Self { files, current })))
     }
 
     /// Reads the files again. On an error what was current stays so.
     pub(crate) fn reload(&self) -> Result<(), ReadError> {
-        let config = read(&TlsSection {
-            cert: self.cert.clone(),
-            key: self.key.clone(),
-        })?;
-        self.current.store(Arc::new(config));
+        self.current.store(Arc::new(self.files.read()?));
         Ok(())
     }
 
@@ -48,20 +56,48 @@ impl Tls {
     }
 }
 
-fn read(section: &TlsSection) -> Result<ServerConfig, ReadError> {
-    let chain: Vec<_> = CertificateDer::pem_file_iter(&section.cert)
-        .and_then(Iterator::collect)
-        .map_err(|e| ReadError::new(&section.cert, format_args!("no certificate chain ({e})")))?;
-    let key = PrivateKeyDer::from_pem_file(&section.key)
-        .map_err(|e| ReadError::new(&section.key, format_args!("no private key ({e})")))?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|e| {
-            let key = section.key.display();
-            let why = format!("this certificate chain can't be used with the key {key} ({e})");
-            ReadError::new(&section.cert, why)
-        })?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+impl Files {
+    fn read(&self) -> Result<ServerConfig, ReadError> {
+        let cert = format!("{}.cert", self.table);
+        let chain = read_certificates(&cert, &self.cert)?;
+        let key = self.private_key()?;
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+            .map_err(|error| {
+                let key = format!("{}.key = {}", self.table, self.key.display());
+                let why = match error {
+                    Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => format!(
+                        "is the certificate of another key than {key}; name the two that belong \
+                         together"
+                    ),
+                    error => format!("can't be used with {key} ({error}); have both made anew"),
+                };
+                ReadError::new(&cert, &self.cert, why)
+            })?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    fn private_key(&self) -> Result<PrivateKeyDer<'static>, ReadError> {
+        let (at, path) = (format!("{}.key", self.table), &self.key);
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) => return Err(ReadError::unreadable(at, path, &error)),
+        };
+        if let Ok(key) = PrivateKeyDer::from_pem_slice(&text) {
+            return Ok(key);
+        }
+        // Both ways of writing an encrypted key have the word in a line of their own.
+        let text = String::from_utf8_lossy(&text);
+        let is_encrypted = |line: &str| {
+            line.starts_with("-----BEGIN ENCRYPTED") || line.starts_with("Proc-Type: 4,ENCRYPTED")
+        };
+        let why = if text.lines().any(is_encrypted) {
+            "holds an encrypted private key, which can't be used; decrypt it, as with `openssl pkey`"
+        } else {
+            "holds no private key in PEM form; name a file with a -----BEGIN PRIVATE KEY----- in it"
+        };
+        Err(ReadError::new(at, path, why))
+    }
 }

@@ -39,10 +39,7 @@ pub fn request_field(
     value: &str,
 ) -> Result<Option<(HeaderName, HeaderValue)>, FetchError> {
     let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-        return Err(invalid(format!(
-            "the header name {} is malformed; use letters, digits and hyphens",
-            Excerpt(before_value(name))
-        )));
+        return Err(malformed_name(name));
     };
     let Ok(value) = HeaderValue::from_bytes(value.trim_matches([' ', '\t']).as_bytes()) else {
         return Err(invalid(format!(
@@ -54,12 +51,26 @@ pub fn request_field(
     Ok(passes.then_some((header, value)))
 }
 
-/// The part of a malformed name that may be shown: `Authorization: Bearer …` given as a name has
-/// swallowed its value.
-fn before_value(name: &str) -> &str {
+/// What is wrong with a name. Only its beginning is shown: `Authorization: Bearer …` given as a name
+/// has swallowed its value.
+fn malformed_name(name: &str) -> FetchError {
     let mut later = name.char_indices().skip(1);
-    let end = later.find(|(_, c)| matches!(c, ':' | ' ' | '\t' | '\r' | '\n'));
-    end.map_or(name, |(at, _)| &name[..at])
+    let ends = later.find(|(_, c)| matches!(c, ':' | ' ' | '\t' | '\r' | '\n'));
+    let Some((at, after)) = ends else {
+        let name = Excerpt(name);
+        return invalid(format!(
+            "the header name {name} is malformed; use letters, digits and hyphens"
+        ));
+    };
+    let after = match after {
+        ' ' => "a space",
+        ':' => "a colon",
+        _ => "a tab or line break",
+    };
+    invalid(format!(
+        "the header name that begins with {} goes on with {after}; use letters, digits and hyphens",
+        Excerpt(&name[..at])
+    ))
 }
 
 /// Removes from a request what [`request_field`] ignores, and what its `Connection` nominates.

@@ -1,20 +1,18 @@
-//! Sessions: one client's fetches over one WebSocket.
+//! Sessions: one client's fetches over a WebSocket.
 //!
-//! Read `limits` (what a session may ask for), then along a fetch's way: `upgrade` (the WebSocket
-//! begins), `reader` (a message arrives), `session` (it becomes a fetch, later an answer), `running`
-//! (what is under way, so that it can be cancelled), `outbox` and `writer` (the answer leaves).
+//! Read `limits` (what a session may ask for) and `upgrade` (the WebSocket begins, all sessions end).
+//! Then one of the two encodings: `json`, whose session is its socket, or `v1`, binary, whose session
+//! outlives its sockets. `ending` is what they have in common.
 
+mod ending;
+mod json;
 mod limits;
 mod observe;
-mod outbox;
-mod reader;
-mod running;
-mod session;
 #[cfg(test)]
 mod tests;
 mod upgrade;
-mod writer;
+mod v1;
 
-pub use limits::{Limits, Principal};
+pub use limits::{BinaryLimits, Limits, Principal};
 pub use observe::{NoSessionObserver, SessionObserver};
-pub use upgrade::Relay;
+pub use upgrade::{Encoding, Relay};

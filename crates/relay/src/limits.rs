@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fetchway_fetch::Engine;
 use fetchway_policy::guard::AddressPolicy;
+use fetchway_policy::{ErrorName, FetchError};
 
 /// Limits of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,38 @@ pub struct Limits {
     /// A connection that takes none of the bytes waiting for it for this long is closed. While
     /// bytes wait, a missing pong proves nothing: the ping itself may be stuck behind them.
     pub write_stall: Duration,
+    /// What a session of the binary encoding has beside.
+    pub binary: BinaryLimits,
+}
+
+/// Limits of the binary encoding: `docs/protocol.md`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BinaryLimits {
+    /// Bytes of request bodies received and not yet taken by origins, of all streams.
+    pub session_window: usize,
+    /// The same of one stream.
+    pub stream_window: usize,
+    /// Bytes sent and not yet acknowledged; beyond them sending waits.
+    pub unacked: usize,
+    /// How long a session outlives its socket; zero for not at all.
+    pub resume_within: Duration,
+    /// Sessions without a socket, of one credential. Beyond it the oldest ends.
+    pub parked: usize,
+    /// Bytes that they hold for their clients. Beyond it the oldest ends.
+    pub parked_bytes: usize,
+}
+
+impl Default for BinaryLimits {
+    fn default() -> Self {
+        Self {
+            session_window: 4 << 20,
+            stream_window: 256 << 10,
+            unacked: 1 << 20,
+            resume_within: Duration::from_secs(60),
+            parked: 1_000,
+            parked_bytes: 64 << 20,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -40,6 +74,7 @@ impl Default for Limits {
             ping_interval: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(90),
             write_stall: Duration::from_secs(120),
+            binary: BinaryLimits::default(),
         }
     }
 }
@@ -55,4 +90,32 @@ pub struct Principal {
     pub policy: Arc<AddressPolicy>,
     /// Lanes it may name; none means all that are configured.
     pub lanes: Option<Arc<BTreeSet<String>>>,
+}
+
+impl Principal {
+    /// The lane of this name, or the default one, if it is open to the client.
+    pub(crate) fn lane(&self, engine: &Engine, name: Option<&str>) -> Result<usize, FetchError> {
+        let lane = engine.lane(name)?;
+        let named = name.unwrap_or(fetchway_fetch::DEFAULT_LANE);
+        match &self.lanes {
+            Some(allowed) if !allowed.contains(named) => {
+                let detail = format!("The lane {named:?} is not open to this token.");
+                Err(FetchError::new(ErrorName::HttpRequestDenied, detail))
+            }
+            _ => Ok(lane),
+        }
+    }
+}
+
+/// No new fetch is begun any more.
+pub(crate) fn leaving() -> FetchError {
+    let detail = "This node is shutting down and takes no new fetches: send it to another.";
+    FetchError::new(ErrorName::DestinationUnavailable, detail)
+}
+
+/// As many fetches are under way as may be.
+pub(crate) fn too_many() -> FetchError {
+    let detail =
+        "The session has as many fetches in flight and queued as it may: wait for answers.";
+    FetchError::new(ErrorName::QueueFull, detail)
 }

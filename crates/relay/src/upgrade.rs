@@ -3,43 +3,39 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use fetchway_fetch::{Engine, SessionConfig, SessionLimits};
-use fetchway_ws::{Decoder, HandshakeError, Receiver, Role};
+use fetchway_ws::HandshakeError;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
+use crate::ending::{CLOSING, Ending, Phase};
 use crate::limits::Principal;
 use crate::observe::SessionObserver;
-use crate::reader::{Ending, Reader};
-use crate::session::Session;
-use crate::writer;
+use crate::v1::Directory;
+use crate::{json, v1};
 
-/// How long a closing session waits for its last bytes to be taken, and then for the client's Close.
-const CLOSING: Duration = Duration::from_secs(5);
-
-/// Where the relay is on its way out.
+/// What is spoken over a WebSocket, by its subprotocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Not at all.
-    Open,
-    /// No new fetches; sessions close as they fall quiet.
-    Leaving,
-    /// Every session closes now.
-    Over,
+pub enum Encoding {
+    /// Without a subprotocol, or with `fetchway.json`.
+    Json,
+    /// `fetchway.v1`.
+    V1,
 }
 
 /// The relay of one node. Clones are one and the same.
 #[derive(Clone)]
 pub struct Relay {
     engine: Engine,
-    observer: Arc<dyn SessionObserver>,
+    pub(crate) observer: Arc<dyn SessionObserver>,
+    /// The binary sessions, to be found by their tokens.
+    pub(crate) directory: Arc<Directory>,
     /// Each session holds a receiver, so the channel closes with the last of them.
     pub(crate) phase: Arc<watch::Sender<Phase>>,
 }
@@ -56,6 +52,7 @@ impl Relay {
         Self {
             engine,
             observer,
+            directory: Arc::default(),
             phase: Arc::new(watch::Sender::new(Phase::Open)),
         }
     }
@@ -69,7 +66,7 @@ impl Relay {
         &self,
         mut request: Request<Incoming>,
         principal: Principal,
-        protocol: Option<HeaderValue>,
+        (encoding, protocol): (Encoding, Option<HeaderValue>),
         guard: impl Send + 'static,
     ) -> Result<Response<Full<Bytes>>, HandshakeError> {
         let mut response = fetchway_ws::accept(request.method(), request.headers())?;
@@ -81,7 +78,7 @@ impl Relay {
         let upgraded = hyper::upgrade::on(&mut request);
         let (relay, phase) = (self.clone(), self.phase.subscribe());
         tokio::spawn(async move {
-            relay.serve(upgraded, principal, phase).await;
+            relay.serve(upgraded, encoding, principal, phase).await;
             drop(guard);
         });
         Ok(response.map(|()| Full::default()))
@@ -90,6 +87,7 @@ impl Relay {
     async fn serve(
         &self,
         upgraded: OnUpgrade,
+        encoding: Encoding,
         principal: Principal,
         phase: watch::Receiver<Phase>,
     ) {
@@ -97,14 +95,16 @@ impl Relay {
             // The client left between its handshake and our answer.
             return;
         };
-        self.observer.session_opened();
-        let name = principal.name.clone();
-        tracing::debug!(client = %name, "session opened");
-        let ending = self.session(TokioIo::new(upgraded), principal, phase).await;
-        tracing::debug!(client = %name, why = ending.why, "session closed");
-        self.observer.session_closed(ending.why);
+        let io = TokioIo::new(upgraded);
+        match encoding {
+            Encoding::Json => {
+                self.session(io, principal, phase).await;
+            }
+            Encoding::V1 => v1::serve(self, io, principal, phase).await,
+        }
     }
 
+    /// Runs a session of the JSON encoding.
     pub(crate) async fn session<S>(
         &self,
         io: S,
@@ -112,9 +112,30 @@ impl Relay {
         phase: watch::Receiver<Phase>,
     ) -> Ending
     where
-        S: AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let limits = principal.limits.clone();
+        let name = self.opened(&principal);
+        let ending = json::serve(self, io, principal, phase).await;
+        self.closed(&name, ending.why);
+        ending
+    }
+
+    /// A session has begun. Gives the name that its end is told by.
+    pub(crate) fn opened(&self, principal: &Principal) -> Arc<str> {
+        self.observer.session_opened();
+        tracing::debug!(client = %principal.name, "session opened");
+        principal.name.clone()
+    }
+
+    /// A session has ended.
+    pub(crate) fn closed(&self, client: &str, why: &'static str) {
+        tracing::debug!(client, why, "session closed");
+        self.observer.session_closed(why);
+    }
+
+    /// What fetches for a client's session.
+    pub(crate) fn fetches(&self, principal: &Principal) -> fetchway_fetch::Session {
+        let limits = &principal.limits;
         let config = SessionConfig {
             limits: SessionLimits {
                 in_flight: limits.in_flight,
@@ -124,55 +145,7 @@ impl Relay {
             bodies: limits.answers as u64,
         };
         let network = self.engine.network(&principal.policy);
-        let session = Arc::new(Session::new(
-            self.engine.session(network, config),
-            principal,
-        ));
-        let (read, write) = tokio::io::split(io);
-        let mut writing = {
-            let (session, observer) = (session.clone(), self.observer.clone());
-            tokio::spawn(async move {
-                writer::write(write, &session.outbox, limits.write_stall, &*observer).await
-            })
-        };
-        let mut reader = Reader {
-            session: &session,
-            receiver: Receiver::new(
-                read,
-                BytesMut::new(),
-                Decoder::new(Role::Server, limits.message),
-            ),
-            phase,
-            observer: &*self.observer,
-            last_seen: Instant::now(),
-            serial: 0,
-        };
-        let ending = tokio::select! {
-            ending = reader.run() => ending,
-            written = &mut writing => {
-                session.abort();
-                let stalled = matches!(written, Ok(Err(ref e)) if e.kind() == std::io::ErrorKind::TimedOut);
-                return Ending { why: if stalled { "stalled" } else { "gone" }, close: None };
-            }
-        };
-        session.abort();
-        let written = match ending.payload() {
-            Some(payload) => {
-                session.outbox.close(payload);
-                tokio::time::timeout(CLOSING, &mut writing).await.is_ok()
-            }
-            None => false,
-        };
-        if !written {
-            writing.abort();
-            // What it holds of the byte budget is given back before the session counts as ended.
-            // The error only says that it was aborted.
-            let _ = writing.await;
-        } else if ending.why != "client" {
-            // The client's own Close, or its end, comes last (RFC 6455 section 7.1.1).
-            let _ = tokio::time::timeout(CLOSING, reader.until_close()).await;
-        }
-        ending
+        self.engine.session(network, config)
     }
 
     /// Takes no new fetches, closes each session with 1001 when its last answer is written, and

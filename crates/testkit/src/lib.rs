@@ -5,12 +5,15 @@
 //! hang into a failure.
 //!
 //! `node` is a node on ports of the system's choice; `client` speaks through a WebSocket library
-//! that is not ours, `raw` sends frames that no library would.
+//! that is not ours, `raw` sends frames that no library would, `binary` speaks the
+//! binary encoding frame by frame.
 
+mod binary;
 mod client;
 mod node;
 mod raw;
 
+pub use binary::{Binary, data, get, head, open};
 pub use client::Client;
 pub use node::{TestNode, http};
 pub use raw::{Raw, RawFrame, masked};

@@ -45,20 +45,40 @@ impl Opcode {
 
 /// Status codes that we send in a Close frame (RFC 6455 section 7.4, and the IANA registry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
 pub enum CloseCode {
     /// The purpose is fulfilled.
-    Normal = 1000,
+    Normal,
     /// The endpoint is leaving.
-    GoingAway = 1001,
+    GoingAway,
     /// The peer broke the protocol.
-    Protocol = 1002,
+    Protocol,
+    /// A message of a kind that is not taken.
+    Unsupported,
     /// A text message was not UTF-8.
-    InvalidPayload = 1007,
+    InvalidPayload,
     /// A generic refusal, such as a peer that takes nothing for too long.
-    Policy = 1008,
+    Policy,
     /// A message was too big to go on.
-    TooBig = 1009,
+    TooBig,
+    /// Of an application, 4000 to 4999.
+    Private(u16),
+}
+
+impl CloseCode {
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Normal => 1000,
+            Self::GoingAway => 1001,
+            Self::Protocol => 1002,
+            Self::Unsupported => 1003,
+            Self::InvalidPayload => 1007,
+            Self::Policy => 1008,
+            Self::TooBig => 1009,
+            Self::Private(code) => code,
+        }
+    }
 }
 
 /// A frame's header, written before its payload.
@@ -188,7 +208,7 @@ pub fn close_payload(code: CloseCode, reason: &str) -> Vec<u8> {
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
-    let mut payload = (code as u16).to_be_bytes().to_vec();
+    let mut payload = code.number().to_be_bytes().to_vec();
     payload.extend_from_slice(&reason.as_bytes()[..end]);
     payload
 }

@@ -4,9 +4,9 @@ import { EventEmitter, once } from 'node:events';
 
 import WebSocket from 'ws';
 
-/** Connects; the connection ends with the test `t`. */
-export async function connect(t, url) {
-  const socket = new WebSocket(url, { maxPayload: 64 << 20 });
+/** Connects, offering these subprotocols; the connection ends with the test `t`. */
+export async function connect(t, url, protocols = []) {
+  const socket = new WebSocket(url, protocols, { maxPayload: 64 << 20 });
   const client = new Client(socket);
   t.after(() => socket.terminate());
   await once(socket, 'open');

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, header};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use url::Url;
 
@@ -28,8 +28,13 @@ impl RelayUrl {
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         let url = Url::parse(text)
             .with_context(|| format!("{text} is no URL: give one like ws://localhost:8787"))?;
-        if !matches!(url.scheme(), "ws" | "wss") || url.host().is_none() {
-            bail!("{text} is no WebSocket URL: give one like ws://localhost:8787");
+        match url.scheme() {
+            "ws" | "wss" if url.host().is_some() => {}
+            "http" | "https" => bail!(
+                "{text} is no WebSocket URL: the relay comes first, then the target, as in \
+                 `fetchway probe ws://localhost:8787 {text} 10`"
+            ),
+            _ => bail!("{text} is no WebSocket URL: give one like ws://localhost:8787"),
         }
         Ok(Self(url))
     }
@@ -48,7 +53,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) async fn connect(relay: &RelayUrl, token: Option<&str>) -> anyhow::Result<Self> {
+    /// `roots` are trusted beside the public ones.
+    pub(crate) async fn connect(
+        relay: &RelayUrl,
+        token: Option<&str>,
+        roots: &[CertificateDer<'static>],
+    ) -> anyhow::Result<Self> {
         let url = &relay.0;
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or(80);
@@ -59,9 +69,14 @@ impl Client {
         tcp.set_nodelay(true)?;
         let mut io: Box<dyn Duplex> = if url.scheme() == "wss" {
             let name = ServerName::try_from(host.to_owned())?;
-            let tls = TlsConnector::from(tls_config()?);
+            let tls = TlsConnector::from(tls_config(roots)?);
             let stream = tls.connect(name, tcp).await;
-            Box::new(stream.with_context(|| format!("the TLS handshake with {relay} failed"))?)
+            Box::new(stream.with_context(|| {
+                format!(
+                    "the TLS handshake with {relay} failed (--ca-file names a certificate to trust \
+                     beside the public ones)"
+                )
+            })?)
         } else {
             Box::new(tcp)
         };
@@ -139,8 +154,12 @@ impl Client {
     }
 }
 
-fn tls_config() -> anyhow::Result<Arc<ClientConfig>> {
-    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+fn tls_config(extra: &[CertificateDer<'static>]) -> anyhow::Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    for certificate in extra {
+        let added = roots.add(certificate.clone());
+        added.context("a certificate of --ca-file can't be used")?;
+    }
     let provider = Arc::new(crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

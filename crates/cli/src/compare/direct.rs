@@ -13,13 +13,19 @@ use fetchway_policy::redirect::RedirectMode;
 use indicatif::ProgressBar;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use url::Url;
 
 use super::sample::{Sample, Samples};
 
 /// An engine without a node, for whoever sits at this terminal: it may go wherever they may.
-pub(crate) fn private_engine() -> anyhow::Result<Arc<Session>> {
-    let engine = Engine::new(EngineConfig::default(), Arc::new(NoObserver))?;
+/// Trusts `roots` beside the public ones.
+pub(crate) fn private_engine(roots: Vec<CertificateDer<'static>>) -> anyhow::Result<Arc<Session>> {
+    let config = EngineConfig {
+        extra_roots: roots,
+        ..EngineConfig::default()
+    };
+    let engine = Engine::new(config, Arc::new(NoObserver))?;
     let everywhere: [IpNet; 2] = ["0.0.0.0/0".parse()?, "::/0".parse()?];
     let policy = AddressPolicy {
         allow_nets: everywhere.to_vec(),

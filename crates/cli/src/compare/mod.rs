@@ -10,21 +10,21 @@ mod sample;
 pub(crate) use client::{Client, RelayUrl};
 pub(crate) use direct::{direct, private_engine};
 pub(crate) use relayed::relayed;
-pub(crate) use report::{Comparison, json, table};
+pub(crate) use report::{Comparison, json, paragraph, table};
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A line of progress on a terminal's standard error; nothing elsewhere.
+/// A line of progress on a terminal's standard error, as wide as that; nothing elsewhere.
 pub(crate) fn progress(label: &'static str, total: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(total as u64);
     if let Ok(style) =
-        ProgressStyle::with_template("{msg:22} {bar:36.cyan/blue} {pos:>6}/{len} {elapsed:>4}")
+        ProgressStyle::with_template("{msg} {wide_bar:.cyan/blue} {pos}/{len} {elapsed}")
     {
         bar.set_style(style);
     }

@@ -57,6 +57,36 @@ fn time(time: Duration) -> String {
     }
 }
 
+/// A paragraph for a terminal of 80 columns, set in by two.
+pub(crate) fn paragraph(text: &str) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let width = word.chars().count();
+        let before = match column {
+            0 => "  ",
+            at if at + 1 + width <= 80 => " ",
+            _ => {
+                column = 0;
+                "\n  "
+            }
+        };
+        out.push_str(before);
+        out.push_str(word);
+        column += before.trim_start_matches('\n').len() + width;
+    }
+    out.push('\n');
+    out
+}
+
+/// How long failures took says nothing of what was fetched.
+fn if_good(samples: &Samples, figure: Duration) -> String {
+    match samples.good() {
+        0 => "–".to_owned(),
+        _ => time(figure),
+    }
+}
+
 /// Both ways side by side.
 pub(crate) fn table(both: &Comparison) -> String {
     type Row = (&'static str, fn(&Samples) -> String);
@@ -65,10 +95,10 @@ pub(crate) fn table(both: &Comparison) -> String {
         ("successful", |s| s.good().to_string()),
         ("failed", |s| s.failed().to_string()),
         ("total time (makespan)", |s| time(s.makespan())),
-        ("average", |s| time(s.mean())),
-        ("p50", |s| time(s.percentile(50))),
-        ("p95", |s| time(s.percentile(95))),
-        ("p99", |s| time(s.percentile(99))),
+        ("average", |s| if_good(s, s.mean())),
+        ("p50", |s| if_good(s, s.percentile(50))),
+        ("p95", |s| if_good(s, s.percentile(95))),
+        ("p99", |s| if_good(s, s.percentile(99))),
         ("most at one time", |s| s.peak().to_string()),
     ];
     let slots = format!("{} at a time", both.direct_limit);
@@ -96,7 +126,7 @@ pub(crate) fn table(both: &Comparison) -> String {
             );
         }
     }
-    let _ = writeln!(out, "\n  {}", both.conclusion());
+    let _ = write!(out, "\n{}", paragraph(&both.conclusion()));
     out
 }
 
@@ -115,15 +145,16 @@ fn result(samples: &Samples) -> Value {
         })
     });
     let errors = samples.complaints().into_iter();
+    let if_any = |figure| (samples.good() > 0).then(|| ms(figure));
     json!({
         "totalRequests": samples.0.len(),
         "successful": samples.good(),
         "failed": samples.failed(),
         "totalTime": ms(samples.makespan()),
-        "average": ms(samples.mean()),
-        "p50": ms(samples.percentile(50)),
-        "p95": ms(samples.percentile(95)),
-        "p99": ms(samples.percentile(99)),
+        "average": if_any(samples.mean()),
+        "p50": if_any(samples.percentile(50)),
+        "p95": if_any(samples.percentile(95)),
+        "p99": if_any(samples.percentile(99)),
         "peakConcurrency": samples.peak(),
         "errors": errors.map(|(error, count)| json!({ "error": error, "count": count })).collect::<Vec<_>>(),
         "details": details.collect::<Vec<_>>(),

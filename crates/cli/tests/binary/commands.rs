@@ -1,8 +1,10 @@
 //! What the commands print and how they exit.
 
+use std::path::PathBuf;
 use std::process::Output;
+use std::sync::Arc;
 
-use fetchway_lab::Origin;
+use fetchway_lab::{Certificate, Origin};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -15,6 +17,32 @@ async fn run(args: &[&str]) -> Output {
         .output()
         .await
         .expect("the binary runs")
+}
+
+/// A folder of one test's own, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("fetchway-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Self(folder)
+    }
+
+    /// Writes a file and gives its path.
+    fn file(&self, name: &str, content: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).expect("a file");
+        path.into_os_string().into_string().expect("a plain name")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed stays in the system's temporary folder.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -63,7 +91,66 @@ async fn probe_compares_both_ways_and_judges_them() {
 
     let failing = run(&["probe", &relay, &origin.url("/status?code=404"), "3"]).await;
     assert_eq!(failing.status.code(), Some(1));
-    assert!(text(&failing.stdout).contains("HTTP status 404"));
+    let table = text(&failing.stdout);
+    assert!(table.contains("HTTP status 404"), "{table}");
+    let p50 = table.lines().find(|line| line.trim().starts_with("p50"));
+    assert_eq!(p50.expect("a line").matches('–').count(), 2, "{table}");
+}
+
+#[tokio::test]
+async fn probe_trusts_the_certificates_it_is_given() {
+    let certificate = Certificate::generate::<&str>(&[]).expect("a certificate");
+    let folder = Folder::new("probe-tls");
+    let (cert, key) = (
+        folder.file("cert.pem", &certificate.cert_pem()),
+        folder.file("key.pem", &certificate.key_pem()),
+    );
+    let ca = folder.file("ca.pem", &certificate.ca_pem());
+    let (cert, key) = (format!("tls.cert={cert}"), format!("tls.key={key}"));
+    let node = Serve::start_with(&["--set", &cert, "--set", &key]).await;
+    let origin = Origin::builder()
+        .certificate(Arc::new(certificate))
+        .start()
+        .expect("an origin");
+    let relay = format!("wss://{}", node.addr);
+    let target = origin.url("/delay?ms=1");
+    let done = run(&["probe", &relay, &target, "2"]).await;
+    let said = text(&done.stderr);
+    assert!(said.contains("--ca-file names a certificate"), "{said}");
+    // The node does not trust the origin; the direct fetches do.
+    let done = run(&["probe", &relay, &target, "2", "--ca-file", &ca, "--json"]).await;
+    let report: Value = serde_json::from_slice(&done.stdout).expect("one JSON object");
+    assert_eq!(report["directFetches"]["successful"], 2, "{report}");
+    assert_eq!(report["wsFetches"]["totalRequests"], 2, "{report}");
+    assert_eq!(report["wsFetches"]["p50"], Value::Null, "{report}");
+}
+
+#[tokio::test]
+async fn counts_of_nothing_are_refused() {
+    for args in [
+        &["probe", "ws://127.0.0.1:1", "http://y", "0"][..],
+        &[
+            "probe",
+            "ws://127.0.0.1:1",
+            "http://y",
+            "--direct-limit",
+            "0",
+        ],
+        &["demo", "--count", "0"],
+    ] {
+        let done = run(args).await;
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains("1 or more"), "{args:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_s_words_fit_into_80_columns() {
+    let done = run(&["demo", "--count", "1", "--delay", "1"]).await;
+    for line in text(&done.stdout).lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
 }
 
 #[tokio::test]
@@ -76,9 +163,23 @@ async fn demo_checks_what_it_shows() {
 
 #[tokio::test]
 async fn what_is_wrong_is_said_in_a_sentence() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["probe"], "no target: name the URL to fetch"),
-        (&["probe", "http://x", "http://y"], "is no WebSocket URL"),
+        (
+            &["probe", "http://x/", "3"],
+            "`fetchway probe ws://localhost:8787 http://x/ 10`",
+        ),
+        (&["probe", "x:y", "http://y"], "is no WebSocket URL"),
+        (
+            &[
+                "probe",
+                "wss://127.0.0.1:1",
+                "http://y",
+                "--ca-file",
+                "no-such",
+            ],
+            "--ca-file no-such can't be read",
+        ),
         (
             &["probe", "ws://127.0.0.1:1", "http://y"],
             "start one with `fetchway serve`",
@@ -86,6 +187,10 @@ async fn what_is_wrong_is_said_in_a_sentence() {
         (
             &["serve", "--listen", "0.0.0.0:0"],
             "no token is configured",
+        ),
+        (
+            &["serve", "--listen", "8787"],
+            "listen = \"8787\": expected an IP address and a port",
         ),
         (&["serve", "--set", "relay.max-mesage=1MiB"], "max-message"),
         (&["serve", "--allow-net", "10.0.0.1/8"], "guard.allow-net"),
@@ -101,12 +206,10 @@ async fn what_is_wrong_is_said_in_a_sentence() {
 
 #[tokio::test]
 async fn print_config_names_sources_and_hides_tokens() {
-    let folder = std::env::temp_dir().join(format!("fetchway-print-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let file = folder.join("fetchway.toml");
+    let folder = Folder::new("print");
     let config =
         "[[tokens]]\nname = \"ann\"\ntoken = \"a-secret-token\"\n[lanes.slow]\nrate = \"5/s\"\n";
-    std::fs::write(&file, config).expect("a file");
+    let file = folder.file("fetchway.toml", config);
     let done = Command::new(BINARY)
         .args([
             "serve",
@@ -121,7 +224,6 @@ async fn print_config_names_sources_and_hides_tokens() {
         .output()
         .await
         .expect("the binary runs");
-    std::fs::remove_dir_all(&folder).expect("the folder goes");
     let shown = text(&done.stdout);
     assert!(done.status.success(), "{}", text(&done.stderr));
     assert!(!shown.contains("a-secret-token"), "{shown}");

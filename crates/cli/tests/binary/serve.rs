@@ -21,9 +21,15 @@ pub(crate) struct Serve {
 impl Serve {
     /// Starts it on ports of the system's choice, which its log tells.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further flags.
+    pub(crate) async fn start_with(flags: &[&str]) -> Self {
         let mut child = Command::new(BINARY)
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["serve", "--listen", "localhost:0", "--admin", "localhost:0"])
             .args(["--allow-net", "127.0.0.0/8", "--log-format", "json"])
+            .args(flags)
             .env_clear()
             .stderr(Stdio::piped())
             .kill_on_drop(true)

@@ -18,7 +18,7 @@ use super::network::{IdlePlace, Pool};
 use super::queue::{Queue, Turn};
 use super::shared::{self, Shared, StreamLease};
 use crate::admit::Origin;
-use crate::clock;
+use crate::clock::{self, IN_TIME};
 use crate::dial::Target;
 
 /// One origin under one address policy.
@@ -241,7 +241,7 @@ impl Site {
 
     fn no_connection(&self) -> FetchError {
         let detail = format!(
-            "No connection to {} was free or could be opened within the connect timeout.",
+            "No connection to {} was free or could be opened{IN_TIME}",
             self.target
         );
         FetchError::new(ErrorName::ConnectionTimeout, detail)

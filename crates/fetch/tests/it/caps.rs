@@ -27,6 +27,8 @@ async fn a_length_over_the_cap_is_refused_before_it_is_read() {
             .await
             .expect_err("it is over");
         assert_eq!(failed.name, ErrorName::HttpResponseBodySize);
+        let told = "more than 1000 bytes, the lane's response-cap";
+        assert!(failed.detail.contains(told), "{failed}");
         assert_eq!(
             rig.get(&origin.url("/bytes?n=1000"))
                 .await

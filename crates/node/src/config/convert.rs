@@ -19,23 +19,32 @@ const MAX_TOKEN_FILE: u64 = 4 << 10;
 /// A file that the configuration names is of no use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadError {
+    /// Where it is named.
+    key: String,
     path: PathBuf,
-    /// What is wrong with it, and what to do.
+    /// What is wrong with it, and what to do: the rest of a sentence that begins with the path.
     why: String,
 }
 
 impl ReadError {
-    pub(crate) fn new(path: &Path, why: impl fmt::Display) -> Self {
+    pub(crate) fn new(key: impl fmt::Display, path: &Path, why: impl fmt::Display) -> Self {
         Self {
+            key: key.to_string(),
             path: path.to_owned(),
             why: why.to_string(),
         }
+    }
+
+    /// It can't be read at all.
+    pub(crate) fn unreadable(key: impl fmt::Display, path: &Path, error: &std::io::Error) -> Self {
+        let why = format!("can't be read ({error}); correct the path or the file's permissions");
+        Self::new(key, path, why)
     }
 }
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.why)
+        write!(f, "{} = {} {}", self.key, self.path.display(), self.why)
     }
 }
 
@@ -116,32 +125,58 @@ fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, ReadError> {
     if path.as_os_str().is_empty() {
         return Ok(Vec::new());
     }
-    let roots: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|e| ReadError::new(path, format_args!("{e}; correct fetch.ca-file")))?;
-    if roots.is_empty() {
-        let why = "this holds no certificate in PEM form; correct fetch.ca-file";
-        return Err(ReadError::new(path, why));
-    }
-    Ok(roots)
+    read_certificates("fetch.ca-file", path)
 }
 
-/// The credential given directly or by file; empty if neither is given.
-pub(crate) fn read_token(token: &Secret, file: &Path) -> Result<Secret, ReadError> {
+/// The certificates in a PEM file, one at least.
+pub(crate) fn read_certificates(
+    key: impl fmt::Display,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, ReadError> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) => return Err(ReadError::unreadable(key, path, &error)),
+    };
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    match found {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => {
+            let why = "holds no certificate in PEM form; name a file that begins with \
+                       -----BEGIN CERTIFICATE-----";
+            Err(ReadError::new(key, path, why))
+        }
+    }
+}
+
+/// The credential given directly or by file, whose key is `key`; empty if neither is given.
+pub(crate) fn read_token(
+    key: impl fmt::Display,
+    token: &Secret,
+    file: &Path,
+) -> Result<Secret, ReadError> {
     if !token.is_empty() || file.as_os_str().is_empty() {
         return Ok(token.clone());
     }
     let mut text = String::new();
-    std::fs::File::open(file)
-        .and_then(|file| file.take(MAX_TOKEN_FILE + 1).read_to_string(&mut text))
-        .map_err(|e| ReadError::new(file, format_args!("the token could not be read ({e})")))?;
+    let read = std::fs::File::open(file)
+        .and_then(|file| file.take(MAX_TOKEN_FILE + 1).read_to_string(&mut text));
+    if let Err(error) = read {
+        return Err(ReadError::unreadable(key, file, &error));
+    }
     let token = text.trim_end_matches(['\r', '\n']);
     if token.is_empty() {
         return Err(ReadError::new(
+            key,
             file,
-            "the file is empty; write the token into it",
+            "is empty; write the token into it",
         ));
     }
-    crate::auth::check_token(token).map_err(|why| ReadError::new(file, why))?;
-    Ok(Secret::new(token))
+    match crate::auth::check_token(token) {
+        Ok(()) => Ok(Secret::new(token)),
+        Err(why) => Err(ReadError::new(
+            key,
+            file,
+            format_args!("is no token: {why}"),
+        )),
+    }
 }

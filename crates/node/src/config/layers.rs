@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::leaf::{KeyPath, Lines, Source, Step, leaves, line_at};
-use super::merge::Merge;
+use super::merge::{Merge, Merged};
 use super::{Config, Loaded, check};
 
 /// Environment variables that begin so are configuration.
@@ -193,6 +193,8 @@ impl Layers {
     /// # Errors
     /// All that is wrong, not only the first.
     pub fn load(self) -> Result<Loaded, ConfigError> {
+        // What a source that could not be read would have said, nobody knows.
+        let all_read = self.problems.is_empty();
         let mut merge = Merge::new(self.problems);
         if let Some((path, table, lines)) = self.file {
             let mut settings = Vec::new();
@@ -207,9 +209,13 @@ impl Layers {
         for setting in self.env.into_iter().chain(self.flags) {
             merge.set(&setting.origin, &setting.path, setting.given.readings());
         }
-        let (loaded, mut problems) = merge.finish();
-        if let (Some(loaded), true) = (&loaded, problems.is_empty()) {
-            problems = check::problems(loaded);
+        let Merged {
+            loaded,
+            mut problems,
+            broken,
+        } = merge.finish();
+        if let (Some(loaded), true) = (&loaded, all_read) {
+            problems.extend(check::problems(loaded, &broken));
         }
         match loaded {
             Some(loaded) if problems.is_empty() => Ok(loaded),

@@ -20,7 +20,7 @@ pub(super) enum Step {
 pub struct KeyPath(Vec<Step>);
 
 impl KeyPath {
-    pub(super) fn of<'a>(keys: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn of<'a>(keys: impl IntoIterator<Item = &'a str>) -> Self {
         Self(keys.into_iter().map(|k| Step::Key(k.to_owned())).collect())
     }
 
@@ -48,8 +48,9 @@ impl KeyPath {
 
     /// Whether a wrong value here might be a credential, which no message may quote.
     pub(super) fn is_sensitive(&self) -> bool {
-        let is = |step: Option<&Step>, name: &str| matches!(step, Some(Step::Key(k)) if k == name);
-        is(self.0.first(), "tokens") || is(self.0.last(), "token")
+        let is = |step: &Step, name: &str| matches!(step, Step::Key(k) if k == name);
+        self.0.first().is_some_and(|first| is(first, "tokens"))
+            || self.0.iter().any(|step| is(step, "token"))
     }
 
     /// `value` alone, standing at this path of an otherwise empty table.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::Config;
+use super::explain::{Refused, refusals, sound_part};
 use super::layers::Origin;
 use super::leaf::{KeyPath, Source, Step, leaves};
 
@@ -37,10 +38,20 @@ impl Loaded {
     }
 }
 
+/// What came of merging.
+pub(super) struct Merged {
+    /// The values, those that are wrong left out.
+    pub(super) loaded: Option<Loaded>,
+    pub(super) problems: Vec<String>,
+    /// Where those left out stand.
+    pub(super) broken: Vec<KeyPath>,
+}
+
 pub(super) struct Merge {
     table: Table,
     sources: BTreeMap<KeyPath, Source>,
     problems: Vec<String>,
+    broken: Vec<KeyPath>,
 }
 
 impl Merge {
@@ -53,23 +64,38 @@ impl Merge {
             table,
             sources: BTreeMap::new(),
             problems,
+            broken: Vec::new(),
         }
     }
 
-    /// Sets `path` to the first of `readings` that it accepts, or tells why it accepts none.
+    /// Sets `path` to the first of `readings` that it accepts, or tells why it accepts none, and sets
+    /// the rest of it.
     pub(super) fn set(&mut self, origin: &Origin, path: &KeyPath, readings: Vec<Value>) {
-        let mut first = None;
+        let mut refused = Vec::new();
         for value in readings {
-            let refused = refusals(path, &value);
-            if refused.is_empty() {
+            let problems = refusals(path, &value);
+            if problems.is_empty() {
                 return self.store(origin, path, &value);
             }
-            first.get_or_insert(refused);
+            refused.push((value, problems));
         }
-        for (at, why) in first.unwrap_or_default() {
-            let source = origin.source(&at);
-            self.problems.push(format!("{source}: {at}: {why}"));
+        // The reading of the right type shows best what is wrong, else the first.
+        let best = refused
+            .iter()
+            .position(|(_, problems)| !problems.iter().any(Refused::is_of_other_type));
+        let Some((value, problems)) = refused.into_iter().nth(best.unwrap_or(0)) else {
+            return;
+        };
+        for problem in &problems {
+            let source = origin.source(&problem.at);
+            self.problems
+                .push(format!("{source}: {}", problem.explain()));
         }
+        if let Some(sound) = sound_part(path, value, &problems) {
+            self.store(origin, path, &sound);
+        }
+        let leaves = problems.into_iter().map(|problem| problem.leaf);
+        self.broken.extend(leaves);
     }
 
     fn store(&mut self, origin: &Origin, path: &KeyPath, value: &Value) {
@@ -88,7 +114,7 @@ impl Merge {
     }
 
     /// The configuration, if its values could be read, and all problems.
-    pub(super) fn finish(mut self) -> (Option<Loaded>, Vec<String>) {
+    pub(super) fn finish(mut self) -> Merged {
         let loaded = match Config::deserialize(Value::Table(self.table)) {
             Ok(config) => Some(Loaded {
                 config,
@@ -103,7 +129,11 @@ impl Merge {
                 None
             }
         };
-        (loaded, self.problems)
+        Merged {
+            loaded,
+            problems: self.problems,
+            broken: self.broken,
+        }
     }
 }
 
@@ -125,73 +155,4 @@ fn insert(table: &mut Table, steps: &[Step], value: Value) {
     if let Value::Table(inner) = entry {
         insert(inner, rest, value);
     }
-}
-
-/// What the configuration has against `value` at `path`: each refused value within it, and why.
-fn refusals(path: &KeyPath, value: &Value) -> Vec<(KeyPath, String)> {
-    let mut single = Vec::new();
-    leaves(path, value, true, &mut single);
-    single
-        .into_iter()
-        .filter_map(|(at, value)| {
-            let tried = Config::deserialize(at.nest(value));
-            let error = tried.err()?;
-            let why = explain(&at, error.message());
-            Some((at, why))
-        })
-        .collect()
-}
-
-fn explain(at: &KeyPath, message: &str) -> String {
-    if message.starts_with("unknown field") {
-        return explain_unknown(message);
-    }
-    if at.is_sensitive() && message.starts_with("invalid") {
-        return "this has the wrong form (not shown, as it may hold a credential)".to_owned();
-    }
-    let mut message = message.trim_end().to_owned();
-    for (technical, plain) in [
-        ("expected usize", "expected a whole number"),
-        ("expected u32", "expected a whole number"),
-        ("expected a sequence", "expected a list"),
-        ("expected a map", "expected a table"),
-    ] {
-        message = message.replace(technical, plain);
-    }
-    message
-}
-
-/// serde's message names the key and all that might stand in its place, each between backticks.
-fn explain_unknown(message: &str) -> String {
-    let mut names = message.split('`').skip(1).step_by(2);
-    let unknown = names.next().unwrap_or_default();
-    let known: Vec<_> = names.collect();
-    let close = known
-        .iter()
-        .map(|name| (distance(unknown, name), *name))
-        .min()
-        .filter(|(distance, _)| *distance <= 2.max(unknown.chars().count() / 3));
-    match close {
-        Some((_, name)) => format!("there is no key {unknown}; did you mean {name}?"),
-        None => format!(
-            "there is no key {unknown}; remove it, or use one of {}",
-            known.join(", ")
-        ),
-    }
-}
-
-/// Edits (insert, remove, replace a character) between two words.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -1,11 +1,12 @@
 //! The configuration of a node: a TOML file, the environment, flags; the later wins.
 //!
 //! Read `mod` (the keys), `sections`, `lanes` and `sessions` (the tables below them), then `layers`
-//! and `merge` (how sources come together), `check` (what makes no sense), `convert` (what becomes of it) and
-//! `print` (`--print-config`). `docs/configuration.md` is the reference for users.
+//! and `merge` (how sources come together), `explain` (what is said of a wrong value), `check` (what
+//! makes no sense), `convert` (what becomes of it) and `print` (`--print-config`). `docs/configuration.md` is the reference for users.
 
 mod check;
 mod convert;
+mod explain;
 mod lanes;
 mod layers;
 mod leaf;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use convert::ReadError;
-pub(crate) use convert::read_token;
+pub(crate) use convert::{read_certificates, read_token};
 pub use lanes::{DEFAULT, LaneSection, OriginSection};
 pub use layers::{ConfigError, Layers};
 pub use leaf::{KeyPath, Source};
@@ -32,7 +33,7 @@ pub use sections::{
     ShutdownSection, TlsSection,
 };
 pub use sessions::{LimitOverrides, RelaySection, TokenSection};
-pub use text::{Addresses, HIDDEN, ListenAddr, Ports, Secret, Text, WebOrigin};
+pub use text::{Addresses, Expected, HIDDEN, ListenAddr, Ports, Secret, Text, WebOrigin};
 pub use units::{Dur, Pace, Size, UnitError};
 
 /// Everything that can be configured. Keys are in kebab case; a key that is not here is refused.

@@ -187,7 +187,8 @@ pub struct LogSection {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ShutdownSection {
-    /// How long fetches in flight may go on after SIGTERM or SIGINT. Then they are cancelled.
+    /// How long fetches in flight may go on after SIGTERM or SIGINT. Then they are cut off without an
+    /// answer, and sessions are closed with 1001.
     pub grace: Text<Dur>,
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fetchway_policy::guard::IpNet;
-use fetchway_relay::Limits;
+use fetchway_relay::{BinaryLimits, Limits};
 use serde::{Deserialize, Serialize};
 
 use super::{Dur, Secret, Size, Text};
@@ -30,11 +30,24 @@ pub struct RelaySection {
     pub idle_timeout: Text<Dur>,
     /// A connection that takes none of the bytes waiting for it for this long is closed.
     pub write_stall: Text<Dur>,
+    /// Bytes of request bodies that one binary session may send ahead of what origins take.
+    pub session_window: Text<Size>,
+    /// The same of one fetch. At most `session_window`.
+    pub stream_window: Text<Size>,
+    /// Bytes sent to a binary client and not acknowledged. Beyond it sending waits.
+    pub max_unacked: Text<Size>,
+    /// How long a binary session outlives its connection; zero for not at all.
+    pub resume_within: Text<Dur>,
+    /// Binary sessions of one token without a connection. Beyond it the oldest ends.
+    pub max_parked: usize,
+    /// Bytes that they hold. Beyond it the oldest ends.
+    pub max_parked_bytes: Text<Size>,
 }
 
 impl Default for RelaySection {
     fn default() -> Self {
         let limits = Limits::default();
+        let binary = limits.binary;
         Self {
             max_sessions: 10_000,
             max_in_flight: limits.in_flight,
@@ -45,6 +58,12 @@ impl Default for RelaySection {
             ping_interval: Text(Dur(limits.ping_interval)),
             idle_timeout: Text(Dur(limits.idle_timeout)),
             write_stall: Text(Dur(limits.write_stall)),
+            session_window: Text(Size(binary.session_window as u64)),
+            stream_window: Text(Size(binary.stream_window as u64)),
+            max_unacked: Text(Size(binary.unacked as u64)),
+            resume_within: Text(Dur(binary.resume_within)),
+            max_parked: binary.parked,
+            max_parked_bytes: Text(Size(binary.parked_bytes as u64)),
         }
     }
 }
@@ -62,6 +81,14 @@ impl RelaySection {
             ping_interval: self.ping_interval.0.0,
             idle_timeout: self.idle_timeout.0.0,
             write_stall: self.write_stall.0.0,
+            binary: BinaryLimits {
+                session_window: self.session_window.as_usize(),
+                stream_window: self.stream_window.as_usize(),
+                unacked: self.max_unacked.as_usize(),
+                resume_within: self.resume_within.0.0,
+                parked: self.max_parked,
+                parked_bytes: self.max_parked_bytes.as_usize(),
+            },
         }
     }
 
@@ -78,6 +105,12 @@ impl RelaySection {
             ping_interval: overrides.ping_interval.unwrap_or(self.ping_interval),
             idle_timeout: overrides.idle_timeout.unwrap_or(self.idle_timeout),
             write_stall: overrides.write_stall.unwrap_or(self.write_stall),
+            session_window: overrides.session_window.unwrap_or(self.session_window),
+            stream_window: overrides.stream_window.unwrap_or(self.stream_window),
+            max_unacked: overrides.max_unacked.unwrap_or(self.max_unacked),
+            resume_within: overrides.resume_within.unwrap_or(self.resume_within),
+            max_parked: overrides.max_parked.unwrap_or(self.max_parked),
+            max_parked_bytes: overrides.max_parked_bytes.unwrap_or(self.max_parked_bytes),
         }
     }
 }
@@ -130,4 +163,16 @@ pub struct LimitOverrides {
     pub idle_timeout: Option<Text<Dur>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write_stall: Option<Text<Dur>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_window: Option<Text<Size>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_window: Option<Text<Size>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_unacked: Option<Text<Size>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume_within: Option<Text<Dur>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_parked: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_parked_bytes: Option<Text<Size>>,
 }

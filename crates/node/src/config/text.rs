@@ -1,12 +1,40 @@
 //! Small value types of the configuration that are written as text.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::{Deref, RangeInclusive};
 use std::str::FromStr;
 
+use fetchway_policy::guard::{HostPattern, IpNet};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+
+use super::{Dur, Pace, Size};
+
+/// What is told of a value that is no text at all.
+pub trait Expected {
+    /// The kind of value, with an example.
+    const EXPECTED: &'static str;
+}
+
+macro_rules! expected {
+    ($($kind:ty = $expected:literal,)*) => {
+        $(impl Expected for $kind {
+            const EXPECTED: &'static str = $expected;
+        })*
+    };
+}
+
+expected! {
+    Dur = "a duration with a unit, such as \"30s\"",
+    Size = "a size with a unit, such as \"32MiB\"",
+    Pace = "a rate, such as \"100/s\" or \"unlimited\"",
+    ListenAddr = "an IP address and a port, such as \"127.0.0.1:8787\"",
+    WebOrigin = "a web origin, such as \"https://app.example.com\"",
+    IpNet = "a network, such as \"10.0.0.0/8\"",
+    HostPattern = "a host, such as \"example.com\" or \"*.example.com\"",
+}
 
 /// Anything that `FromStr` reads and `Display` writes, as a TOML string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,16 +54,38 @@ impl<T: fmt::Display> Serialize for Text<T> {
     }
 }
 
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
+impl<'de, T: Expected + FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(de::Error::custom)
+        struct TextVisitor<T>(PhantomData<T>);
+        impl<T: Expected + FromStr<Err: fmt::Display>> Visitor<'_> for TextVisitor<T> {
+            type Value = Text<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(T::EXPECTED)
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<T>, E> {
+                text.parse().map(Text).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(TextVisitor(PhantomData))
     }
 }
 
 /// An address and port to listen on; `localhost` stands for 127.0.0.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenAddr(pub SocketAddr);
+
+impl ListenAddr {
+    /// Whether both can't be listened on at once: one port, and one address or all of them.
+    pub(super) fn overlaps(self, other: Self) -> bool {
+        let (a, b) = (self.0, other.0);
+        let takes_all = |all: SocketAddr, one: SocketAddr| {
+            all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4())
+        };
+        a.port() != 0
+            && a.port() == b.port()
+            && (a.ip() == b.ip() || takes_all(a, b) || takes_all(b, a))
+    }
+}
 
 impl FromStr for ListenAddr {
     type Err = &'static str;
@@ -159,6 +209,8 @@ impl<'de> Deserialize<'de> for Ports {
 #[serde(transparent)]
 pub struct Addresses(pub Vec<IpAddr>);
 
+const ADDRESSES_EXPECTED: &str = "expected an IP address or a list of them, such as 192.0.2.7";
+
 impl<'de> Deserialize<'de> for Addresses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct AddressesVisitor;
@@ -168,15 +220,15 @@ impl<'de> Deserialize<'de> for Addresses {
                 f.write_str("an IP address or a list of them")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Addresses, E> {
-                let address = text.parse().map_err(|_| {
-                    E::custom("expected an IP address or a list of them, such as 192.0.2.7")
-                })?;
+                let address = text.parse();
+                let address = address.map_err(|_| E::custom(ADDRESSES_EXPECTED))?;
                 Ok(Addresses(vec![address]))
             }
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Addresses, A::Error> {
                 let mut addresses = Vec::new();
-                while let Some(address) = seq.next_element()? {
-                    addresses.push(address);
+                while let Some(address) = seq.next_element::<String>()? {
+                    let address = address.parse();
+                    addresses.push(address.map_err(|_| de::Error::custom(ADDRESSES_EXPECTED))?);
                 }
                 Ok(Addresses(addresses))
             }

@@ -151,26 +151,40 @@ fn wrong_values_are_told_with_source_key_and_what_is_expected() {
     for (toml, expected) in [
         (
             "listen = 8787",
-            "f.toml:1: listen: invalid type: integer `8787`, expected a string",
+            "f.toml:1: listen = 8787: expected an IP address and a port, such as \"127.0.0.1:8787\"",
         ),
         (
             "listen = '8787'",
-            "listen: expected an IP address and a port",
+            "listen = \"8787\": expected an IP address and a port",
         ),
         (
             "[http]\nheader-timeout = '5'",
-            "f.toml:2: http.header-timeout: expected a duration with a",
+            "f.toml:2: http.header-timeout = \"5\": expected a duration with a",
+        ),
+        (
+            "[http]\nheader-timeout = 30",
+            "http.header-timeout = 30: expected a duration with a unit, such as \"30s\"",
+        ),
+        (
+            "admin.enabled = 'yes'",
+            "admin.enabled = \"yes\": expected true or false",
         ),
         (
             "[relay]\nmax-message = '5'",
-            "relay.max-message: expected a size with a unit",
+            "relay.max-message = \"5\": expected a size with a unit",
         ),
-        ("[lanes.x]\nrate = '5'", "lanes.x.rate: expected a rate"),
+        (
+            "[lanes.x]\nrate = '5'",
+            "lanes.x.rate = \"5\": expected a rate",
+        ),
         (
             "[lanes.x]\nconcurrency = 0",
             "f.toml:2: lanes.x.concurrency: expected at least 1",
         ),
-        ("[lanes.x]\nconcurrency = -1", "expected a whole number"),
+        (
+            "[lanes.x]\nconcurrency = -1",
+            "concurrency = -1: expected a whole number",
+        ),
         (
             "[lanes.x]\nretry-base = '1m'",
             "retry-max: expected at least retry-base, which is 1m",
@@ -192,12 +206,16 @@ fn wrong_values_are_told_with_source_key_and_what_is_expected() {
             "origins.default.concurrency: expected at least 1",
         ),
         (
-            "[guard]\nallow-net = ['10.0.0.0/99']",
-            "f.toml:2: guard.allow-net: ",
+            "[guard]\nallow-net = ['10.0.0.0/8',\n'10.0.0.1/8']",
+            "f.toml:3: guard.allow-net[1]: `10.0.0.1/8` has bits set",
+        ),
+        (
+            "[guard]\nallow-net = '10.0.0.0/8'",
+            "f.toml:2: guard.allow-net = \"10.0.0.0/8\": expected a list",
         ),
         (
             "[guard]\nallow-ports = [70000]",
-            "guard.allow-ports: expected a port or a range",
+            "guard.allow-ports[0] = 70000: expected a port or a range",
         ),
         (
             "[hosts]\n'a.test' = []",
@@ -205,11 +223,15 @@ fn wrong_values_are_told_with_source_key_and_what_is_expected() {
         ),
         (
             "[hosts]\n'a.test' = 'b.test'",
-            "hosts.\"a.test\": expected an IP address",
+            "hosts.\"a.test\" = \"b.test\": expected an IP address",
+        ),
+        (
+            "[hosts]\n'a.test' = ['b.test']",
+            "hosts.\"a.test\"[0] = \"b.test\": expected an IP address",
         ),
         (
             "[log]\nformat = 'xml'",
-            "log.format: unknown variant `xml`, expected `text` or `json`",
+            "log.format = \"xml\": expected `text` or `json`",
         ),
         (
             "[tls]\ncert = 'a.pem'",
@@ -225,7 +247,7 @@ fn wrong_values_are_told_with_source_key_and_what_is_expected() {
         ),
         (
             "allow-origins = ['*']",
-            "allow-origins: expected a web origin",
+            "allow-origins[0] = \"*\": expected a web origin",
         ),
         (
             "[[tokens]]\ntoken = 'ta'",
@@ -259,6 +281,42 @@ fn wrong_values_are_told_with_source_key_and_what_is_expected() {
             "[[tokens]]\nname='a'\ntoken='t'\n[[tokens]]\nname='a'\ntoken='u'",
             "tokens[1].name: another",
         ),
+        (
+            "[[tokens]]\nname='a'\ntoken='t'\n[[tokens]]\nname='b'\ntoken='t'",
+            "f.toml:6: tokens[1].token: this is also tokens[0].token",
+        ),
+        (
+            "[[tokens]]\nname='a'\ntoken='t'\nlimits.ping-interval='2m'",
+            "tokens[0].limits.idle-timeout: expected more than ping-interval",
+        ),
+        (
+            "admin.listen = '0.0.0.0:8787'",
+            "f.toml:1: admin.listen: this is the address of listen",
+        ),
+        (
+            "[relay]\nsession-window = '63KiB'\nstream-window = '16KiB'",
+            "f.toml:2: relay.session-window: expected at least 64KiB",
+        ),
+        (
+            "[relay]\nstream-window = '15KiB'",
+            "relay.stream-window: expected at least 16KiB",
+        ),
+        (
+            "[relay]\nstream-window = '5MiB'",
+            "relay.stream-window: expected at most session-window, which is 4MiB",
+        ),
+        (
+            "[relay]\nmax-unacked = '1KiB'",
+            "relay.max-unacked: expected at least 64KiB",
+        ),
+        (
+            "[relay]\nmax-parked = 0",
+            "relay.max-parked: expected at least 1; to keep no session",
+        ),
+        (
+            "[[tokens]]\nname='a'\ntoken='t'\nlimits.stream-window='8MiB'",
+            "f.toml:4: tokens[0].limits.stream-window: expected at most session-window",
+        ),
         ("\nlisten", "f.toml:2: this is no TOML ("),
     ] {
         let found = problems(file(toml));
@@ -277,6 +335,98 @@ fn a_missing_file_is_told_by_name() {
 fn all_that_is_wrong_is_told_at_once() {
     let toml = "listen = 'x'\n[log]\nlevel = 'loud'\n[http]\nmax-connections = 'many'\n";
     assert_eq!(problems(file(toml)).len(), 3);
+    // Wrong forms do not hide what makes no sense, nor one wrong part of a table another.
+    let toml = "[tls]\ncert = 'a.pem'\n[lanes.x]\nrate = 5\nretry-attempts = 0\n\
+                [[tokens]]\nlame = 1\nallow-net = ['x', '10.0.0.0/8', 5]\ntoken = 'a b'\n";
+    let found = problems(file(toml));
+    for expected in [
+        "f.toml:4: lanes.x.rate = 5",
+        "f.toml:7: tokens[0].lame",
+        "f.toml:8: tokens[0].allow-net[0]",
+        "f.toml:8: tokens[0].allow-net[2]",
+        "f.toml:2: tls.cert",
+        "f.toml:5: lanes.x.retry-attempts",
+        "f.toml:9: tokens[0]: name is missing",
+        "f.toml:9: tokens[0].token",
+    ] {
+        let told = found.iter().any(|problem| problem.starts_with(expected));
+        assert!(told, "{expected} in {found:#?}");
+    }
+    assert_eq!(found.len(), 8, "{found:#?}");
+}
+
+#[test]
+fn what_only_follows_from_a_wrong_form_is_not_told() {
+    for toml in [
+        "[tls]\ncert = 'a.pem'\nkey = 5",
+        "[relay]\nping-interval = 'often'\nidle-timeout = '20s'",
+        "[relay]\nsession-window = 'much'\nstream-window = '16MiB'",
+        "[lanes.x]\nretry-base = 1\nretry-max = '1ms'",
+        "[lanes.x]\nrate = 5\n[[tokens]]\nname = 'a'\ntoken = 't'\nlanes = ['x']",
+        "[[tokens]]\nname = 'a'\ntoken = 5",
+        "[[tokens]]\nname = 5\ntoken = 't'",
+        "[relay]\nidle-timeout = 1\n[[tokens]]\nname = 'a'\ntoken = 't'\nlimits.ping-interval = '9m'",
+    ] {
+        let found = problems(file(toml));
+        assert_eq!(found.len(), 1, "{toml}: {found:#?}");
+    }
+}
+
+#[test]
+fn text_of_the_environment_is_told_as_what_it_should_be() {
+    for (key, text, expected) in [
+        (
+            "guard.deny-net",
+            "10.0.0.1/8",
+            "guard.deny-net[0]: `10.0.0.1/8` has bits set",
+        ),
+        (
+            "guard.deny-net",
+            "10.0.0.0/8,x",
+            "guard.deny-net[1]: `x` is no address range",
+        ),
+        (
+            "relay.max-sessions",
+            "-1",
+            "relay.max-sessions = -1: expected a whole number",
+        ),
+        (
+            "relay.max-sessions",
+            "many",
+            "relay.max-sessions = \"many\": expected a whole",
+        ),
+        (
+            "http.header-timeout",
+            "30",
+            "http.header-timeout = \"30\": expected a duration",
+        ),
+    ] {
+        let found = problems(Layers::new().flag_text("--set", key, text));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains(expected), "{}\n{expected}", found[0]);
+    }
+}
+
+#[test]
+fn limits_of_the_binary_encoding_reach_the_relay() {
+    let toml = "[relay]\nsession-window = '1MiB'\nstream-window = '32KiB'\nmax-unacked = '64KiB'\n\
+                resume-within = '0s'\nmax-parked = 5\nmax-parked-bytes = '2MiB'\n\
+                [[tokens]]\nname = 'a'\ntoken = 't'\nlimits = { resume-within = '5s', max-parked = 6 }";
+    let config = file(toml).load().expect("a valid configuration").config;
+    let binary = config.relay.to_limits().binary;
+    assert_eq!(
+        (binary.session_window, binary.stream_window),
+        (1 << 20, 32 << 10)
+    );
+    assert_eq!((binary.unacked, binary.parked), (64 << 10, 5));
+    assert_eq!(binary.parked_bytes, 2 << 20);
+    assert!(binary.resume_within.is_zero());
+    let limits = config
+        .relay
+        .overridden(&config.tokens[0].limits)
+        .to_limits();
+    assert_eq!((limits.binary.parked, limits.binary.unacked), (6, 64 << 10));
+    assert_eq!(limits.binary.resume_within.as_secs(), 5);
 }
 
 const SECRET: &str = "s3cr3t-s3cr3t-s3cr3t";

@@ -131,14 +131,78 @@ async fn a_token_offered_as_subprotocol_is_never_echoed() {
         Some("fetchway.json")
     );
     assert!(!answer.headers.contains("token"), "{}", answer.headers);
-    drop((io, node));
+    drop(io);
+    // Alone it gets nowhere: browsers close a connection whose offers were all passed over.
+    let (answer, _) = upgrade(node.addr(), &[&format!("Sec-WebSocket-Protocol: {token}")]).await;
+    assert_eq!(answer.status, 400);
+}
+
+#[tokio::test]
+async fn the_encoding_is_one_that_was_offered() {
     let node = start("");
-    let offer = "Sec-WebSocket-Protocol: fetchway.v99";
-    let (answer, _io) = upgrade(node.addr(), &[offer]).await;
-    assert_eq!(
-        (answer.status, answer.header("sec-websocket-protocol")),
-        (101, None)
-    );
+    for (offer, status, confirmed) in [
+        ("X-Nothing: offered", 101, None),
+        (
+            "Sec-WebSocket-Protocol: fetchway.json",
+            101,
+            Some("fetchway.json"),
+        ),
+        (
+            "Sec-WebSocket-Protocol: fetchway.v1",
+            101,
+            Some("fetchway.v1"),
+        ),
+        (
+            "Sec-WebSocket-Protocol: fetchway.json, fetchway.v1",
+            101,
+            Some("fetchway.v1"),
+        ),
+        (
+            "Sec-WebSocket-Protocol: fetchway.v99, fetchway.json",
+            101,
+            Some("fetchway.json"),
+        ),
+        ("Sec-WebSocket-Protocol: fetchway.v99", 400, None),
+        (
+            "Sec-WebSocket-Protocol: fetchway.token.YQ, other",
+            400,
+            None,
+        ),
+        ("Sec-WebSocket-Protocol: fetchway.token.YQ", 400, None),
+    ] {
+        let (answer, _io) = upgrade(node.addr(), &[offer]).await;
+        let found = (answer.status, answer.header("sec-websocket-protocol"));
+        assert_eq!(found, (status, confirmed), "{offer}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_offer_is_told_what_to_offer() {
+    let node = start("");
+    let head = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ];
+    for (offer, expected) in [
+        ("fetchway.v99", "offer fetchway.json or fetchway.v1"),
+        (
+            "fetchway.token.YQ",
+            "new WebSocket(url, [\"fetchway.json\", \"fetchway.token.",
+        ),
+    ] {
+        let offer = format!("Sec-WebSocket-Protocol: {offer}");
+        let mut lines = head.to_vec();
+        lines.push(&offer);
+        let answer = send(node.addr(), "GET /", &lines).await;
+        let problem: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+        let detail = problem["detail"].as_str().expect("a sentence");
+        assert!(
+            answer.status == 400 && detail.contains(expected),
+            "{detail}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -272,15 +336,26 @@ async fn a_token_file_that_is_of_no_use_is_told() {
         )
     };
     for (file, why) in [
-        (&empty, "the file is empty"),
-        (&dir.join("none"), "could not be read"),
+        (&empty, "is empty; write the token into it"),
+        (&dir.join("none"), "can't be read"),
     ] {
         let error = Node::start(&crate::client::config(&toml(file)))
             .err()
             .expect("refused")
             .to_string();
-        assert!(error.contains(why), "{error}");
+        let key = format!("tokens[0].token-file = {} ", file.display());
+        assert!(error.starts_with(&key) && error.contains(why), "{error}");
     }
+    let twice = format!(
+        "{}\n[[tokens]]\nname = 'bob'\ntoken = 'token-of-ann'",
+        toml(&good)
+    );
+    let error = Node::start(&crate::client::config(&twice)).err();
+    let error = error.expect("one token for two").to_string();
+    assert!(
+        error.contains("holds the token that tokens[1] (bob) has too"),
+        "{error}"
+    );
     let node = start(&toml(&good));
     assert_eq!(upgrade(node.addr(), &[ANN]).await.0.status, 101);
 }

@@ -102,7 +102,11 @@ async fn new_files_are_used_and_broken_ones_are_not() {
         .reload_tls()
         .expect_err("the key is broken")
         .to_string();
-    assert!(error.contains("reload-key.pem: no private key"), "{error}");
+    assert!(error.starts_with("tls.key = "), "{error}");
+    assert!(
+        error.contains("reload-key.pem holds no private key in PEM form"),
+        "{error}"
+    );
     assert!(
         connect(node.addr(), second.clone()).await.is_ok(),
         "the old ones stay"
@@ -114,7 +118,10 @@ async fn new_files_are_used_and_broken_ones_are_not() {
         .reload_tls()
         .expect_err("the key is another's")
         .to_string();
-    assert!(error.contains("can't be used with the key"), "{error}");
+    assert!(
+        error.contains("is the certificate of another key than tls.key = "),
+        "{error}"
+    );
     assert!(
         connect(node.addr(), second).await.is_ok(),
         "the old ones stay"
@@ -134,4 +141,51 @@ async fn a_client_that_never_shakes_hands_is_dropped() {
     let mut rest = Vec::new();
     let read = tokio::io::AsyncReadExt::read_to_end(&mut silent, &mut rest).await;
     assert_eq!(read.expect("it is closed"), 0);
+}
+
+#[tokio::test]
+async fn a_file_that_is_of_no_use_is_told_by_its_key() {
+    let files = Files::new("useless");
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let write = |name: &str, text: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).expect("a temporary file");
+        path
+    };
+    let (cert, key) = (&files.cert, &files.key);
+    let empty = write("useless-empty.pem", "nothing");
+    let locked = write(
+        "useless-locked.pem",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    for (cert, key, expected) in [
+        (
+            &empty,
+            key,
+            "useless-empty.pem holds no certificate in PEM form",
+        ),
+        (key, key, "useless-key.pem holds no certificate in PEM form"),
+        (
+            cert,
+            &empty,
+            "useless-empty.pem holds no private key in PEM form",
+        ),
+        (
+            cert,
+            &locked,
+            "useless-locked.pem holds an encrypted private key",
+        ),
+        (&dir.join("none.pem"), key, "none.pem can't be read"),
+    ] {
+        let toml = format!(
+            "admin.tls = {{ cert = '{}', key = '{}' }}",
+            cert.display(),
+            key.display()
+        );
+        let loaded = crate::client::config(&toml);
+        let error = fetchway_node::Node::start(&loaded).err();
+        let error = error.expect("it is of no use").to_string();
+        assert!(error.starts_with("admin.tls."), "{error}");
+        assert!(error.contains(expected), "{error}");
+    }
 }

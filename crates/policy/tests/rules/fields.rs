@@ -152,6 +152,8 @@ fn fields_are_trimmed_and_may_hold_any_text() {
         let error = request_field(name, "v").expect_err(name);
         assert_eq!(error.name, ErrorName::InvalidRequest);
     }
+    let spaced = request_field("a b", "v").expect_err("no token");
+    assert!(spaced.detail.contains("goes on with a space"), "{spaced}");
     let swallowed = request_field("Authorization: Bearer hush", "").expect_err("no token");
     assert!(swallowed.detail.contains("`Authorization`"), "{swallowed}");
     assert!(!swallowed.detail.contains("hush"), "{swallowed}");

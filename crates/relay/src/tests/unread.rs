@@ -8,7 +8,7 @@ use fetchway_ws::{Event, Opcode, put_frame};
 use tokio::io::AsyncWriteExt;
 
 use super::{LINK, NO_JSON, Peer, answer, relay, settled};
-use crate::outbox::LOOSE_BYTES;
+use crate::json::LOOSE_BYTES;
 
 /// Messages sent: a hundred times what the relay may take in unread.
 const MANY: usize = 400_000;

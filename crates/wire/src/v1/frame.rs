@@ -19,8 +19,15 @@ pub const TOKEN: usize = 16;
 /// The longest tag that a fetch may carry, in bytes.
 pub const MAX_TAG: usize = 256;
 
-/// The longest text of a RESET or GOAWAY, in bytes; what is over is cut.
+/// The longest text of a RESET, GOAWAY or refusal, in bytes; what is over is cut on both ways.
 const MAX_DETAIL: usize = 1 << 10;
+
+/// From this length on a piece shares its message's memory. So nothing that is kept holds more than
+/// eight times its length, however a peer packs its messages.
+const MIN_SHARED: usize = super::MAX_MESSAGE / 8;
+
+/// The longest payload of a PING, in bytes.
+pub(super) const MAX_PING: usize = 8;
 
 const OPEN: u8 = 0x01;
 const HEAD: u8 = 0x02;
@@ -292,8 +299,8 @@ fn put_built(out: &mut BytesMut, kind: u8, build: impl FnOnce(&mut BytesMut)) {
 
 /// Takes the first frame off a message. `None` at its end.
 ///
-/// A piece of a body shares the message's memory if it is at least half of it, else it is copied:
-/// nothing small keeps anything large.
+/// A piece of 8 KiB and more shares the message's memory, a smaller one is copied: nothing small keeps
+/// anything large.
 ///
 /// # Errors
 /// Bytes that are no whole frame.
@@ -313,9 +320,10 @@ pub fn decode(message: &mut Bytes) -> Result<Option<Frame>, Malformed> {
     let end = begin + length as usize;
     let piece = |message: &Bytes, payload: &Reading<'_>| {
         let bytes = payload.0;
-        match bytes.len() * 2 >= whole {
-            true => message.slice(end - bytes.len()..end),
-            false => Bytes::copy_from_slice(bytes),
+        if bytes.len() >= MIN_SHARED {
+            message.slice(end - bytes.len()..end)
+        } else {
+            Bytes::copy_from_slice(bytes)
         }
     };
     let frame = match kind {
@@ -347,7 +355,7 @@ pub fn decode(message: &mut Bytes) -> Result<Option<Frame>, Malformed> {
             let reset = Reset {
                 tag: Bytes::copy_from_slice(payload.bytes()?),
                 name: payload.text()?.to_owned(),
-                detail: payload.text()?.to_owned(),
+                detail: cut(payload.text()?).to_owned(),
             };
             payload.end()?;
             Frame::Reset { stream, reset }
@@ -369,7 +377,7 @@ pub fn decode(message: &mut Bytes) -> Result<Option<Frame>, Malformed> {
             Frame::Limit { stream, bytes }
         }
         PING | PONG => {
-            if payload.0.len() > 8 {
+            if payload.0.len() > MAX_PING {
                 return Err(Malformed("a PING or PONG has more than 8 bytes"));
             }
             let echo = Bytes::copy_from_slice(payload.0);
@@ -380,7 +388,7 @@ pub fn decode(message: &mut Bytes) -> Result<Option<Frame>, Malformed> {
             }
         }
         GOAWAY => {
-            let (last, detail) = (payload.varint()?, payload.text()?.to_owned());
+            let (last, detail) = (payload.varint()?, cut(payload.text()?).to_owned());
             payload.end()?;
             Frame::GoingAway(GoingAway { last, detail })
         }
@@ -405,24 +413,22 @@ fn stream_and_flags(payload: &mut Reading<'_>) -> Result<(u64, u8), Malformed> {
 
 impl Hello {
     fn put(&self, out: &mut BytesMut) {
-        let numbers = [
-            (1, self.streams),
-            (2, self.session_window),
-            (3, self.stream_window),
-            (4, self.resume_within),
-            (6, self.received),
-        ];
-        for (key, number) in numbers {
+        let number = |out: &mut BytesMut, key, number: Option<u64>| {
             if let Some(number) = number {
                 put(out, key);
                 put(out, len(number) as u64);
                 put(out, number);
             }
-        }
+        };
+        number(out, 1, self.streams);
+        number(out, 2, self.session_window);
+        number(out, 3, self.stream_window);
+        number(out, 4, self.resume_within);
         if let Some(token) = &self.token {
             put(out, 5);
             put_bytes(out, token);
         }
+        number(out, 6, self.received);
         if let Some(refused) = &self.refused {
             put(out, 7);
             put_bytes(out, cut(refused).as_bytes());
@@ -451,7 +457,7 @@ impl Hello {
                 7 => {
                     let text = std::str::from_utf8(value.0);
                     let text = text.map_err(|_| Malformed("a text is not UTF-8"))?;
-                    hello.refused = Some(text.to_owned());
+                    hello.refused = Some(cut(text).to_owned());
                     continue;
                 }
                 // Said by a later version.

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 
 use super::Failure;
 use super::shared::StreamLease;
+use crate::clock::IN_TIME;
 use crate::meter::{Meter, Metered};
 use crate::request::Sending;
 use crate::stream::Stream;
@@ -118,8 +119,7 @@ async fn drive(
 
 /// What it is called when an origin's SETTINGS don't come in time.
 pub(super) fn no_settings(origin: &str) -> FetchError {
-    let detail =
-        format!("{origin} did not finish the HTTP/2 handshake within the connect timeout.");
+    let detail = format!("{origin} did not finish the HTTP/2 handshake{IN_TIME}");
     FetchError::new(ErrorName::ConnectionTimeout, detail)
 }
 

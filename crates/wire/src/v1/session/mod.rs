@@ -28,9 +28,11 @@ use http::HeaderMap;
 
 use self::stream::Stream;
 use super::block::{RequestHead, ResponseHead};
-use super::frame::{Frame, GoingAway, Hello, Malformed, Reset, TOKEN};
+use super::frame::{Frame, GoingAway, Hello, MAX_PING, Malformed, Reset, TOKEN};
+use super::varint;
 
 pub use resume::{CannotSave, Saved};
+pub use send::PASSES;
 
 /// What either side may count on before the other's HELLO has come, and the least it may say there.
 pub mod floor {
@@ -131,7 +133,7 @@ pub enum Event {
         /// The fields.
         trailers: HeaderMap,
     },
-    /// The stream is over.
+    /// The stream is over. At a relay: its fetch was cancelled.
     Reset {
         /// Its stream.
         stream: u64,
@@ -143,7 +145,8 @@ pub enum Event {
         /// Its stream.
         stream: u64,
     },
-    /// The peer takes no streams after a certain one.
+    /// The peer looks at no streams after a certain one. At a client: those of its own that are later
+    /// are over; their fetches can be sent to another relay.
     GoingAway(GoingAway),
 }
 
@@ -211,7 +214,10 @@ pub struct Session {
     in_: In,
     wake: Vec<Waker>,
     cancels: Cancels,
+    /// We look at no stream after its last.
     going_away: Option<GoingAway>,
+    /// That is still to be said on this socket.
+    going_untold: bool,
     peer_going: Option<u64>,
 }
 
@@ -310,8 +316,11 @@ impl Session {
 
     fn new(side: Side, mut config: Config) -> Self {
         config.streams = config.streams.max(floor::STREAMS);
-        config.session_window = config.session_window.max(floor::SESSION_WINDOW);
-        config.stream_window = config.stream_window.max(floor::STREAM_WINDOW);
+        // Sums of what was consumed and a window must stay integers of the protocol.
+        let most = varint::MAX / 4;
+        config.session_window = config.session_window.clamp(floor::SESSION_WINDOW, most);
+        config.stream_window = config.stream_window.clamp(floor::STREAM_WINDOW, most);
+        config.unacked = config.unacked.max(1);
         Self {
             side,
             config,
@@ -335,6 +344,7 @@ impl Session {
                 refilled: None,
             },
             going_away: None,
+            going_untold: false,
             peer_going: None,
         }
     }
@@ -362,8 +372,20 @@ impl Session {
     /// Bytes held for the way out: not yet sent, or sent and not yet acknowledged.
     #[must_use]
     pub fn held(&self) -> u64 {
-        let queued: usize = self.streams.values().map(|stream| stream.send.queued).sum();
-        self.out.unacked_bytes + queued as u64
+        let waiting: u64 = self.streams.values().map(Stream::waiting).sum();
+        self.out.unacked_bytes + waiting
+    }
+
+    /// Bytes received and not yet consumed: those that still weigh on the session's window.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.in_.received - self.in_.consumed
+    }
+
+    /// Whether nothing at all of a client's stream has been sent: its fetch can be sent elsewhere.
+    #[must_use]
+    pub fn is_unsent(&self, id: u64) -> bool {
+        self.streams.get(&id).is_some_and(Stream::is_unsent)
     }
 
     /// Whether nothing waits to be sent or acknowledged.
@@ -395,16 +417,20 @@ impl Session {
         self.in_.due
     }
 
-    /// Tells the peer that no stream after the last one so far will be served.
+    /// Tells the peer that no stream after the last one so far will be looked at.
     pub fn go_away(&mut self, detail: &str) {
+        // The first word stands: what came after it was not looked at.
+        let last = self.going_away.as_ref().map_or(self.last, |said| said.last);
         self.going_away = Some(GoingAway {
-            last: self.last,
+            last,
             detail: detail.to_owned(),
         });
+        self.going_untold = true;
     }
 
-    /// Asks the peer for a sign of life.
-    pub fn ping(&mut self, payload: Bytes) {
+    /// Asks the peer for a sign of life; of `payload` 8 bytes are sent.
+    pub fn ping(&mut self, mut payload: Bytes) {
+        payload.truncate(MAX_PING);
         self.out.ping = Some(payload);
     }
 }

@@ -1,12 +1,12 @@
 //! The way in: what each frame means, and what it may not do.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
 use super::stream::{Half, Stream};
 use super::{ACK_DELAY, ACK_FRAMES, Breach, CANCEL_EVERY, CANCELS, Event, Session, Side};
-use crate::v1::block::{MAX_BLOCK, RequestHead, ResponseHead, read_trailers};
+use crate::v1::block::{LONG_BLOCK, MAX_BLOCK, RequestHead, ResponseHead, read_trailers};
 use crate::v1::frame::{Frame, Hello, Part, Reset};
 
 /// Bytes received that are acknowledged without delay.
@@ -61,9 +61,24 @@ impl Session {
             }
             Frame::Pong(_) | Frame::Unknown { .. } => Ok(None),
             Frame::GoingAway(going) => {
-                self.peer_going = Some(going.last);
+                self.going_came(going.last);
                 Ok(Some(Event::GoingAway(going)))
             }
+        }
+    }
+
+    /// The peer looks at no stream after `last`: those of ours that are later are over.
+    fn going_came(&mut self, last: u64) {
+        let last = self.peer_going.map_or(last, |before| before.min(last));
+        self.peer_going = Some(last);
+        let unseen = self.streams.iter();
+        let mut unseen: Vec<u64> = unseen
+            .filter(|(id, stream)| **id > last && !stream.over)
+            .map(|(id, _)| *id)
+            .collect();
+        unseen.sort_unstable();
+        for id in unseen {
+            self.over(id);
         }
     }
 
@@ -94,6 +109,11 @@ impl Session {
                 // The session is not there any more: a new one has begun, and this one is over.
                 return Ok(Some(Event::Hello(hello)));
             };
+            if received < self.out.acked {
+                return Err(Breach::Malformed(
+                    "a HELLO takes back what was acknowledged",
+                ));
+            }
             self.hello.waits = false;
             self.go_on_from(received)?;
         } else if hello.received.is_some() {
@@ -134,7 +154,7 @@ impl Session {
         let (part, end, block) = match (piece.part, receive.block.take()) {
             (Part::More, Some((part, end, mut begun))) => {
                 if begun.len() + piece.block.len() > MAX_BLOCK {
-                    return Err(Breach::Malformed("a block is longer than 64 KiB"));
+                    return Err(LONG_BLOCK.into());
                 }
                 begun.extend_from_slice(&piece.block);
                 (part, end, begun)
@@ -163,6 +183,11 @@ impl Session {
             return Err(Breach::Malformed(
                 "a stream was opened with a number that was used before",
             ));
+        }
+        if self.going_away.is_some() {
+            // It was under way when we said that we leave. What belongs to it is passed over.
+            self.last = id;
+            return Ok(());
         }
         if self.open >= self.config.streams {
             return Err(Breach::Streams);
@@ -197,49 +222,58 @@ impl Session {
             self.consumed(id, weight);
             return Ok(self.after(id, None));
         }
-        Ok(self.after(
-            id,
-            Some(Event::Data {
-                stream: id,
-                bytes,
-                end,
-            }),
-        ))
+        // Credit does not bound empty pieces, so they must not queue up at the application.
+        let event = (end || !bytes.is_empty()).then_some(Event::Data {
+            stream: id,
+            bytes,
+            end,
+        });
+        Ok(self.after(id, event))
     }
 
     fn reset_came(&mut self, id: u64, reset: Reset, now: Instant) -> Result<Option<Event>, Breach> {
         if self.side == Side::Relay {
             self.cancelled(now)?;
         }
-        if self.known(id)?.is_none() {
+        let side = self.side;
+        let Some(stream) = self.known(id)? else {
             return Ok(None);
-        }
+        };
+        // A fetch that was cancelled within its OPEN has never been told of.
+        let told = side == Side::Client || stream.receive.half != Half::Head;
         self.discard_unread(id);
         self.over(id);
-        Ok(Some(Event::Reset { stream: id, reset }))
+        Ok(told.then_some(Event::Reset { stream: id, reset }))
     }
 
     fn cancelled(&mut self, now: Instant) -> Result<(), Breach> {
         let cancels = &mut self.cancels;
         let since = now.saturating_duration_since(*cancels.refilled.get_or_insert(now));
-        let more = since.as_millis() / CANCEL_EVERY.as_millis();
+        let more = (since.as_nanos() / CANCEL_EVERY.as_nanos()).min(u128::from(CANCELS)) as u64;
         if more > 0 {
-            let more = u64::try_from(more).unwrap_or(u64::MAX);
-            cancels.left = cancels.left.saturating_add(more).min(CANCELS);
-            cancels.refilled = Some(now);
+            cancels.left = (cancels.left + more).min(CANCELS);
+            // What is left of the time counts for the next one.
+            let rest = since.as_nanos() % CANCEL_EVERY.as_nanos();
+            cancels.refilled = Some(now - Duration::from_nanos(rest as u64));
         }
         cancels.left = cancels.left.checked_sub(1).ok_or(Breach::Cancels)?;
         Ok(())
     }
 
     fn stop_came(&mut self, id: u64) -> Result<Option<Event>, Breach> {
+        if self.side == Side::Relay {
+            return Err(Breach::Malformed("a client resets a stream, it stops none"));
+        }
         let Some(stream) = self.known(id)? else {
             return Ok(None);
         };
+        if stream.receive.block.is_some() {
+            return Err(Breach::Malformed("a frame came within a block"));
+        }
         if stream.send.half == Half::Ended && stream.send.items.is_empty() {
             return Ok(None);
         }
-        // A block that is on its way is finished; the relay may not stop a head of its own.
+        // A block that is on its way is finished.
         stream.clear_data();
         let waker = stream.send.waker.take();
         self.wake.extend(waker);
@@ -286,6 +320,19 @@ impl Session {
         stream.over = true;
         if stream.unread() == 0 {
             self.streams.remove(&id);
+        }
+        self.tidy();
+    }
+
+    /// Takes ended streams out of the queues, when there are many: a peer that opens and cancels while
+    /// it lets nothing be sent would else fill them.
+    fn tidy(&mut self) {
+        let streams = &self.streams;
+        let out = &mut self.out;
+        for queue in [&mut out.urgent, &mut out.ready, &mut out.limits] {
+            if queue.len() > 64 + 2 * streams.len() {
+                queue.retain(|id| *id == 0 || streams.contains_key(id));
+            }
         }
     }
 

@@ -12,6 +12,9 @@ use crate::v1::varint::{Reading, put};
 /// The most ranges of open streams that are saved.
 const MAX_RANGES: usize = 32;
 
+/// The most open streams that are saved: what was saved must not ask for more memory than there is.
+const MAX_SAVED: usize = 100_000;
+
 /// Why a session can't be saved at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CannotSave {
@@ -21,7 +24,7 @@ pub enum CannotSave {
     Sending,
     /// A response is half received or half read.
     Receiving,
-    /// The open streams are in more than 32 ranges.
+    /// The open streams are in more than 32 ranges, or more than 100,000.
     Scattered,
 }
 
@@ -47,11 +50,25 @@ impl Session {
     pub fn reconnect(&mut self) -> Result<(), CannotSave> {
         self.disconnect();
         self.hello.pending = Some(Hello {
+            // For the new session that begins if this one is not there any more.
+            session_window: Some(self.config.session_window),
+            stream_window: Some(self.config.stream_window),
             token: Some(self.hello.token.ok_or(CannotSave::NoToken)?),
             received: Some(self.in_.count),
             ..Hello::default()
         });
         Ok(())
+    }
+
+    /// The new session that a relay has begun where this client's was to be resumed: `hello`, the
+    /// relay's, says so. That of a client has been sent already.
+    #[must_use]
+    pub fn renewed(&self, hello: &Hello) -> Self {
+        let mut session = Self::new(Side::Client, self.config);
+        session.take_windows(hello);
+        session.hello.heard = true;
+        session.hello.token = hello.token;
+        session
     }
 
     /// A client's next socket is here, at a relay: it has asked with `hello`, and is given `token` for
@@ -92,6 +109,8 @@ impl Session {
         self.acknowledged(received)?;
         self.out.again = 0;
         self.in_.acked = self.in_.count;
+        self.in_.acked_weight = self.in_.received;
+        self.going_untold = self.going_away.is_some();
         self.out.limits.clear();
         self.in_.telling = true;
         self.out.limits.push_back(0);
@@ -129,7 +148,7 @@ impl Session {
         }
         open.sort_unstable();
         let ranges = ranges(&open);
-        if ranges.len() > MAX_RANGES {
+        if ranges.len() > MAX_RANGES || open.len() > MAX_SAVED {
             return Err(CannotSave::Scattered);
         }
         let mut out = BytesMut::new();
@@ -193,11 +212,12 @@ impl Session {
             let start = before.checked_add(next()?).ok_or(Malformed::TRUNCATED)?;
             let end = start
                 .checked_add(next()?)
-                .filter(|end| *end <= last && start > 0);
+                .filter(|end| *end <= last && start > before);
             let end = end.ok_or(Malformed(
                 "a saved session has streams that it never opened",
             ))?;
-            if end - start >= allowed {
+            let most = allowed.min(MAX_SAVED as u64);
+            if end - start >= most.saturating_sub(session.streams.len() as u64) {
                 return Err(Malformed(
                     "a saved session has more streams than it may have",
                 ));

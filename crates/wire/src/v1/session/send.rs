@@ -4,18 +4,23 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use fetchway_policy::{ErrorName, FetchError};
 use http::HeaderMap;
 
 use super::stream::{Half, Item, Stream};
 use super::{CANCELS, Gone, Session, Side};
-use crate::v1::block::{RequestHead, ResponseHead, put_trailers};
-use crate::v1::frame::{Frame, MAX_PIECE, Part, Reset};
+use crate::v1::block::{RequestHead, ResponseHead, fits, put_trailers};
+use crate::v1::frame::{Frame, MAX_PIECE, MAX_TAG, Part, Reset};
 
 /// Bytes that a stream may hold unsent before it has no room for more.
 const QUEUE: usize = 32 << 10;
 
 /// What a frame that is kept weighs beside its bytes.
 const FRAME_WEIGHT: u64 = 64;
+
+/// The most by which [`Session::transmit`] passes what it was told to fill: a frame of 16 KiB and an
+/// ACK.
+pub const PASSES: usize = (16 << 10) + 16;
 
 impl Session {
     /// Whether a client may open one more stream.
@@ -24,13 +29,15 @@ impl Session {
         self.peer_going.is_none() && self.open < self.allowed
     }
 
-    /// Opens a stream for a fetch; `end` if it has no body. `None` where [`Session::can_open`] says no.
+    /// Opens a stream for a fetch; `end` if it has no body. `None` where [`Session::can_open`] says no,
+    /// or [`RequestHead::check`] does.
     pub fn open(&mut self, head: &RequestHead, end: bool) -> Option<u64> {
-        if self.side != Side::Client || !self.can_open() {
+        if self.side != Side::Client || !self.can_open() || head.tag.len() > MAX_TAG {
             return None;
         }
         let mut block = BytesMut::new();
         head.put(&mut block);
+        fits(&block, &head.fields).ok()?;
         self.last += 1;
         let mut stream = Stream::new(self.peer_stream_window, self.config.stream_window);
         push_block(&mut stream, Part::Open, end, block.freeze());
@@ -40,14 +47,22 @@ impl Session {
         Some(self.last)
     }
 
-    /// Answers a stream; `end` if there is no body.
+    /// Answers a stream; `end` if there is no body. A head that is too long for a block resets it with
+    /// `http_response_header_section_size`.
     ///
     /// # Errors
-    /// [`Gone`] if the stream has ended or has been answered.
+    /// [`Gone`] if the stream has ended, by this too, or has been answered.
     pub fn respond(&mut self, id: u64, head: &ResponseHead, end: bool) -> Result<(), Gone> {
+        let mut block = BytesMut::new();
+        head.put(&mut block);
+        if let Err(unfit) = fits(&block, &head.fields) {
+            let name = ErrorName::HttpResponseHeaderSectionSize;
+            let reset = Reset::new(head.tag.clone(), &FetchError::new(name, unfit.0));
+            self.give(id, Half::Head, |_| {})?;
+            self.reset(id, reset)?;
+            return Err(Gone);
+        }
         self.give(id, Half::Head, |stream| {
-            let mut block = BytesMut::new();
-            head.put(&mut block);
             push_block(stream, Part::Head, end, block.freeze());
         })
     }
@@ -58,8 +73,10 @@ impl Session {
     /// [`Gone`] if the stream has ended, or its peer wants no more.
     pub fn data(&mut self, id: u64, bytes: Bytes) -> Result<(), Gone> {
         self.give(id, Half::Body, |stream| {
-            stream.send.queued += bytes.len();
-            stream.send.items.push_back(Item::Data(bytes));
+            if !bytes.is_empty() {
+                stream.send.queued += bytes.len();
+                stream.send.items.push_back(Item::Data(bytes));
+            }
         })
     }
 
@@ -74,25 +91,30 @@ impl Session {
         })
     }
 
-    /// Ends the body on its way out with fields.
+    /// Ends the body on its way out with fields. Those that are too long for a block are left out: the
+    /// body is complete without them.
     ///
     /// # Errors
     /// [`Gone`] if the stream has ended, or its peer wants no more.
     pub fn trailers(&mut self, id: u64, trailers: &HeaderMap) -> Result<(), Gone> {
+        let mut block = BytesMut::new();
+        put_trailers(&mut block, trailers);
+        if fits(&block, trailers).is_err() {
+            return self.end(id);
+        }
         self.give(id, Half::Body, |stream| {
-            let mut block = BytesMut::new();
-            put_trailers(&mut block, trailers);
             push_block(stream, Part::Trailers, true, block.freeze());
         })
     }
 
-    /// Tells the peer that the rest of its body is not wanted.
+    /// Tells a client that the rest of its body is not wanted.
     ///
     /// # Errors
     /// [`Gone`] if the stream or that body has ended.
     pub fn stop(&mut self, id: u64) -> Result<(), Gone> {
         let stream = self.streams.get_mut(&id).ok_or(Gone)?;
-        if stream.over || stream.receive.half == Half::Ended || stream.receive.stopped {
+        let taken = stream.receive.half != Half::Ended && !stream.receive.stopped;
+        if self.side == Side::Client || stream.over || !taken {
             return Err(Gone);
         }
         stream.receive.stopped = true;
@@ -102,16 +124,17 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the stream at once, both ways. What waited to be sent on it is dropped.
+    /// Ends the stream at once, both ways. What waited to be sent on it is dropped, and what was
+    /// received and not consumed counts as consumed: also if the stream has ended.
     ///
     /// # Errors
     /// [`Gone`] if it has ended.
     pub fn reset(&mut self, id: u64, reset: Reset) -> Result<(), Gone> {
-        let stream = self
-            .streams
-            .get_mut(&id)
-            .filter(|stream| !stream.over)
-            .ok_or(Gone)?;
+        let stream = self.streams.get_mut(&id).ok_or(Gone)?;
+        if stream.over || stream.send.reset.is_some() {
+            self.discard_unread(id);
+            return Err(Gone);
+        }
         let unsent = stream.is_unsent();
         stream.clear();
         stream.receive.half = Half::Ended;
@@ -167,7 +190,7 @@ impl Session {
         }
         out.ping.is_some()
             || out.pong.is_some()
-            || self.going_away.is_some()
+            || self.going_untold
             || !out.limits.is_empty()
             || self.in_.due.is_some_and(|due| due <= now)
             || out.again < out.unacked.len()
@@ -181,8 +204,8 @@ impl Session {
             && (!out.urgent.is_empty() || !out.ready.is_empty() && out.sent < out.limit)
     }
 
-    /// Appends frames to `out` until it holds `most` bytes or nothing more may go; the last frame may
-    /// pass that by its length. Gives whole frames only, to be sent in this order on this socket.
+    /// Appends frames to `out` until it holds `most` bytes or nothing more may go; the last frame and an
+    /// ACK may pass that by their lengths ([`PASSES`] at most). Gives whole frames only, to be sent in this order on this socket.
     pub fn transmit(&mut self, now: Instant, out: &mut BytesMut, most: usize) {
         if let Some(hello) = self.hello.pending.take() {
             Frame::Hello(hello).put(out);
@@ -191,7 +214,7 @@ impl Session {
             return;
         }
         let begun = out.len();
-        self.transmit_limits(out);
+        self.transmit_limits(out, most);
         for (pong, payload) in [(true, self.out.pong.take()), (false, self.out.ping.take())] {
             if let Some(payload) = payload {
                 let frame = if pong {
@@ -202,8 +225,10 @@ impl Session {
                 frame.put(out);
             }
         }
-        if let Some(going) = self.going_away.take() {
-            Frame::GoingAway(going).put(out);
+        if std::mem::take(&mut self.going_untold)
+            && let Some(going) = &self.going_away
+        {
+            Frame::GoingAway(going.clone()).put(out);
         }
         while out.len() < most && self.out.again < self.out.unacked.len() {
             self.out.unacked[self.out.again].put(out);
@@ -226,8 +251,10 @@ impl Session {
         }
     }
 
-    fn transmit_limits(&mut self, out: &mut BytesMut) {
-        while let Some(id) = self.out.limits.pop_front() {
+    fn transmit_limits(&mut self, out: &mut BytesMut, most: usize) {
+        while out.len() < most
+            && let Some(id) = self.out.limits.pop_front()
+        {
             if id == 0 {
                 self.in_.telling = false;
                 self.in_.allowed = self.in_.consumed + self.config.session_window;
@@ -292,7 +319,7 @@ impl Session {
 
     fn keep(&mut self, frame: Frame, out: &mut BytesMut) {
         frame.put(out);
-        self.out.unacked_bytes += frame.weight() + FRAME_WEIGHT;
+        self.out.unacked_bytes += kept(&frame);
         self.out.unacked.push_back(frame);
         self.out.again = self.out.unacked.len();
     }
@@ -305,13 +332,22 @@ impl Session {
         }
         while self.out.acked < count {
             if let Some(frame) = self.out.unacked.pop_front() {
-                self.out.unacked_bytes -= frame.weight() + FRAME_WEIGHT;
+                self.out.unacked_bytes -= kept(&frame);
             }
             self.out.acked += 1;
             self.out.again -= 1;
         }
         Ok(())
     }
+}
+
+/// What a frame that is kept counts towards [`Config::unacked`](super::Config::unacked).
+fn kept(frame: &Frame) -> u64 {
+    let texts = match frame {
+        Frame::Reset { reset, .. } => reset.tag.len() + reset.name.len() + reset.detail.len(),
+        _ => 0,
+    };
+    frame.weight() + texts as u64 + FRAME_WEIGHT
 }
 
 /// Puts a block in the stream's queue; after it comes data, or nothing.

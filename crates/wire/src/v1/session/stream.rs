@@ -137,6 +137,15 @@ impl Stream {
         )
     }
 
+    /// Bytes that wait to be sent.
+    pub(super) fn waiting(&self) -> u64 {
+        let blocks = self.send.items.iter().map(|item| match item {
+            Item::Block { block, .. } => block.len(),
+            Item::Data(_) | Item::End => 0,
+        });
+        (self.send.queued + blocks.sum::<usize>()) as u64
+    }
+
     /// Drops what waits to be sent.
     pub(super) fn clear(&mut self) {
         self.send.items.clear();

@@ -4,29 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fetchway_ws::{CloseCode, Event, ProtocolError, Receiver, close_payload};
+use fetchway_ws::{CloseCode, Event, Receiver};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::session::Session;
+use crate::ending::{Ending, Phase};
 use crate::observe::SessionObserver;
-use crate::session::Session;
-use crate::upgrade::Phase;
-
-/// How a session ends: why, and what its client is told.
-#[derive(Debug)]
-pub(crate) struct Ending {
-    pub(crate) why: &'static str,
-    /// Without it the socket is gone already.
-    pub(crate) close: Option<(CloseCode, &'static str)>,
-}
-
-fn ending(why: &'static str, code: CloseCode, reason: &'static str) -> Ending {
-    Ending {
-        why,
-        close: Some((code, reason)),
-    }
-}
 
 /// What one session reads, and when it last heard from its client.
 pub(crate) struct Reader<'a, R> {
@@ -55,7 +40,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         loop {
             let phase = *self.phase.borrow_and_update();
             if phase == Phase::Over || phase == Phase::Leaving && self.session.is_done() {
-                return ending(
+                return Ending::of(
                     "shutdown",
                     CloseCode::GoingAway,
                     "this node is shutting down",
@@ -104,12 +89,9 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
             let event = match next {
                 Ok(Some(event)) => event,
                 Ok(None) => {
-                    return Some(Ending {
-                        why: "gone",
-                        close: None,
-                    });
+                    return Some(Ending::GONE);
                 }
-                Err(error) => return Some(broken(&error)),
+                Err(error) => return Some(Ending::broken(&error)),
             };
             if let Some(ending) = self.event(event, leaving) {
                 return Some(ending);
@@ -133,7 +115,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
             Event::TooLong(len) => self.session.too_long(len),
             Event::Ping(payload) => self.session.outbox.pong(payload),
             Event::Pong(_) => {}
-            Event::Close(..) => return Some(ending("client", CloseCode::Normal, "")),
+            Event::Close(..) => return Some(Ending::of("client", CloseCode::Normal, "")),
         }
         None
     }
@@ -148,7 +130,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         let limits = &self.session.principal().limits;
         let silent = self.last_seen.elapsed();
         if silent >= limits.idle_timeout {
-            return Some(ending(
+            return Some(Ending::of(
                 "idle",
                 CloseCode::Policy,
                 "nothing was heard for the idle timeout",
@@ -158,24 +140,5 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
             self.session.outbox.ping();
         }
         None
-    }
-}
-
-fn broken(error: &io::Error) -> Ending {
-    let protocol = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<ProtocolError>());
-    match protocol {
-        Some(protocol) => ending("protocol", protocol.code, protocol.reason),
-        None => Ending {
-            why: "gone",
-            close: None,
-        },
-    }
-}
-
-impl Ending {
-    pub(crate) fn payload(&self) -> Option<Vec<u8>> {
-        self.close.map(|(code, reason)| close_payload(code, reason))
     }
 }

@@ -1,12 +1,13 @@
 //! What a configuration must satisfy beyond the form of each value.
 
-use std::collections::BTreeSet;
+mod sessions;
+
 use std::path::Path;
 
 use fetchway_policy::guard::HostPattern;
 
-use super::leaf::KeyPath;
-use super::{Config, DEFAULT, Dur, HIDDEN, LaneSection, Loaded, RelaySection, Size, TokenSection};
+use super::leaf::{KeyPath, Source};
+use super::{Config, DEFAULT, Dur, HIDDEN, LaneSection, Loaded, Size};
 
 /// Lanes are labels of metrics, and each costs memory: they are few.
 const MAX_LANES: usize = 64;
@@ -14,10 +15,12 @@ const MAX_LANE_NAME: usize = 64;
 /// One frame of the default size at least; at most what RFC 9113 section 6.9.1 allows.
 const H2_WINDOW: std::ops::RangeInclusive<u64> = (16 << 10)..=((1 << 31) - 1);
 
-/// Every problem, each with its source and key.
-pub(super) fn problems(loaded: &Loaded) -> Vec<String> {
+/// Every problem, each with its source and key. What a value of `broken` would have had to do with is
+/// not told: another value stands in its place.
+pub(super) fn problems(loaded: &Loaded, broken: &[KeyPath]) -> Vec<String> {
     let mut checker = Checker {
         loaded,
+        broken,
         problems: Vec::new(),
     };
     let config = &loaded.config;
@@ -31,13 +34,32 @@ pub(super) fn problems(loaded: &Loaded) -> Vec<String> {
 
 struct Checker<'a> {
     loaded: &'a Loaded,
+    broken: &'a [KeyPath],
     problems: Vec<String>,
 }
 
 impl Checker<'_> {
     fn refuse(&mut self, at: &KeyPath, why: impl std::fmt::Display) {
-        let source = self.loaded.source(at);
-        self.problems.push(format!("{source}: {at}: {why}"));
+        if self.is_sound(at) {
+            let source = self.loaded.source(at);
+            self.problems.push(format!("{source}: {at}: {why}"));
+        }
+    }
+
+    /// As `refuse`, for a value that does not fit the one at `other`.
+    fn refuse_beside(&mut self, at: &KeyPath, other: &KeyPath, why: impl std::fmt::Display) {
+        if self.is_sound(other) {
+            self.refuse(at, why);
+        }
+    }
+
+    fn is_sound(&self, at: &KeyPath) -> bool {
+        !self.broken.iter().any(|broken| at.starts_with(broken))
+    }
+
+    /// Whether the value there was given, rather than built in.
+    fn is_given(&self, at: &KeyPath) -> bool {
+        *self.loaded.source(at) != Source::Default
     }
 
     fn count(&mut self, at: &KeyPath, count: usize) {
@@ -73,7 +95,7 @@ impl Checker<'_> {
                 ("key", "cert")
             };
             let why = format!("{given} alone gives no TLS; set {missing} too, or neither");
-            self.refuse(&at.key(given), why);
+            self.refuse_beside(&at.key(given), &at.key(missing), why);
         }
     }
 
@@ -81,15 +103,16 @@ impl Checker<'_> {
         let root = KeyPath::default();
         self.tls(&root.key("tls"), &config.tls.cert, &config.tls.key);
         let admin = root.key("admin");
+        if config.admin.enabled && config.listen.overlaps(*config.admin.listen) {
+            let why = "this is the address of listen, the other listener; choose another port";
+            self.refuse_beside(&admin.key("listen"), &root.key("listen"), why);
+        }
         let tls = &config.admin.tls;
         self.tls(&admin.key("tls"), &tls.cert, &tls.key);
-        let token_file = &config.admin.token_file;
         if !config.admin.token.is_empty() {
-            if !token_file.as_os_str().is_empty() {
-                self.refuse(
-                    &admin.key("token-file"),
-                    "token is set too; leave one of them out",
-                );
+            if !config.admin.token_file.as_os_str().is_empty() {
+                let why = "token is set too; leave one of them out";
+                self.refuse_beside(&admin.key("token-file"), &admin.key("token"), why);
             }
             self.credential(&admin.key("token"), config.admin.token.expose());
         }
@@ -110,74 +133,6 @@ impl Checker<'_> {
             );
         } else if let Err(why) = crate::auth::check_token(token) {
             self.refuse(at, why);
-        }
-    }
-
-    fn sessions(&mut self, config: &Config) {
-        let relay = KeyPath::of(["relay"]);
-        let before = self.problems.len();
-        self.limits(&relay, &config.relay);
-        let relay_is_sound = self.problems.len() == before;
-        let mut names = BTreeSet::new();
-        for (index, token) in config.tokens.iter().enumerate() {
-            let at = KeyPath::of(["tokens"]).index(index);
-            self.token(&at, config, token);
-            if !names.insert(token.name.as_str()) {
-                self.refuse(
-                    &at.key("name"),
-                    "another token has this name; names tell them apart",
-                );
-            }
-            // What is left out there comes from [relay], and has been told of already.
-            if relay_is_sound {
-                let limits = config.relay.overridden(&token.limits);
-                self.limits(&at.key("limits"), &limits);
-            }
-        }
-    }
-
-    fn token(&mut self, at: &KeyPath, config: &Config, token: &TokenSection) {
-        if token.name.is_empty() {
-            self.refuse(at, "name is missing; it stands for the token in logs");
-        }
-        match (
-            token.token.is_empty(),
-            token.token_file.as_os_str().is_empty(),
-        ) {
-            (true, true) => self.refuse(at, "set token or token-file"),
-            (false, false) => self.refuse(at, "both token and token-file are set; leave one out"),
-            (false, true) => self.credential(&at.key("token"), token.token.expose()),
-            (true, false) => {}
-        }
-        for lane in token.lanes.iter().flatten() {
-            if !config.lanes.contains_key(lane) {
-                let why =
-                    format!("there is no lane {lane}; add [lanes.{lane}] or correct the name");
-                self.refuse(&at.key("lanes"), why);
-            }
-        }
-    }
-
-    fn limits(&mut self, at: &KeyPath, limits: &RelaySection) {
-        self.count(&at.key("max-sessions"), limits.max_sessions);
-        self.count(&at.key("max-in-flight"), limits.max_in_flight);
-        self.count(&at.key("max-queued"), limits.max_queued);
-        self.size(
-            &at.key("max-queued-bytes"),
-            *limits.max_queued_bytes,
-            1 << 10,
-        );
-        self.size(&at.key("max-message"), *limits.max_message, 1 << 10);
-        self.size(&at.key("max-answers"), *limits.max_answers, 1 << 10);
-        self.duration(&at.key("ping-interval"), *limits.ping_interval);
-        self.duration(&at.key("write-stall"), *limits.write_stall);
-        if *limits.idle_timeout <= *limits.ping_interval {
-            let why = format!(
-                "expected more than ping-interval, which is {}: a quiet connection shows life only \
-                 by answering pings",
-                *limits.ping_interval
-            );
-            self.refuse(&at.key("idle-timeout"), why);
         }
     }
 
@@ -211,7 +166,7 @@ impl Checker<'_> {
                 "expected at least retry-base, which is {}",
                 *lane.retry_base
             );
-            self.refuse(&at.key("retry-max"), why);
+            self.refuse_beside(&at.key("retry-max"), &at.key("retry-base"), why);
         }
         self.duration(&at.key("connect-timeout"), *lane.connect_timeout);
         self.duration(&at.key("header-timeout"), *lane.header_timeout);

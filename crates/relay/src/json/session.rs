@@ -10,9 +10,9 @@ use fetchway_wire::json::{
 };
 use http::HeaderMap;
 
-use crate::limits::Principal;
-use crate::outbox::{Outbox, Waiting};
-use crate::running::{Entry, Running};
+use super::outbox::{Outbox, Waiting};
+use super::running::{Entry, Running};
+use crate::limits::{Principal, leaving, too_many};
 
 /// What an answer holds in memory beside its body and fields, in bytes.
 const ANSWER_WEIGHT: u64 = 512;
@@ -53,12 +53,12 @@ impl Session {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Acts on one message. `leaving`: no new fetch is begun.
-    pub(crate) fn message(self: &Arc<Self>, text: &[u8], serial: u64, leaving: bool) {
+    /// Acts on one message. `is_leaving`: no new fetch is begun.
+    pub(crate) fn message(self: &Arc<Self>, text: &[u8], serial: u64, is_leaving: bool) {
         match decode_request(text) {
             Ok(Message::Fetch(message)) => {
                 let id = message.id.clone();
-                if let Err(error) = self.begin(*message, serial, leaving) {
+                if let Err(error) = self.begin(*message, serial, is_leaving) {
                     self.refuse(id, error);
                 }
             }
@@ -112,19 +112,17 @@ impl Session {
         self: &Arc<Self>,
         message: FetchMessage,
         serial: u64,
-        leaving: bool,
+        is_leaving: bool,
     ) -> Result<(), FetchError> {
-        if leaving {
-            let detail = "This node is shutting down and takes no new fetches: send it to another.";
-            return Err(FetchError::new(ErrorName::DestinationUnavailable, detail));
+        if is_leaving {
+            return Err(leaving());
         }
-        let lane = self.lane(message.lane.as_deref())?;
+        let engine = self.fetches.engine();
+        let lane = self.principal.lane(engine, message.lane.as_deref())?;
         let limits = &self.principal.limits;
         let mut running = self.running();
         if running.len() >= limits.in_flight.saturating_add(limits.queued) {
-            let detail =
-                "The session has as many fetches in flight and queued as it may: wait for answers.";
-            return Err(FetchError::new(ErrorName::QueueFull, detail));
+            return Err(too_many());
         }
         let (id, start) = (message.id, now_ms());
         let request = FetchRequest {
@@ -138,7 +136,7 @@ impl Session {
             timeouts: message.timeouts,
         };
         // Queued here and not in its task: tasks begin in any order.
-        let queued = self.fetches.engine().queue(&self.fetches, request);
+        let queued = engine.queue(&self.fetches, request);
         // The lock is held until the entry stands, so that the task finds it however fast it is.
         // Boxed: tokio moves a task several times, and this one is some kilobytes.
         let task = tokio::spawn(Box::pin(self.clone().perform(
@@ -154,18 +152,6 @@ impl Session {
             task: task.abort_handle(),
         });
         Ok(())
-    }
-
-    fn lane(&self, name: Option<&str>) -> Result<usize, FetchError> {
-        let lane = self.fetches.engine().lane(name)?;
-        let named = name.unwrap_or(fetchway_fetch::DEFAULT_LANE);
-        match &self.principal.lanes {
-            Some(allowed) if !allowed.contains(named) => {
-                let detail = format!("The lane {named:?} is not open to this token.");
-                Err(FetchError::new(ErrorName::HttpRequestDenied, detail))
-            }
-            _ => Ok(lane),
-        }
     }
 
     async fn perform(self: Arc<Self>, id: Id, serial: u64, lane: usize, queued: Queued) {

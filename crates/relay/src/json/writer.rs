@@ -11,8 +11,8 @@ use fetchway_wire::json::Encoder;
 use fetchway_ws::{Header, Opcode, put_frame};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use super::outbox::{Batch, Outbox, Waiting, loose};
 use crate::observe::SessionObserver;
-use crate::outbox::{Batch, Outbox, Waiting, loose};
 
 /// Bytes given to the socket at a time; a large answer is encoded piece by piece of this size.
 const CHUNK: usize = 64 << 10;

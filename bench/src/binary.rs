@@ -1,0 +1,269 @@
+//! Load through a relay in the binary encoding: the session's machine and a socket, nothing else, as
+//! the load shares the machine with what it measures.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use bytes::{Bytes, BytesMut};
+use fetchway_lab::{Kind, filler};
+use fetchway_policy::Timeouts;
+use fetchway_policy::redirect::RedirectMode;
+use fetchway_wire::v1::{Breach, Config, Event as Happened, MAX_MESSAGE, RequestHead, SUBPROTOCOL};
+use fetchway_wire::v1::{Session, decode};
+use fetchway_ws::{Decoder, Event, Handshake, Header, Opcode, Receiver, Role, mask, put_frame};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::Volume;
+use crate::load::{Recorder, Run};
+
+/// A message is filled up to here; the last frame, of 16 KiB at most, may pass it.
+const FILL: usize = MAX_MESSAGE - (17 << 10);
+
+/// One fetch under way.
+struct Fetch {
+    number: usize,
+    sent: Instant,
+    ok: bool,
+    body: BytesMut,
+}
+
+/// One WebSocket to a relay.
+pub(crate) struct Binary {
+    read: Receiver<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+    session: Session,
+    /// By stream; those that have ended are taken out from the front.
+    fetches: std::collections::HashMap<u64, Fetch>,
+}
+
+impl Binary {
+    pub(crate) async fn connect(addr: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(addr).await;
+        let mut stream = stream.with_context(|| format!("no relay at {addr}; start one"))?;
+        stream.set_nodelay(true)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(SUBPROTOCOL),
+        );
+        let handshake = Handshake {
+            host: &addr.to_string(),
+            target: "/",
+            headers,
+        };
+        let opened = fetchway_ws::connect(&mut stream, &handshake).await;
+        let (_, rest) = opened.with_context(|| format!("{addr} takes no WebSocket"))?;
+        let (read, write) = stream.into_split();
+        Ok(Self {
+            read: Receiver::new(read, rest, Decoder::new(Role::Client, MAX_MESSAGE)),
+            write,
+            session: Session::client(Config::default()),
+            fetches: std::collections::HashMap::new(),
+        })
+    }
+
+    /// Fetches `url(0)`, `url(1)`, … and has each body verified. The first wrong answer ends it.
+    pub(crate) async fn fetch(
+        &mut self,
+        volume: Volume,
+        url: impl Fn(usize) -> String,
+        verify: impl Fn(usize, &[u8]) -> bool,
+    ) -> anyhow::Result<Run> {
+        let mut recorder = Recorder::start()?;
+        let (mut asked, mut done) = (0, 0);
+        while done < volume.total {
+            while asked < volume.total && self.fetches.len() < volume.concurrency {
+                // What the relay allows at a time may be less, or not be known yet.
+                if !self.ask(asked, &url(asked)) {
+                    break;
+                }
+                asked += 1;
+            }
+            self.flush().await?;
+            for event in self.events().await? {
+                let Some(stream) = self.take(event)? else {
+                    continue;
+                };
+                let fetch = self
+                    .fetches
+                    .remove(&stream)
+                    .context("a stream ended twice")?;
+                if !fetch.ok || !verify(fetch.number, &fetch.body) {
+                    bail!(
+                        "fetch {} came back with what was not asked for",
+                        fetch.number
+                    );
+                }
+                recorder.record(fetch.sent);
+                done += 1;
+            }
+        }
+        recorder.finish(volume.total)
+    }
+
+    fn ask(&mut self, number: usize, url: &str) -> bool {
+        let Some(stream) = self.session.open(&get(url), true) else {
+            return false;
+        };
+        let fetch = Fetch {
+            number,
+            sent: Instant::now(),
+            ok: false,
+            body: BytesMut::new(),
+        };
+        self.fetches.insert(stream, fetch);
+        true
+    }
+
+    /// Takes an event of a small fetch; gives its stream once that has ended.
+    fn take(&mut self, event: Happened) -> anyhow::Result<Option<u64>> {
+        match event {
+            Happened::Head { stream, head, end } => {
+                let fetch = self.fetches.get_mut(&stream).context("an unknown stream")?;
+                fetch.ok = head.status == StatusCode::OK;
+                Ok(end.then_some(stream))
+            }
+            Happened::Data { stream, bytes, end } => {
+                self.session.consumed(stream, bytes.len() as u64);
+                let fetch = self.fetches.get_mut(&stream).context("an unknown stream")?;
+                fetch.body.extend_from_slice(&bytes);
+                Ok(end.then_some(stream))
+            }
+            Happened::Reset { reset, .. } => bail!("a fetch failed: {}", reset.detail),
+            _ => Ok(None),
+        }
+    }
+
+    /// Fetches bodies of filler, all at once, each `size` long and of its number as seed, and verifies
+    /// them as they come. `stalled` is not read before all others have ended. Gives how long those took.
+    pub(crate) async fn download(
+        &mut self,
+        urls: &[String],
+        size: u64,
+        stalled: Option<usize>,
+    ) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        let mut bodies = std::collections::HashMap::new();
+        for (number, url) in urls.iter().enumerate() {
+            let stream = self
+                .session
+                .open(&get(url), true)
+                .context("too many at once")?;
+            bodies.insert(stream, (number, filler(Kind::Text, number as u64, size), 0));
+        }
+        let (mut unread, mut took) = (Vec::new(), None);
+        while !bodies.is_empty() {
+            self.flush().await?;
+            for event in self.events().await? {
+                match event {
+                    Happened::Data { stream, bytes, end } => {
+                        let body = bodies.get_mut(&stream).context("an unknown stream")?;
+                        let n = bytes.len() as u64;
+                        body.2 += n;
+                        if !body.1.split_to(n).matches(&bytes) {
+                            bail!("body {} is not what was asked for", body.0);
+                        }
+                        if took.is_none() && Some(body.0) == stalled {
+                            unread.push((stream, n));
+                        } else {
+                            self.session.consumed(stream, n);
+                        }
+                        if end {
+                            anyhow::ensure!(body.2 == size, "body {} is not whole", body.0);
+                            bodies.remove(&stream);
+                        }
+                    }
+                    Happened::Reset { reset, .. } => bail!("a fetch failed: {}", reset.detail),
+                    _ => {}
+                }
+            }
+            if took.is_none() && bodies.len() == usize::from(stalled.is_some()) {
+                took = Some(began.elapsed());
+                for (stream, n) in unread.drain(..) {
+                    self.session.consumed(stream, n);
+                }
+            }
+        }
+        took.context("nothing was asked for")
+    }
+
+    async fn flush(&mut self) -> anyhow::Result<()> {
+        loop {
+            let mut message = BytesMut::new();
+            self.session.transmit(Instant::now(), &mut message, FILL);
+            if message.is_empty() {
+                return Ok(());
+            }
+            let key = rand::random();
+            mask(&mut message, key, 0);
+            let len = message.len() as u64;
+            let mut out = BytesMut::with_capacity(message.len() + 14);
+            Header {
+                fin: true,
+                opcode: Opcode::Binary,
+                len,
+                mask: Some(key),
+            }
+            .put(&mut out);
+            out.extend_from_slice(&message);
+            self.write
+                .write_all(&out)
+                .await
+                .context("the relay takes no more")?;
+        }
+    }
+
+    /// Waits for something, and gives all that came with it.
+    async fn events(&mut self) -> anyhow::Result<Vec<Happened>> {
+        let mut events = Vec::new();
+        let mut next = self
+            .read
+            .next()
+            .await
+            .context("the relay's connection broke")?;
+        if next.is_none() {
+            bail!("the relay closed the connection before it had answered");
+        }
+        while let Some(event) = next {
+            match event {
+                Event::Message(message) => {
+                    let mut message = message.data.freeze();
+                    while let Some(frame) = decode(&mut message)? {
+                        let happened = self.session.receive(frame, Instant::now());
+                        let broken = |breach: Breach| anyhow::anyhow!("{}", breach.reason());
+                        events.extend(happened.map_err(broken)?);
+                    }
+                }
+                Event::Ping(payload) => {
+                    let mut pong = BytesMut::new();
+                    put_frame(&mut pong, Opcode::Pong, &payload, Some(rand::random()));
+                    self.write
+                        .write_all(&pong)
+                        .await
+                        .context("the relay takes no pong")?;
+                }
+                Event::Close(code, reason) => bail!("the relay closed: {code} {reason}"),
+                Event::Pong(_) | Event::TooLong(_) => {}
+            }
+            next = self.read.ready().context("the relay's connection broke")?;
+        }
+        Ok(events)
+    }
+}
+
+fn get(url: &str) -> RequestHead {
+    RequestHead {
+        tag: Bytes::new(),
+        method: Method::GET,
+        url: url.to_owned(),
+        lane: String::new(),
+        redirect: RedirectMode::Follow,
+        decode: true,
+        timeouts: Timeouts::default(),
+        fields: HeaderMap::new(),
+    }
+}

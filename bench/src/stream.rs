@@ -1,0 +1,128 @@
+//! Bodies that stream through the node: what one of a gigabyte leaves in its memory, and what one that
+//! is not read costs those beside it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use tokio::time::timeout;
+
+use crate::binary::Binary;
+use crate::node::NodeProcess;
+use crate::origin::{OriginProcess, Protocol};
+use crate::process::Folder;
+use crate::say;
+
+/// No single run may take longer: something hangs.
+const RUN: Duration = Duration::from_secs(120);
+const MIB: u64 = 1 << 20;
+
+#[derive(Args, Debug)]
+pub(crate) struct Settings {
+    /// The fetchway binary
+    #[arg(long)]
+    fetchway: PathBuf,
+    /// The fetchway-origin binary
+    #[arg(long)]
+    origin_program: PathBuf,
+    /// Runs with one stream stalled, and as many without
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// The large body, in MiB
+    #[arg(long, default_value_t = 1_024)]
+    large: u64,
+    /// Streams at once
+    #[arg(long, default_value_t = 100)]
+    streams: usize,
+    /// The body of each, in MiB
+    #[arg(long, default_value_t = 16)]
+    each: u64,
+}
+
+pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
+    ensure!(
+        (1..=100).contains(&settings.rounds),
+        "--rounds must be from 1 to 100"
+    );
+    ensure!(
+        (2..=100).contains(&settings.streams),
+        "--streams must be from 2 to 100"
+    );
+    for protocol in [Protocol::H1, Protocol::H2] {
+        perform(settings, protocol).await?;
+    }
+    Ok(())
+}
+
+async fn perform(settings: &Settings, protocol: Protocol) -> anyhow::Result<()> {
+    let folder = Folder::new()?;
+    let program = &settings.origin_program;
+    let started = OriginProcess::start_slow(program, protocol, 100, &folder).await?;
+    let (origin, scheme, config) = started;
+    // No cap is in the way of a large body.
+    let config = format!("{config}[lanes.default]\nresponse-cap = \"4GiB\"\n");
+    let node = NodeProcess::start(&settings.fetchway, &folder, &config).await?;
+    let urls = |count: usize, size: u64| -> Vec<String> {
+        let addr = origin.addr();
+        (0..count)
+            .map(|n| format!("{scheme}://{addr}/bytes?n={size}&seed={n}"))
+            .collect()
+    };
+    let mut client = Binary::connect(node.addr).await?;
+
+    client.download(&urls(1, MIB), MIB, None).await?; // to warm up
+    let before = node.process.peak_resident()?;
+    let size = settings.large * MIB;
+    let took = timeout(RUN, client.download(&urls(1, size), size, None)).await;
+    let took = took.context("the large body hangs")??;
+    let grown = node.process.peak_resident()?.saturating_sub(before);
+    say(&format!(
+        "{protocol:?}: a body of {} MiB in {:.2} s, verified; the node grew by {:.1} MiB",
+        settings.large,
+        took.as_secs_f64(),
+        grown as f64 / MIB as f64
+    ));
+
+    let (count, size) = (settings.streams, settings.each * MIB);
+    let urls = urls(count, size);
+    let (mut without, mut beside) = (Vec::new(), Vec::new());
+    for round in 0..settings.rounds {
+        for turn in 0..2 {
+            // In turns, and the first in turns too. Without: as many streams, as one less is asked for.
+            if (round + turn) % 2 == 0 {
+                let run = client.download(&urls[..count - 1], size, None);
+                without.push(
+                    timeout(RUN, run)
+                        .await
+                        .context("the streams hang")??
+                        .as_secs_f64(),
+                );
+            } else {
+                let run = client.download(&urls, size, Some(count / 2));
+                beside.push(
+                    timeout(RUN, run)
+                        .await
+                        .context("the streams hang")??
+                        .as_secs_f64(),
+                );
+            }
+        }
+    }
+    let (without, beside) = (middle(&mut without), middle(&mut beside));
+    say(&format!(
+        "{protocol:?}: {} streams of {} MiB in {without:.2} s, beside one that is not read in {beside:.2} s \
+         (medians of {}), ratio {:.2}; node resident {} MiB at the peak",
+        count - 1,
+        settings.each,
+        settings.rounds,
+        beside / without,
+        node.process.peak_resident()? / MIB
+    ));
+    Ok(())
+}
+
+fn middle(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}

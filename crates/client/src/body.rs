@@ -1,0 +1,141 @@
+//! A response's body.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use fetchway_policy::FetchError;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+
+use crate::link::Stream;
+
+/// A response's body, as it comes. Dropped before its end, it cancels the fetch.
+///
+/// What is not read holds up its own stream only: the origin is then read no further.
+///
+/// An error within it has the name of what broke it; `outcome_unknown` if the relay was lost.
+#[derive(Default)]
+pub struct Body(Kind);
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Whole(Option<Bytes>, Option<HeaderMap>),
+    Stream(Stream),
+}
+
+impl Body {
+    pub(crate) fn whole(bytes: Option<Bytes>, trailers: Option<HeaderMap>) -> Self {
+        match (bytes, trailers) {
+            (None, None) => Self(Kind::Empty),
+            (bytes, trailers) => Self(Kind::Whole(bytes, trailers)),
+        }
+    }
+
+    pub(crate) fn stream(stream: Stream) -> Self {
+        Self(Kind::Stream(stream))
+    }
+
+    /// The next piece of data; trailers are passed over. `None` at the end. Safe to drop and call
+    /// again.
+    ///
+    /// # Errors
+    /// What broke the body.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+        std::future::poll_fn(|cx| {
+            loop {
+                let Some(frame) = std::task::ready!(self.poll(cx)) else {
+                    return Poll::Ready(Ok(None));
+                };
+                if let Ok(data) = frame?.into_data() {
+                    return Poll::Ready(Ok(Some(data)));
+                }
+            }
+        })
+        .await
+    }
+
+    /// The whole body, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// What broke the body, or `limit_exceeded` if it is longer.
+    pub async fn bytes(mut self, limit: usize) -> Result<Bytes, FetchError> {
+        let Some(first) = self.chunk().await? else {
+            return Ok(Bytes::new());
+        };
+        let mut whole = None;
+        let mut total = first.len();
+        while total <= limit {
+            let Some(piece) = self.chunk().await? else {
+                return Ok(whole.map_or(first, bytes::BytesMut::freeze));
+            };
+            total += piece.len();
+            whole
+                .get_or_insert_with(|| bytes::BytesMut::from(&first[..]))
+                .extend_from_slice(&piece);
+        }
+        let detail =
+            format!("The response's body is over {limit} bytes: allow more, or stream it.");
+        Err(FetchError::new(
+            fetchway_policy::ErrorName::LimitExceeded,
+            detail,
+        ))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        match &mut self.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Whole(bytes, trailers) => {
+                let data = bytes.take().map(Frame::data);
+                Poll::Ready(
+                    data.or_else(|| trailers.take().map(Frame::trailers))
+                        .map(Ok),
+                )
+            }
+            Kind::Stream(stream) => stream.poll_frame(cx),
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = FetchError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        self.get_mut().poll(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Empty | Kind::Whole(None, None) => true,
+            Kind::Whole(..) => false,
+            Kind::Stream(stream) => stream.is_done(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Whole(bytes, _) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Kind::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Kind::Empty => "Body(empty)",
+            Kind::Whole(..) => "Body(whole)",
+            Kind::Stream(_) => "Body(streamed)",
+        })
+    }
+}

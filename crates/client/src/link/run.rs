@@ -1,0 +1,210 @@
+//! The task behind a link: it dials until it has a session, and stays with it until that is over,
+//! over as many sockets as it takes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::time::{sleep_until, timeout_at};
+
+use super::dial::{Dialed, Io, dial};
+use super::drive::{Ended, drive};
+use super::line::Line;
+use super::socket::Socket;
+use super::text::Text;
+use super::{Carrier, Link, Phase};
+
+/// A task that opens a link. However it ends, the link is not left waiting for it.
+pub(super) struct Task {
+    link: Arc<Link>,
+    number: u64,
+}
+
+/// A session ends with whoever drives it, a runtime that is shut down included.
+struct Keeper<'a>(&'a Line);
+
+impl Drop for Keeper<'_> {
+    fn drop(&mut self) {
+        self.0.lose("its task has ended");
+    }
+}
+
+/// The same for a socket of the JSON encoding.
+struct TextKeeper<'a>(&'a Text);
+
+impl Drop for TextKeeper<'_> {
+    fn drop(&mut self) {
+        self.0.lose("its task has ended");
+    }
+}
+
+impl Task {
+    pub(super) fn new(link: Arc<Link>, number: u64) -> Self {
+        Self { link, number }
+    }
+
+    pub(super) async fn run(self) {
+        let Some(dialed) = self.dial().await else {
+            return;
+        };
+        let link = &*self.link;
+        let Dialed { io, rest, binary } = dialed;
+        if binary {
+            let line = Line::new(&link.settings, Arc::clone(&link.queue));
+            if self.is_live(Carrier::Line(Arc::clone(&line))) {
+                let keeper = Keeper(&line);
+                let why = self.session(&line, io, rest).await;
+                line.lose(&why);
+                drop(keeper);
+                tracing::debug!(relay = %link.target, why, "a session ended");
+            }
+        } else {
+            let text = Text::new(&link.settings, Arc::clone(&link.queue));
+            if self.is_live(Carrier::Text(Arc::clone(&text))) {
+                let keeper = TextKeeper(&text);
+                let ended = drive(&*text, io, rest).await;
+                let why = why(&ended);
+                text.lose(why);
+                drop(keeper);
+                tracing::debug!(relay = %link.target, why, "a JSON socket ended");
+            }
+        }
+    }
+
+    /// A first socket. `None` if it can't be had, and nobody waits for it.
+    async fn dial(&self) -> Option<Dialed> {
+        let link = &*self.link;
+        loop {
+            let not_before = link.lock().not_before;
+            if let Some(at) = not_before {
+                sleep_until(at.into()).await;
+            }
+            match dial(&link.target, &link.settings).await {
+                Ok(dialed) => return Some(dialed),
+                Err(error) => {
+                    tracing::debug!(relay = %link.target, %error, "not reached");
+                    let mut state = link.lock();
+                    state.error = Some(error);
+                    link.postpone(&mut state);
+                    let closed = state.closed;
+                    drop(state);
+                    link.queue.relay_changed();
+                    if closed || !link.queue.is_waiting() {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The link is open; `false` if the client is gone.
+    fn is_live(&self, carrier: Carrier) -> bool {
+        let mut state = self.link.lock();
+        if state.closed {
+            return false;
+        }
+        state.phase = Phase::Live(carrier);
+        (state.dialing, state.error) = (None, None);
+        drop(state);
+        self.link.queue.relay_changed();
+        true
+    }
+
+    /// Runs a session over one socket after the other. Says why it is over.
+    async fn session(&self, line: &Line, io: Io, rest: BytesMut) -> String {
+        let mut next = (io, rest);
+        loop {
+            let why = match drive(line, next.0, next.1).await {
+                Ended::Lost(why) => why,
+                ended => return why(&ended).to_owned(),
+            };
+            let Some(until) = line.park(self.link.settings.resume_within) else {
+                return why;
+            };
+            tracing::debug!(relay = %self.link.target, why, "a socket was lost");
+            match self.again(line, until).await {
+                Some(dialed) => next = (dialed.io, dialed.rest),
+                None => return format!("{why}; it did not come back in time"),
+            }
+        }
+    }
+
+    /// The next socket of a session, until its time is over.
+    async fn again(&self, line: &Line, until: Instant) -> Option<Dialed> {
+        let link = &*self.link;
+        loop {
+            let failures = line.tries();
+            if failures > 0 {
+                let at = Instant::now() + link.pause(failures);
+                if at >= until {
+                    sleep_until(until.into()).await;
+                    return None;
+                }
+                sleep_until(at.into()).await;
+            }
+            match timeout_at(until.into(), dial(&link.target, &link.settings)).await {
+                Err(_) => return None,
+                Ok(Err(error)) => {
+                    tracing::debug!(relay = %link.target, %error, "not reached again");
+                }
+                // It was exchanged for one that has no sessions.
+                Ok(Ok(dialed)) if !dialed.binary => return None,
+                Ok(Ok(dialed)) => {
+                    let greeted_by = Instant::now() + link.settings.connect_timeout;
+                    return line.unpark(greeted_by.min(until)).then_some(dialed);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        let mut state = self.link.lock();
+        if state.task == self.number {
+            state.dialing = None;
+            self.link.release(&mut state);
+        }
+        drop(state);
+        // Whoever waits may open it again, or another.
+        self.link.queue.relay_changed();
+    }
+}
+
+impl Line {
+    /// The socket is gone. Until when the session may be resumed; `None` if it can't be.
+    fn park(&self, at_most: Duration) -> Option<Instant> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let left = *state.lost_at.get_or_insert(now);
+        state.parked = true;
+        state.session.disconnect();
+        let until = left + state.kept_for.min(at_most);
+        // Nothing is under way, so nothing is to be gone on with.
+        let lives = state.session.token().is_some() && state.session.open_streams() > 0;
+        self.note(&state);
+        (lives && until > now).then_some(until)
+    }
+
+    /// Which try to get a socket this is, since the relay was heard last.
+    fn tries(&self) -> u32 {
+        let mut state = self.lock();
+        let before = state.tries;
+        state.tries = before.saturating_add(1);
+        before
+    }
+
+    /// Another socket is open. `false` if there is nothing to resume the session with.
+    fn unpark(&self, greeted_by: Instant) -> bool {
+        let mut state = self.lock();
+        state.socket = Socket::new(Instant::now(), Some(greeted_by));
+        state.session.reconnect().is_ok()
+    }
+}
+
+fn why(ended: &Ended) -> &str {
+    match ended {
+        Ended::Closed => "it was closed, as nothing was left to do",
+        Ended::Lost(why) | Ended::Over(why) => why,
+    }
+}

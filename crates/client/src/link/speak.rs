@@ -1,0 +1,300 @@
+//! What a session of the binary encoding says and hears on the socket at hand.
+
+use std::task::Waker;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use fetchway_wire::v1::session::PASSES;
+use fetchway_wire::v1::{Breach, Event, Hello, MAX_MESSAGE, decode};
+use fetchway_ws::{CloseCode, Event as WsEvent, Header, Opcode, Receiver, mask};
+use tokio::io::AsyncRead;
+
+use super::drive::{Ended, Peer, Work, failed};
+use super::line::{Failure, Line, State};
+
+/// Room for the longest header of a WebSocket frame, in front of what it heads.
+const HEADER: usize = 14;
+
+/// Bytes of frames after which none is begun.
+const FILL: usize = MAX_MESSAGE - PASSES;
+
+impl Peer for Line {
+    const MAX_MESSAGE: usize = MAX_MESSAGE;
+
+    fn take<R: AsyncRead + Unpin>(
+        &self,
+        first: WsEvent,
+        receiver: &mut Receiver<R>,
+    ) -> Option<Ended> {
+        let now = Instant::now();
+        let mut wake = Vec::new();
+        let mut state = self.lock();
+        state.socket.heard(now);
+        let mut next = Some(first);
+        let mut ended = None;
+        let mut broken = None;
+        while let Some(event) = next.take() {
+            ended = state.heard(event, now, &mut wake);
+            if ended.is_some() {
+                break;
+            }
+            match receiver.ready() {
+                Ok(more) => next = more,
+                Err(error) => broken = Some(error),
+            }
+        }
+        wake.append(&mut state.session.take_wakers());
+        let room = self.note(&state);
+        drop(state);
+        wake.into_iter().for_each(Waker::wake);
+        if room || ended.is_some() {
+            self.queue.nudge();
+        }
+        ended.or_else(|| broken.map(|error| failed(self, &error)))
+    }
+
+    fn work(&self, waker: &Waker) -> Work {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let state = &mut *state;
+        if !state.to_cancel.is_empty() {
+            state.cancel_more(now);
+        }
+        let idle = state.session.open_streams() == 0;
+        if idle && (state.unwanted || state.leaving) && !state.parked {
+            state.socket.close(CloseCode::Normal, "");
+        }
+        if state.session.wants_transmit(now) || state.socket.wants(now, self.liveness) {
+            return Work::Now;
+        }
+        state.socket.park_writer(waker);
+        let mut at = state.socket.ping_at(self.liveness);
+        if !state.to_cancel.is_empty() {
+            at = state.ration.at().map_or(at, |next| next.min(at));
+        }
+        Work::At(state.session.deadline().map_or(at, |due| due.min(at)))
+    }
+
+    fn fill(&self, out: &mut BytesMut) -> bool {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.socket.put(now, self.liveness, out);
+        let begun = out.len();
+        // Frames go behind room for the header that is known only when they are there.
+        out.resize(begun + HEADER, 0);
+        state.session.transmit(now, out, begun + HEADER + FILL);
+        let closed = state.socket.is_closing().then(|| {
+            let mut close = BytesMut::new();
+            state.socket.put_close(&mut close);
+            close
+        });
+        let wake = state.session.take_wakers();
+        let room = self.note(&state);
+        drop(state);
+        wake.into_iter().for_each(Waker::wake);
+        if room {
+            self.queue.nudge();
+        }
+        seal(out, begun);
+        if let Some(close) = &closed {
+            out.extend_from_slice(close);
+        }
+        closed.is_some()
+    }
+
+    fn dead_at(&self) -> Instant {
+        self.lock().socket.dead_at(self.liveness)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.lock().socket.is_closing()
+    }
+
+    fn broken(&self, code: CloseCode, reason: &'static str) {
+        self.lock().socket.close(code, reason);
+    }
+}
+
+/// Makes one masked message of the frames behind `begun` and the room for their header.
+fn seal(out: &mut BytesMut, begun: usize) {
+    let len = out.len() - begun - HEADER;
+    if len == 0 {
+        out.truncate(begun);
+        return;
+    }
+    let key: [u8; 4] = rand::random();
+    let mut header = BytesMut::with_capacity(HEADER);
+    Header {
+        fin: true,
+        opcode: Opcode::Binary,
+        len: len as u64,
+        mask: Some(key),
+    }
+    .put(&mut header);
+    mask(&mut out[begun + HEADER..], key, 0);
+    let unused = HEADER - header.len();
+    if begun > 0 {
+        // A control frame went before: close the gap.
+        out.copy_within(begun + HEADER.., begun + header.len());
+        out.truncate(out.len() - unused);
+        out[begun..begun + header.len()].copy_from_slice(&header);
+    } else {
+        out[unused..HEADER].copy_from_slice(&header);
+        bytes::Buf::advance(out, unused);
+    }
+}
+
+impl State {
+    fn heard(&mut self, event: WsEvent, now: Instant, wake: &mut Vec<Waker>) -> Option<Ended> {
+        match event {
+            WsEvent::Message(message) if !message.text => {
+                self.message(message.data.freeze(), now, wake)
+            }
+            WsEvent::Message(_) => Some(self.breach(
+                CloseCode::Unsupported,
+                "a text message came on a binary session",
+            )),
+            WsEvent::TooLong(_) => {
+                Some(self.breach(CloseCode::TooBig, "a message is longer than 64 KiB"))
+            }
+            WsEvent::Ping(payload) => {
+                self.socket.ping_came(payload);
+                None
+            }
+            WsEvent::Pong(_) => None,
+            WsEvent::Close(code, reason) => {
+                self.socket.close(CloseCode::Normal, "");
+                let why = format!("it closed with {code} {reason}");
+                // We were silent for it, or another socket took over: the session goes on. 1005: none
+                // was said, by something in between. Asking for the session tells what is true.
+                Some(match code {
+                    1005 | 4408 | 4409 => Ended::Lost(why),
+                    _ => Ended::Over(why),
+                })
+            }
+        }
+    }
+
+    fn message(
+        &mut self,
+        mut message: Bytes,
+        now: Instant,
+        wake: &mut Vec<Waker>,
+    ) -> Option<Ended> {
+        loop {
+            let frame = match decode(&mut message) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return None,
+                Err(malformed) => {
+                    let breach = Breach::from(malformed);
+                    return Some(self.breach(CloseCode::Private(breach.code()), breach.reason()));
+                }
+            };
+            match self.session.receive(frame, now) {
+                Ok(None) => {}
+                Ok(Some(event)) => {
+                    if let Some(ended) = self.happened(event, wake) {
+                        return Some(ended);
+                    }
+                }
+                Err(breach) => {
+                    return Some(self.breach(CloseCode::Private(breach.code()), breach.reason()));
+                }
+            }
+        }
+    }
+
+    fn breach(&mut self, code: CloseCode, reason: &str) -> Ended {
+        self.socket.close(code, reason);
+        Ended::Over(format!("it broke the protocol: {reason}"))
+    }
+
+    fn happened(&mut self, event: Event, wake: &mut Vec<Waker>) -> Option<Ended> {
+        let (id, end) = match event {
+            Event::Hello(hello) => return self.hello(&hello),
+            Event::GoingAway(going) => {
+                self.going_away(going.last, wake);
+                return None;
+            }
+            Event::Stopped { stream } => {
+                let slot = self.slots.get_mut(&stream);
+                wake.extend(slot.and_then(|slot| slot.uploader.take()));
+                return None;
+            }
+            // The machine gives a client none.
+            Event::Opened { .. } => return None,
+            Event::Head { stream, head, end } => {
+                if let Some(slot) = self.slots.get_mut(&stream) {
+                    slot.head = Some(head);
+                    slot.answered = true;
+                }
+                (stream, end.then_some(Ok(None)))
+            }
+            Event::Data { stream, bytes, end } => {
+                match self.slots.get_mut(&stream) {
+                    Some(slot) => slot.pieces.push(bytes),
+                    None => self.session.consumed(stream, bytes.len() as u64),
+                }
+                (stream, end.then_some(Ok(None)))
+            }
+            Event::Trailers { stream, trailers } => (stream, Some(Ok(Some(trailers)))),
+            Event::Reset { stream, reset } => {
+                if let Some(slot) = self.slots.get_mut(&stream) {
+                    // The machine has counted them as read.
+                    slot.pieces = Default::default();
+                }
+                (stream, Some(Err(Failure::Failed(reset.error()))))
+            }
+        };
+        (self.useful, self.tries) = (true, 0);
+        if end.is_some() {
+            self.ration.give();
+        }
+        if let Some(slot) = self.slots.get_mut(&id) {
+            wake.extend(slot.reader.take());
+            if end.is_some() {
+                slot.end = end;
+                wake.extend(slot.uploader.take());
+            }
+        }
+        None
+    }
+
+    /// The relay's first word on this socket.
+    fn hello(&mut self, hello: &Hello) -> Option<Ended> {
+        self.socket.greeted();
+        if let Some(within) = hello.resume_within {
+            self.kept_for = std::time::Duration::from_millis(within);
+        }
+        if self.parked && hello.received.is_none() {
+            // A new session has begun there. Ours begins with windows of its own, on the next socket.
+            self.socket.close(CloseCode::Normal, "");
+            let why = hello.refused.as_deref().unwrap_or("it did not say why");
+            return Some(Ended::Over(format!(
+                "it does not have the session any more: {why}"
+            )));
+        }
+        self.parked = false;
+        self.lost_at = None;
+        None
+    }
+
+    /// Streams after `last` were not looked at, and the machine has ended them: whoever asked for them
+    /// may ask elsewhere.
+    fn going_away(&mut self, last: u64, wake: &mut Vec<Waker>) {
+        self.leaving = true;
+        let why: std::sync::Arc<str> = "it leaves".into();
+        for (_, slot) in self
+            .slots
+            .iter_mut()
+            .filter(|(id, slot)| **id > last && slot.end.is_none())
+        {
+            slot.end = Some(Err(Failure::Lost {
+                sent: slot.answered,
+                why: std::sync::Arc::clone(&why),
+            }));
+            wake.extend(slot.reader.take());
+            wake.extend(slot.uploader.take());
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A relay's URL, and whom to trust there.
+
+use std::fmt;
+use std::sync::Arc;
+
+use fetchway_policy::{ErrorName, FetchError};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use url::{Host, Position, Url};
+
+/// Where a relay is.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) url: Url,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    name: Option<ServerName<'static>>,
+    /// Set for `wss://` by whoever builds the client.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+}
+
+impl fmt::Display for Target {
+    /// Without its query, which may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url[..Position::AfterPath])
+    }
+}
+
+impl Target {
+    pub(crate) fn parse(text: &str) -> Result<Self, FetchError> {
+        let invalid = |why: &str| {
+            let detail = format!(
+                "The relay's URL {why}: write it as ws://host:port/ or wss://host:port/, without credentials."
+            );
+            FetchError::new(ErrorName::InvalidRequest, detail)
+        };
+        let url =
+            Url::parse(text).map_err(|error| invalid(&format!("does not parse ({error})")))?;
+        let tls = match url.scheme() {
+            "ws" => false,
+            "wss" => true,
+            _ => return Err(invalid("is neither ws nor wss")),
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(invalid("carries a user name or password"));
+        }
+        let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
+            return Err(invalid("has no host"));
+        };
+        let (host, name) = match host {
+            Host::Domain(name) => (name.to_owned(), ServerName::try_from(name.to_owned()).ok()),
+            Host::Ipv4(ip) => (
+                ip.to_string(),
+                Some(ServerName::from(std::net::IpAddr::from(ip))),
+            ),
+            Host::Ipv6(ip) => (
+                ip.to_string(),
+                Some(ServerName::from(std::net::IpAddr::from(ip))),
+            ),
+        };
+        if tls && name.is_none() {
+            return Err(invalid("has a host that no certificate could be valid for"));
+        }
+        Ok(Self {
+            host,
+            port,
+            name: name.filter(|_| tls),
+            tls: None,
+            url,
+        })
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.name.is_some()
+    }
+
+    /// What is needed for a TLS handshake; `None` for `ws://`.
+    pub(super) fn secured(&self) -> Option<(ServerName<'static>, Arc<ClientConfig>)> {
+        self.name.clone().zip(self.tls.clone())
+    }
+
+    pub(super) fn host_field(&self) -> &str {
+        &self.url[Position::BeforeHost..Position::AfterPort]
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.url[Position::BeforePath..Position::AfterQuery]
+    }
+}
+
+/// The public roots and `extra`; HTTP/1.1, as a WebSocket begins with it.
+pub(crate) fn tls_config(
+    extra: &[CertificateDer<'static>],
+) -> Result<Arc<ClientConfig>, FetchError> {
+    let unusable = |error: rustls::Error| {
+        let detail = format!("TLS cannot be set up with the given root certificates: {error}.");
+        FetchError::new(ErrorName::ProxyConfigurationError, detail)
+    };
+    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    for certificate in extra {
+        roots.add(certificate.clone()).map_err(unusable)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart_and_bad_ones_refused() {
+        let target = Target::parse("wss://relay.example/v1/relay?x=secret").expect("a good URL");
+        assert_eq!((target.host.as_str(), target.port), ("relay.example", 443));
+        assert_eq!(target.host_field(), "relay.example");
+        assert_eq!(target.path(), "/v1/relay?x=secret");
+        assert_eq!(target.to_string(), "wss://relay.example/v1/relay");
+        let target = Target::parse("ws://[::1]:8787").expect("a good URL");
+        assert_eq!((target.host.as_str(), target.port), ("::1", 8787));
+        assert_eq!((target.host_field(), target.path()), ("[::1]:8787", "/"));
+        for bad in ["http://a/", "relay.example", "ws://", "ws://user:pass@a/"] {
+            let error = Target::parse(bad).expect_err(bad);
+            assert_eq!(error.name, ErrorName::InvalidRequest, "{bad}");
+            assert!(!error.detail.contains("pass@"), "{error}");
+        }
+    }
+}

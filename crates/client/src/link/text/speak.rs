@@ -1,0 +1,151 @@
+//! What a socket of the JSON encoding says and hears.
+
+use std::task::Waker;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use fetchway_ws::{CloseCode, Event, Opcode, Receiver, put_frame};
+use tokio::io::AsyncRead;
+
+use super::{State, Text, message};
+use crate::link::drive::{Ended, Peer, Work, failed};
+use crate::link::line::Failure;
+
+/// Bytes of messages given to the socket at a time, and the one that passes this.
+const BATCH: usize = 64 << 10;
+
+impl Peer for Text {
+    /// A response's cap at a relay is 32 MiB, which grows in JSON by a third or more.
+    const MAX_MESSAGE: usize = 256 << 20;
+
+    fn take<R: AsyncRead + Unpin>(
+        &self,
+        first: Event,
+        receiver: &mut Receiver<R>,
+    ) -> Option<Ended> {
+        let now = Instant::now();
+        let mut wake = Vec::new();
+        let mut next = Some(first);
+        let mut ended = None;
+        while let (Some(event), None) = (next.take(), &ended) {
+            ended = self.heard(event, now, &mut wake);
+            match receiver.ready() {
+                Ok(more) => next = more,
+                Err(error) => ended = ended.or_else(|| Some(failed(self, &error))),
+            }
+        }
+        let room = self.note(&self.lock());
+        wake.into_iter().for_each(Waker::wake);
+        if room || ended.is_some() {
+            self.queue.nudge();
+        }
+        ended
+    }
+
+    fn work(&self, waker: &Waker) -> Work {
+        let now = Instant::now();
+        let mut state = self.lock();
+        if state.unwanted && state.asked.is_empty() {
+            state.socket.close(CloseCode::Normal, "");
+        }
+        if !state.out.is_empty() || state.socket.wants(now, self.liveness) {
+            return Work::Now;
+        }
+        state.socket.park_writer(waker);
+        Work::At(state.socket.ping_at(self.liveness))
+    }
+
+    fn fill(&self, out: &mut BytesMut) -> bool {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.socket.put(now, self.liveness, out);
+        while out.len() < BATCH
+            && let Some((id, text)) = state.out.pop_front()
+        {
+            if let Some(id) = id {
+                state.queued -= text.len();
+                if !state.goes(id) {
+                    continue;
+                }
+            }
+            put_frame(out, Opcode::Text, text.as_bytes(), Some(rand::random()));
+        }
+        let closed = state.socket.put_close(out);
+        let room = self.note(&state);
+        drop(state);
+        if room {
+            self.queue.nudge();
+        }
+        closed
+    }
+
+    fn dead_at(&self) -> Instant {
+        self.lock().socket.dead_at(self.liveness)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.lock().socket.is_closing()
+    }
+
+    fn broken(&self, code: CloseCode, reason: &'static str) {
+        self.lock().socket.close(code, reason);
+    }
+}
+
+impl Text {
+    fn heard(&self, event: Event, now: Instant, wake: &mut Vec<Waker>) -> Option<Ended> {
+        // Read before the lock is taken: an answer may be megabytes.
+        let answer = match &event {
+            Event::Message(read) if read.text => message::answer(&read.data),
+            _ => None,
+        };
+        let mut state = self.lock();
+        state.socket.heard(now);
+        match event {
+            Event::Message(_) => {
+                // What is not about one of our fetches is about a message that we did not send.
+                let (id, outcome) = answer?;
+                state.useful = true;
+                let asked = state.asked.get_mut(&id)?;
+                if asked.dropped {
+                    state.asked.remove(&id);
+                } else {
+                    asked.answer = Some(outcome.map_err(Failure::Failed));
+                    wake.extend(asked.reader.take());
+                }
+                None
+            }
+            Event::TooLong(len) => {
+                state
+                    .socket
+                    .close(CloseCode::TooBig, "an answer is too long");
+                Some(Ended::Over(format!("it sent a message of {len} bytes")))
+            }
+            Event::Ping(payload) => {
+                state.socket.ping_came(payload);
+                None
+            }
+            Event::Pong(_) => None,
+            Event::Close(code, reason) => {
+                state.socket.close(CloseCode::Normal, "");
+                Some(Ended::Over(format!("it closed with {code} {reason}")))
+            }
+        }
+    }
+}
+
+impl State {
+    /// A request's turn to be written has come. Whether it is still wanted.
+    fn goes(&mut self, id: u64) -> bool {
+        match self.asked.get_mut(&id) {
+            Some(asked) if !asked.dropped => {
+                asked.sent = true;
+                true
+            }
+            _ => {
+                self.asked.remove(&id);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! One fetch of a binary session: from its OPEN to its end.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use fetchway_fetch::{Body, FetchRequest, Fetched, Queued, RequestBody};
+use fetchway_policy::{ErrorName, FetchError, headers, redirect};
+use fetchway_wire::v1::{Event, Gone, Malformed, RequestHead, Reset, ResponseHead};
+use futures_util::FutureExt as _;
+use http::{HeaderMap, Method, header};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+
+use super::session::{Running, Session};
+use super::upload::{Upload, UploadBody};
+use crate::limits::{leaving, too_many};
+
+/// What an answer brings back of its request.
+struct Asked {
+    stream: u64,
+    tag: Bytes,
+    url: String,
+}
+
+impl Session {
+    /// Acts on what the client has sent.
+    pub(super) fn event(self: &Arc<Self>, event: Event) {
+        match event {
+            Event::Opened { stream, head, end } => self.opened(stream, head, end),
+            Event::Data { stream, bytes, end } => {
+                if let Some(upload) = self.upload(stream, end) {
+                    upload.data(bytes, end);
+                }
+            }
+            Event::Trailers { stream, trailers } => {
+                if let Some(upload) = self.upload(stream, true) {
+                    upload.trailers(trailers);
+                }
+            }
+            Event::Reset { stream, .. } => {
+                let running = self.lock().running.remove(&stream);
+                if let Some(running) = running {
+                    running.task.abort();
+                }
+            }
+            // A client's HELLO is read before; the others no client sends.
+            Event::Hello(_) | Event::Head { .. } | Event::Stopped { .. } | Event::GoingAway(_) => {}
+        }
+    }
+
+    /// Where a stream's body goes; `end`: nothing more of it will come.
+    fn upload(&self, stream: u64, end: bool) -> Option<Arc<Upload>> {
+        let mut state = self.lock();
+        let upload = &mut state.running.get_mut(&stream)?.upload;
+        if end { upload.take() } else { upload.clone() }
+    }
+
+    fn opened(self: &Arc<Self>, stream: u64, head: Result<Box<RequestHead>, Malformed>, end: bool) {
+        let (tag, begun) = match head {
+            Ok(head) => (head.tag.clone(), self.begin(stream, *head, end)),
+            Err(malformed) => {
+                let detail = format!("The request's head cannot be read: {malformed}.");
+                let error = FetchError::new(ErrorName::InvalidRequest, detail);
+                (Bytes::new(), Err(error))
+            }
+        };
+        if let Err(error) = begun {
+            self.fail(stream, tag, &error);
+        }
+    }
+
+    fn fail(&self, stream: u64, tag: Bytes, error: &FetchError) {
+        // A stream that is over meanwhile needs no telling.
+        let _ = self.act(|state| state.machine.reset(stream, Reset::new(tag, error)));
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        stream: u64,
+        head: RequestHead,
+        end: bool,
+    ) -> Result<(), FetchError> {
+        let url = redirect::parse_url(&head.url)?;
+        let method = headers::method(head.method.as_str())?;
+        if !end && matches!(method, Method::GET | Method::HEAD) {
+            let detail =
+                format!("A {method} request has no body: end it with its head, or use POST.");
+            return Err(FetchError::new(ErrorName::InvalidRequest, detail));
+        }
+        let engine = self.fetches.engine();
+        let named = Some(&*head.lane).filter(|name| !name.is_empty());
+        let lane = self.principal.lane(engine, named)?;
+        let limits = &self.principal.limits;
+        let mut state = self.lock();
+        if state.leaving {
+            return Err(leaving());
+        }
+        if state.running.len() >= limits.in_flight.saturating_add(limits.queued) {
+            return Err(too_many());
+        }
+        let upload = (!end).then(|| Arc::new(Upload::default()));
+        let body = match &upload {
+            None => RequestBody::empty(),
+            Some(upload) => RequestBody::stream(Box::pin(UploadBody {
+                session: self.clone(),
+                stream,
+                upload: upload.clone(),
+                left: length(&head.fields),
+                ended: false,
+            })),
+        };
+        let request = FetchRequest {
+            method,
+            url,
+            headers: head.fields,
+            body,
+            lane,
+            redirect: head.redirect,
+            decode: head.decode,
+            timeouts: head.timeouts,
+        };
+        let asked = Asked {
+            stream,
+            tag: head.tag,
+            url: head.url,
+        };
+        // Queued here and not in its task: tasks begin in any order.
+        let queued = engine.queue(&self.fetches, request);
+        // The lock is held until the entry stands, so that the task finds it however fast it is.
+        // Boxed: tokio moves a task several times, and this one is some kilobytes.
+        let task = tokio::spawn(Box::pin(self.clone().perform(asked, queued)));
+        let task = task.abort_handle();
+        state.running.insert(stream, Running { task, upload });
+        Ok(())
+    }
+
+    async fn perform(self: Arc<Self>, asked: Asked, queued: Queued) {
+        let Asked { stream, tag, .. } = &asked;
+        match self.fetches.engine().perform(&self.fetches, queued).await {
+            Ok(fetched) => {
+                if let Err(error) = self.answer(&asked, fetched).await {
+                    self.fail(*stream, tag.clone(), &error);
+                }
+            }
+            Err(error) => self.fail(*stream, tag.clone(), &error),
+        }
+        self.lock().running.remove(stream);
+    }
+
+    async fn answer(&self, asked: &Asked, fetched: Fetched) -> Result<(), FetchError> {
+        let (parts, mut body) = fetched.response.into_parts();
+        let url = fetched.url.as_str();
+        let head = ResponseHead {
+            tag: asked.tag.clone(),
+            status: parts.status,
+            url: if url == asked.url {
+                String::new()
+            } else {
+                url.to_owned()
+            },
+            fields: parts.headers,
+        };
+        let stream = asked.stream;
+        // What the origin sent along with its header goes along with it here too.
+        let first = match body.is_end_stream() {
+            true => Some(None),
+            false => body.frame().now_or_never(),
+        };
+        let first = first.flatten().transpose()?;
+        let whole = body.is_end_stream();
+        let piece = first.map(http_body::Frame::into_data);
+        let (piece, trailers) = match piece {
+            None => (None, None),
+            Some(Ok(piece)) => (Some(self.try_hold(piece)), None),
+            Some(Err(frame)) => (None, frame.into_trailers().ok()),
+        };
+        let none = piece.is_none() && trailers.is_none();
+        let given = self.act(|state| {
+            let machine = &mut state.machine;
+            machine.respond(stream, &head, whole && none)?;
+            if let Some(Ok(piece)) = &piece {
+                machine.data(stream, piece.clone())?;
+            }
+            match &trailers {
+                Some(trailers) => machine.trailers(stream, trailers),
+                None if whole && matches!(piece, Some(Ok(_))) => machine.end(stream),
+                None => Ok(()),
+            }
+        });
+        let late = piece.and_then(Result::err);
+        if given.is_err() || trailers.is_some() || whole && late.is_none() {
+            return Ok(());
+        }
+        // The stream may end under way: its client has cancelled, and so is this task.
+        let sent = self.body(stream, late, &mut body).await?;
+        match sent {
+            Ok(()) | Err(Gone) => Ok(()),
+        }
+    }
+
+    /// Passes on the rest of a body; `first` is a piece that there was no room for yet.
+    async fn body(
+        &self,
+        stream: u64,
+        mut first: Option<Bytes>,
+        body: &mut Body,
+    ) -> Result<Result<(), Gone>, FetchError> {
+        loop {
+            let piece = match first.take() {
+                Some(piece) => piece,
+                None => match body.frame().await {
+                    None => return Ok(self.act(|state| state.machine.end(stream))),
+                    Some(frame) => match frame?.into_data() {
+                        Ok(piece) => piece,
+                        Err(frame) => {
+                            let trailers = frame.into_trailers().unwrap_or_default();
+                            return Ok(self.act(|state| state.machine.trailers(stream, &trailers)));
+                        }
+                    },
+                },
+            };
+            let piece = match self.try_hold(piece) {
+                Ok(piece) => piece,
+                Err(piece) => {
+                    body.set_paused(true);
+                    let piece = self.hold(piece).await;
+                    body.set_paused(false);
+                    piece
+                }
+            };
+            // Whether this was the last piece is often known: then its frame says so.
+            let whole = body.is_end_stream();
+            let given = self.act(|state| {
+                state.machine.data(stream, piece)?;
+                if whole {
+                    state.machine.end(stream)
+                } else {
+                    Ok(())
+                }
+            });
+            if whole || given.is_err() {
+                return Ok(given);
+            }
+            if self.room(stream, body).await.is_err() {
+                return Ok(Err(Gone));
+            }
+        }
+    }
+
+    /// Waits until the stream can take another piece. Meanwhile its reader has stopped.
+    async fn room(&self, stream: u64, body: &mut Body) -> Result<(), Gone> {
+        let mut paused = false;
+        std::future::poll_fn(|cx| {
+            let room = self.lock().machine.poll_room(stream, cx);
+            if room.is_pending() && !paused {
+                paused = true;
+                body.set_paused(true);
+            } else if let (Poll::Ready(_), true) = (&room, paused) {
+                body.set_paused(false);
+            }
+            room
+        })
+        .await
+    }
+}
+
+/// The length of the body as the client gave it.
+fn length(fields: &HeaderMap) -> Option<u64> {
+    fields
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}

@@ -1,0 +1,19 @@
+//! The binary encoding, `fetchway.v1`: `docs/protocol.md`. The machine that knows its rules is
+//! `fetchway_wire::v1::Session`; here is what it drives.
+//!
+//! `session` holds the machine and the fetches under way, `fetch` is one of them, `upload` its request
+//! body, `directory` finds sessions by their tokens and bounds those without a socket, `serve` is one
+//! socket from HELLO to its end, `reader` and `writer` are its halves.
+
+mod directory;
+mod fetch;
+mod reader;
+mod serve;
+mod session;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod writer;
+
+pub(crate) use directory::Directory;
+pub(crate) use serve::serve;

@@ -1,0 +1,217 @@
+//! The reading half of a socket, which also keeps its clocks and decides when and how it ends.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fetchway_wire::v1::{Breach, Event as Happened, decode};
+use fetchway_ws::{CloseCode, Event, Receiver};
+use tokio::io::AsyncRead;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
+
+use super::directory::Directory;
+use super::session::{Session, now};
+use super::writer::Socket;
+use crate::ending::{Ending, Phase};
+use crate::observe::SessionObserver;
+
+/// What one socket reads, and when it last heard from its client.
+pub(super) struct Reader<'a, R> {
+    pub(super) session: &'a Arc<Session>,
+    pub(super) socket: &'a Arc<Socket>,
+    pub(super) directory: &'a Directory,
+    pub(super) receiver: &'a mut Receiver<R>,
+    pub(super) phase: watch::Receiver<Phase>,
+    /// Counts the session's sockets; ours is the one that was newest when it was made.
+    pub(super) sockets: watch::Receiver<u64>,
+    pub(super) observer: &'a dyn SessionObserver,
+    pub(super) last_seen: Instant,
+    /// The client has yet to show that it knows its newest token.
+    pub(super) unconfirmed: bool,
+}
+
+impl<R: AsyncRead + Unpin> Reader<'_, R> {
+    /// Reads until the socket is to end; `rest` came in one message with the HELLO.
+    pub(super) async fn run(&mut self, rest: Bytes) -> Ending {
+        if let Err(breach) = self.frames(rest) {
+            return broken(breach);
+        }
+        let ping = self.session.principal.limits.ping_interval;
+        let mut ticks = tokio::time::interval((ping / 2).max(Duration::from_millis(1)));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut acks = Acks::new();
+        loop {
+            let phase = *self.phase.borrow_and_update();
+            if phase != Phase::Open && self.leave(phase) {
+                let reason = "this node is shutting down";
+                return Ending::of("shutdown", CloseCode::GoingAway, reason);
+            }
+            acks.arm(self.session);
+            let ended = tokio::select! {
+                biased;
+                event = self.receiver.next() => self.events(event),
+                _ = self.sockets.changed() => {
+                    Some(Ending::of("replaced", CloseCode::Private(4409), "a newer socket has taken over"))
+                }
+                _ = self.phase.changed() => None,
+                () = &mut acks.sleep, if acks.armed => {
+                    acks.armed = false;
+                    self.session.act(|_| ());
+                    None
+                }
+                _ = ticks.tick() => self.tick(),
+                // Every now and then, to see whether all has been answered.
+                () = tokio::time::sleep(Duration::from_millis(20)), if phase == Phase::Leaving => None,
+            };
+            if let Some(ending) = ended {
+                return ending;
+            }
+        }
+    }
+
+    /// Reads on for nothing but the client's Close or its end.
+    pub(super) async fn until_close(&mut self) {
+        while let Ok(Some(event)) = self.receiver.next().await {
+            if matches!(event, Event::Close(..)) {
+                return;
+            }
+        }
+    }
+
+    /// Takes no new fetches; whether the session can end.
+    fn leave(&self, phase: Phase) -> bool {
+        let done = self.session.act(|state| {
+            if !std::mem::replace(&mut state.leaving, true) {
+                state.machine.go_away("this node is shutting down");
+            }
+            state.machine.open_streams() == 0 && state.machine.is_flushed()
+        });
+        phase == Phase::Over || done
+    }
+
+    /// Acts on an event and on all that came in the same read.
+    fn events(&mut self, first: io::Result<Option<Event>>) -> Option<Ending> {
+        self.last_seen = Instant::now();
+        self.observer.bytes_in(self.receiver.take_received());
+        let mut next = first;
+        loop {
+            let event = match next {
+                Ok(Some(event)) => event,
+                Ok(None) => return Some(Ending::GONE),
+                Err(error) => return Some(Ending::broken(&error)),
+            };
+            match event {
+                Event::Message(message) if message.text => return Some(text()),
+                Event::Message(message) => {
+                    if std::mem::take(&mut self.unconfirmed) {
+                        self.directory.confirm(self.session);
+                    }
+                    if let Err(breach) = self.frames(message.data.freeze()) {
+                        return Some(broken(breach));
+                    }
+                }
+                Event::TooLong(_) => return Some(too_long()),
+                Event::Ping(payload) => self.socket.pong(payload),
+                Event::Pong(_) => {}
+                Event::Close(1000, _) => return Some(Ending::of("client", CloseCode::Normal, "")),
+                // Whatever made it leave, it may come back.
+                Event::Close(..) => return Some(Ending::of("gone", CloseCode::Normal, "")),
+            }
+            next = match self.receiver.ready() {
+                Ok(None) => return None,
+                other => other,
+            };
+        }
+    }
+
+    /// Takes the frames of a message, under one lock, and then acts on what they say.
+    fn frames(&self, mut message: Bytes) -> Result<(), Breach> {
+        if message.is_empty() {
+            return Ok(());
+        }
+        let mut happened: Vec<Happened> = Vec::new();
+        let taken = self.session.act(|state| {
+            // A newer socket may have taken over since this was read.
+            let ours = state
+                .socket
+                .as_ref()
+                .is_some_and(|socket| Arc::ptr_eq(socket, self.socket));
+            while ours && let Some(frame) = decode(&mut message)? {
+                happened.extend(state.machine.receive(frame, now())?);
+            }
+            Ok(())
+        });
+        for event in happened {
+            self.session.event(event);
+        }
+        taken
+    }
+
+    /// A client that does not take what is written cannot be heard: its silence means nothing until
+    /// the writer's own limit says so.
+    fn tick(&mut self) -> Option<Ending> {
+        if self.socket.is_blocked() {
+            self.last_seen = Instant::now();
+            return None;
+        }
+        let limits = &self.session.principal.limits;
+        let silent = self.last_seen.elapsed();
+        if silent >= limits.idle_timeout {
+            let reason = "nothing was heard for the idle timeout";
+            return Some(Ending::of("idle", CloseCode::Private(4408), reason));
+        }
+        if silent >= limits.ping_interval / 2 {
+            self.socket.ping();
+        }
+        None
+    }
+}
+
+/// Wakes the writer when an acknowledgement has waited for long enough.
+struct Acks {
+    sleep: std::pin::Pin<Box<Sleep>>,
+    armed: bool,
+}
+
+impl Acks {
+    fn new() -> Self {
+        Self {
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            armed: false,
+        }
+    }
+
+    /// While it is armed it is left as it is: a little too early costs less than each message a timer.
+    fn arm(&mut self, session: &Session) {
+        if self.armed {
+            return;
+        }
+        if let Some(due) = session.lock().machine.deadline() {
+            self.sleep.as_mut().reset(due.into());
+            self.armed = true;
+        }
+    }
+}
+
+pub(super) fn broken(breach: Breach) -> Ending {
+    Ending::of(
+        "protocol",
+        CloseCode::Private(breach.code()),
+        breach.reason(),
+    )
+}
+
+pub(super) fn text() -> Ending {
+    let reason = "a text message came in the binary encoding";
+    Ending::of("protocol", CloseCode::Unsupported, reason)
+}
+
+pub(super) fn too_long() -> Ending {
+    Ending::of(
+        "protocol",
+        CloseCode::TooBig,
+        "a message is longer than 64 KiB",
+    )
+}

@@ -1,0 +1,151 @@
+//! A binary session: the machine behind one lock, the fetches under way, and the socket at hand.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use fetchway_wire::v1::{self, TOKEN};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::upload::Upload;
+use super::writer::Socket;
+use crate::limits::Principal;
+
+/// What the least piece of an answer counts as.
+const PIECE: usize = 512;
+
+/// One client's session. It outlives its sockets.
+pub(crate) struct Session {
+    pub(super) fetches: fetchway_fetch::Session,
+    pub(super) principal: Principal,
+    state: Mutex<State>,
+    /// Bytes of answers that may be held for the client: from the origin, and not yet acknowledged.
+    room: Arc<Semaphore>,
+    /// Counts the sockets: whoever serves an older one sees that it has been replaced.
+    pub(super) sockets: watch::Sender<u64>,
+    /// Told when the session is to end though it could be resumed still.
+    pub(super) evicted: Notify,
+}
+
+/// What the lock guards.
+pub(crate) struct State {
+    pub(super) machine: v1::Session,
+    pub(super) running: HashMap<u64, Running>,
+    pub(super) socket: Option<Arc<Socket>>,
+    /// What it can be resumed with; the last one is the newest.
+    pub(super) tokens: Vec<[u8; TOKEN]>,
+    /// No new fetch is begun.
+    pub(super) leaving: bool,
+    /// It can't be resumed any more.
+    pub(super) over: bool,
+}
+
+/// A fetch under way.
+pub(crate) struct Running {
+    pub(super) task: AbortHandle,
+    /// Its body, if that is still coming.
+    pub(super) upload: Option<Arc<Upload>>,
+}
+
+/// A piece of an answer, and the room that it takes.
+struct Held {
+    bytes: Bytes,
+    _room: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// What a piece takes in memory: an origin that sends byte by byte must not cost many times its bytes.
+fn weight(bytes: &Bytes) -> usize {
+    bytes.len().max(PIECE)
+}
+
+/// The instant that the machine is told: tokio's clock, so that a test may stop it.
+pub(super) fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+impl Session {
+    pub(super) fn new(
+        fetches: fetchway_fetch::Session,
+        principal: Principal,
+        machine: v1::Session,
+        token: [u8; TOKEN],
+    ) -> Self {
+        let room = principal.limits.answers.min(Semaphore::MAX_PERMITS);
+        Self {
+            fetches,
+            principal,
+            state: Mutex::new(State {
+                machine,
+                running: HashMap::new(),
+                socket: None,
+                tokens: vec![token],
+                leaving: false,
+                over: false,
+            }),
+            room: Arc::new(Semaphore::new(room)),
+            sockets: watch::Sender::new(0),
+            evicted: Notify::new(),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the state, and wakes whom it concerns.
+    pub(super) fn act<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let (done, wakers, socket) = {
+            let mut state = self.lock();
+            let done = act(&mut state);
+            let wants = state.machine.wants_transmit(now());
+            let socket = state.socket.as_ref().filter(|_| wants).cloned();
+            (done, state.machine.take_wakers(), socket)
+        };
+        // With the lock free again: who is woken may want it.
+        wakers.into_iter().for_each(std::task::Waker::wake);
+        if let Some(socket) = socket {
+            socket.changed.notify_one();
+        }
+        done
+    }
+
+    /// Waits for room for a piece of an answer; it is given back when the client has acknowledged it.
+    pub(super) async fn hold(&self, bytes: Bytes) -> Bytes {
+        let most = self.principal.limits.answers.min(Semaphore::MAX_PERMITS);
+        let n = u32::try_from(weight(&bytes).min(most)).unwrap_or(u32::MAX);
+        match self.room.clone().acquire_many_owned(n).await {
+            Ok(room) => Bytes::from_owner(Held { bytes, _room: room }),
+            // Never closed.
+            Err(_) => bytes,
+        }
+    }
+
+    /// The same, if it needs no waiting.
+    pub(super) fn try_hold(&self, bytes: Bytes) -> Result<Bytes, Bytes> {
+        let n = u32::try_from(weight(&bytes)).unwrap_or(u32::MAX);
+        match self.room.clone().try_acquire_many_owned(n) {
+            Ok(room) => Ok(Bytes::from_owner(Held { bytes, _room: room })),
+            Err(_) => Err(bytes),
+        }
+    }
+
+    /// Ends every fetch; none is told, as the session is over.
+    pub(super) fn end(&self) {
+        let running = {
+            let mut state = self.lock();
+            (state.over, state.leaving, state.socket) = (true, true, None);
+            std::mem::take(&mut state.running)
+        };
+        for running in running.into_values() {
+            running.task.abort();
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Peers that break the rules: each ends in its close code, and nobody else is disturbed.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use fetchway_lab::Origin;
+use fetchway_testkit::{Binary, TestNode, data, get, head, open};
+use fetchway_wire::v1::{Frame, Hello, Reset};
+use http::Method;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::{client, origin, wide};
+
+/// One who keeps to the rules is served.
+async fn undisturbed(node: &TestNode, origin: &Origin) {
+    let mut other = wide(node).await;
+    other.send([get(1, &origin.url("/echo"))]).await;
+    assert_eq!(other.answer(1).await.0.status.as_u16(), 200);
+}
+
+async fn closes_with(message: Message, code: u16) {
+    let (node, origin) = (TestNode::open(&[]), origin());
+    let (mut client, _) = client(&node).await;
+    client.send([get(1, &origin.url("/gate?key=shut"))]).await;
+    origin.wait_until(|stats| stats.in_flight == 1).await;
+    client.send_message(message).await;
+    assert_eq!(client.close_code().await, Some(code));
+    // The session is over, and so are its fetches.
+    origin.wait_until(|stats| stats.aborted == 1).await;
+    undisturbed(&node, &origin).await;
+    node.stop().await;
+}
+
+fn message(frames: &[Frame]) -> Message {
+    let mut bytes = BytesMut::new();
+    frames.iter().for_each(|frame| frame.put(&mut bytes));
+    Message::binary(bytes.freeze())
+}
+
+#[tokio::test]
+async fn truncated_and_oversized_frames() {
+    closes_with(Message::binary(&b"\x03\x05\x01"[..]), 4400).await;
+    let mut long = BytesMut::new();
+    long.put_slice(b"\x03\x80\x00\x40\x00");
+    long.put_bytes(1, 16 << 10);
+    closes_with(Message::binary(long.freeze()), 4400).await;
+    closes_with(Message::binary(vec![0x70; (64 << 10) + 1]), 1009).await;
+}
+
+#[tokio::test]
+async fn frames_out_of_place() {
+    let reset = Reset {
+        tag: Bytes::new(),
+        name: "cancelled".into(),
+        detail: String::new(),
+    };
+    for frame in [
+        Frame::Hello(Hello::default()),
+        data(9, "x", false),
+        Frame::Reset { stream: 9, reset },
+        Frame::Stop { stream: 1 },
+        Frame::Ack(99),
+        Frame::Limit {
+            stream: 9,
+            bytes: 1,
+        },
+        // The body of stream 1 has ended with its head.
+        data(1, "x", false),
+        get(1, "http://127.0.0.1/"),
+    ] {
+        closes_with(message(&[frame]), 4400).await;
+    }
+}
+
+#[tokio::test]
+async fn a_text_message() {
+    closes_with(Message::text("{}"), 1003).await;
+}
+
+#[tokio::test]
+async fn more_bytes_than_allowed() {
+    let (node, origin) = (TestNode::open(&[]), origin());
+    let (mut client, hello) = client(&node).await;
+    let window = hello.stream_window.expect("a relay says it");
+    client
+        .send([open(
+            1,
+            &head(Method::POST, &origin.url("/gate?key=shut"), ""),
+            false,
+        )])
+        .await;
+    // The gate reads no body: a little is taken by buffers, and no limit is raised for long.
+    for _ in 0..window / 1_000 + 2_000 {
+        if !client
+            .feed(message(&[data(1, vec![0; 1_000], false)]))
+            .await
+        {
+            break;
+        }
+    }
+    assert_eq!(client.close_code().await, Some(4413));
+    undisturbed(&node, &origin).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn more_streams_than_allowed() {
+    let (node, origin) = (TestNode::open(&[("relay.max-in-flight", "200")]), origin());
+    let (mut client, hello) = client(&node).await;
+    assert_eq!(hello.streams, Some(200));
+    for stream in 1..=201 {
+        client
+            .send([get(stream, &origin.url("/gate?key=shut"))])
+            .await;
+    }
+    assert_eq!(client.close_code().await, Some(4429));
+    undisturbed(&node, &origin).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn ten_thousand_opens_without_reading() {
+    let (node, origin) = (TestNode::open(&[]), origin());
+    let (mut client, _) = client(&node).await;
+    for stream in 1..=10_000 {
+        client
+            .send([get(stream, &origin.url("/bytes?n=100000&seed=1"))])
+            .await;
+    }
+    // What it may hold is full: the floor's window is out, the rest waits in their streams.
+    node.until_lane(|lane| lane.paused > 0 || lane.in_flight > 100)
+        .await;
+    undisturbed(&node, &origin).await;
+    client.cut();
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn opens_and_cancels_as_fast_as_the_link_allows() {
+    let (node, origin) = (TestNode::open(&[]), origin());
+    let (mut client, _) = client(&node).await;
+    let reset = Reset {
+        tag: Bytes::new(),
+        name: "cancelled".into(),
+        detail: String::new(),
+    };
+    let mut stream = 0;
+    let mut open = true;
+    while open && stream < 100_000 {
+        let mut frames = Vec::new();
+        for _ in 0..100 {
+            stream += 1;
+            frames.push(get(stream, &origin.url("/gate?key=shut")));
+            frames.push(Frame::Reset {
+                stream,
+                reset: reset.clone(),
+            });
+        }
+        open = client.feed(message(&frames)).await;
+    }
+    assert_eq!(client.close_code().await, Some(4420));
+    undisturbed(&node, &origin).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn pings_without_end() {
+    let (node, origin) = (TestNode::open(&[]), origin());
+    let (mut client, _) = client(&node).await;
+    let pings: Vec<Frame> = (0..1_000u64)
+        .map(|n| Frame::Ping(n.to_be_bytes().to_vec().into()))
+        .collect();
+    client.send(pings).await;
+    let mut pongs = 0;
+    loop {
+        if let Frame::Pong(payload) = client.next().await {
+            pongs += 1;
+            if payload[..] == 999u64.to_be_bytes() {
+                break;
+            }
+        }
+    }
+    assert!(pongs <= 2, "{pongs} pongs for pings of one message");
+    undisturbed(&node, &origin).await;
+    drop(client);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_says_nothing_first() {
+    let node = TestNode::open(&[]);
+    let mut client = Binary::connect(&format!("ws://{}/", node.addr()), None).await;
+    client.send([get(1, "http://127.0.0.1/")]).await;
+    assert_eq!(client.close_code().await, Some(4400));
+    node.stop().await;
+}

@@ -1,0 +1,298 @@
+//! Blocks: in pieces, malformed, and too long.
+
+use bytes::Bytes;
+use fetchway_wire::v1::frame::Part;
+use fetchway_wire::v1::{Breach, Config, Event, Frame, Malformed};
+use http::{HeaderMap, HeaderName};
+
+use crate::pair::{Pair, data, frames, get, long_get, ok, open, receive, relay};
+
+fn piece(part: Part, more: bool, block: impl Into<Bytes>) -> Frame {
+    Frame::Block {
+        stream: 1,
+        part,
+        end: false,
+        more,
+        block: block.into(),
+    }
+}
+
+/// The frames of one OPEN with a block of `bytes` and more.
+fn long_open(bytes: usize) -> Vec<Frame> {
+    let mut pair = Pair::new();
+    pair.client
+        .open(&long_get(bytes), false)
+        .expect("within a block");
+    frames(&mut pair.client, pair.now)
+}
+
+#[test]
+fn a_long_head_comes_in_several_frames() {
+    let sent = long_open(40_000);
+    let parts: Vec<(Part, bool, bool)> = sent
+        .iter()
+        .map(|frame| match frame {
+            Frame::Block {
+                part, end, more, ..
+            } => (*part, *end, *more),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected = [
+        (Part::Open, false, true),
+        (Part::More, false, true),
+        (Part::More, false, false),
+    ];
+    assert_eq!(parts, expected);
+
+    let (mut relay, now) = relay(Config::default());
+    // Frames of other streams may come between, but none of its own, a RESET apart.
+    let mut frames = sent;
+    frames.insert(1, open(2, true));
+    let events = receive(&mut relay, frames, now).expect("an OPEN in pieces");
+    let [Event::Opened { stream: 2, .. }, Event::Opened { head, .. }] = &events[..] else {
+        panic!("{events:?}");
+    };
+    let head = head.as_ref().expect("a head");
+    assert_eq!(**head, long_get(40_000));
+}
+
+#[test]
+fn a_head_without_a_body_says_so_in_its_first_frame() {
+    let mut pair = Pair::new();
+    pair.client.open(&long_get(40_000), true).expect("room");
+    let sent = frames(&mut pair.client, pair.now);
+    let ends = sent
+        .iter()
+        .map(|frame| matches!(frame, Frame::Block { end: true, .. }));
+    assert_eq!(ends.collect::<Vec<_>>(), [true, false, false]);
+    let events = receive(&mut pair.relay, sent, pair.now).expect("in order");
+    assert!(
+        matches!(events[..], [Event::Opened { end: true, .. }]),
+        "{events:?}"
+    );
+    let mut head = ok();
+    head.fields = long_get(20_000).fields;
+    pair.relay.respond(1, &head, true).expect("open");
+    let events = pair.relay_sends();
+    let [Event::Head { head: came, .. }] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(**came, head);
+    assert_eq!(pair.client.open_streams(), 0);
+}
+
+#[test]
+fn nothing_of_the_stream_comes_within_a_block_but_a_reset() {
+    let begun = long_open(40_000)[0].clone();
+    let breaches = [
+        data(1, vec![1], false),
+        piece(Part::Trailers, false, vec![0]),
+        piece(Part::Head, false, vec![0]),
+    ];
+    for frame in breaches {
+        let (mut relay, now) = relay(Config::default());
+        relay.receive(begun.clone(), now).expect("a piece");
+        let breach = relay.receive(frame.clone(), now);
+        assert!(matches!(breach, Err(Breach::Malformed(_))), "{frame:?}");
+    }
+    let (mut relay, now) = relay(Config::default());
+    relay.receive(begun, now).expect("a piece");
+    let reset = Frame::Reset {
+        stream: 1,
+        reset: crate::pair::cancel(),
+    };
+    assert_eq!(
+        relay.receive(reset, now),
+        Ok(None),
+        "the application never heard of it"
+    );
+    assert_eq!((relay.open_streams(), relay.unread()), (0, 0));
+}
+
+#[test]
+fn a_stop_waits_for_the_end_of_a_block() {
+    let mut pair = Pair::new();
+    let id = pair.client.open(&get(), false).expect("room");
+    pair.client_sends();
+    let mut head = ok();
+    head.fields = long_get(40_000).fields;
+    pair.relay.respond(id, &head, false).expect("open");
+    let first = crate::pair::message(&mut pair.relay, pair.now, 1);
+    pair.relay.stop(id).expect("a body to stop");
+    let mut said = crate::pair::parse(first);
+    said.extend(frames(&mut pair.relay, pair.now));
+    let stop = said
+        .iter()
+        .position(|frame| matches!(frame, Frame::Stop { .. }));
+    let last = said
+        .iter()
+        .rposition(|frame| matches!(frame, Frame::Block { .. }));
+    assert!(stop > last, "{stop:?} after {last:?}");
+    let events = receive(&mut pair.client, said, pair.now).expect("in order");
+    assert!(matches!(events[1], Event::Stopped { .. }), "{events:?}");
+}
+
+#[test]
+fn a_stop_within_a_block_is_a_breach() {
+    let mut pair = Pair::new();
+    let id = pair.client.open(&get(), false).expect("room");
+    let begun = piece(Part::Head, true, vec![0]);
+    pair.client_sends();
+    pair.client.receive(begun, pair.now).expect("a piece");
+    let breach = pair.client.receive(Frame::Stop { stream: id }, pair.now);
+    assert!(matches!(breach, Err(Breach::Malformed(_))), "{breach:?}");
+}
+
+#[test]
+fn more_goes_on_with_something() {
+    let (mut relay, now) = relay(Config::default());
+    relay.receive(open(1, false), now).expect("an OPEN");
+    let breach = relay.receive(piece(Part::More, false, vec![0]), now);
+    assert!(matches!(breach, Err(Breach::Malformed(_))), "{breach:?}");
+}
+
+#[test]
+fn a_block_has_64_kib_at_most() {
+    let (mut relay, now) = relay(Config::default());
+    relay
+        .receive(piece(Part::Open, true, vec![0; 16_000]), now)
+        .expect("a piece");
+    for _ in 0..3 {
+        relay
+            .receive(piece(Part::More, true, vec![0; 16_000]), now)
+            .expect("a piece");
+    }
+    let rest = (64 << 10) - 4 * 16_000;
+    relay
+        .receive(piece(Part::More, true, vec![0; rest]), now)
+        .expect("64 KiB");
+    let breach = relay.receive(piece(Part::More, true, vec![0; 1]), now);
+    assert_eq!(
+        breach,
+        Err(Breach::Malformed("a block is longer than 64 KiB"))
+    );
+}
+
+#[test]
+fn a_head_that_cannot_be_read_ends_its_fetch_only() {
+    let mut cases = vec![
+        ("nothing", Vec::new()),
+        ("a long tag", [vec![0x41, 1], vec![0; 257]].concat()),
+    ];
+    let with = |method: &[u8], how: u8, fields: &[u8]| {
+        let mut block = vec![0, method.len() as u8];
+        block.extend_from_slice(method);
+        block.extend_from_slice(&[0, 0, how, 0, 0, 0, 0]);
+        block.extend_from_slice(fields);
+        block
+    };
+    cases.push(("a method with a space", with(b"G T", 0, &[0])));
+    cases.push(("an unknown redirect mode", with(b"GET", 3, &[0])));
+    cases.push(("a name with a space", with(b"GET", 0, b"\x01\x02a b\x01c")));
+    cases.push((
+        "a value with a line end",
+        with(b"GET", 0, b"\x01\x01a\x01\n"),
+    ));
+    cases.push(("a field too few", with(b"GET", 0, b"\x02\x01a\x01b")));
+    cases.push(("bytes behind", with(b"GET", 0, &[0, 0])));
+    cases.push(("1,001 fields", with(b"GET", 0, &[0x43, 0xe9])));
+    let (mut relay, now) = relay(Config::default());
+    for (id, (name, block)) in (1..).zip(cases) {
+        let frame = Frame::Block {
+            stream: id,
+            part: Part::Open,
+            end: true,
+            more: false,
+            block: block.into(),
+        };
+        let event = relay.receive(frame, now).expect("the session goes on");
+        let Some(Event::Opened { stream, head, .. }) = event else {
+            panic!("{name}: {event:?}");
+        };
+        assert_eq!(stream, id);
+        assert!(head.is_err(), "{name} was read");
+        relay
+            .reset(id, crate::pair::cancel())
+            .expect("to be answered");
+    }
+    frames(&mut relay, now);
+    assert_eq!(relay.open_streams(), 0);
+}
+
+#[test]
+fn a_response_head_or_trailers_that_cannot_be_read_are_a_breach() {
+    let mut pair = Pair::new();
+    pair.client.open(&get(), false).expect("room");
+    pair.client_sends();
+    let status = piece(Part::Head, false, vec![0, 0x43, 0xe8, 0, 0]);
+    let breach = pair.client.receive(status, pair.now);
+    let reason = "a status is not within 100 and 999";
+    assert_eq!(breach, Err(Breach::Malformed(reason)));
+    let trailers = piece(Part::Trailers, false, vec![1]);
+    let breach = pair.relay.receive(trailers, pair.now);
+    assert!(matches!(breach, Err(Breach::Malformed(_))), "{breach:?}");
+}
+
+fn too_many() -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for n in 0..1_001 {
+        let name: HeaderName = format!("x-{n}").parse().expect("a name");
+        fields.insert(name, "v".parse().expect("a value"));
+    }
+    fields
+}
+
+#[test]
+fn a_request_that_does_not_fit_a_block_is_not_sent() {
+    let mut pair = Pair::new();
+    let mut tagged = get();
+    tagged.tag = Bytes::from(vec![0; 257]);
+    let mut many = get();
+    many.fields = too_many();
+    for (head, why) in [
+        (long_get(64 << 10), "a block is longer than 64 KiB"),
+        (tagged, "a tag has more than 256 bytes"),
+        (many, "a block has more than 1,000 fields"),
+    ] {
+        assert_eq!(head.check(), Err(Malformed(why)));
+        assert_eq!(pair.client.open(&head, true), None);
+    }
+    assert_eq!(long_get(60_000).check(), Ok(()));
+    assert_eq!(pair.client.open_streams(), 0);
+}
+
+/// What an origin sends must not be able to end a session.
+#[test]
+fn a_response_that_does_not_fit_a_block_ends_its_fetch_only() {
+    for fields in [too_many(), long_get(64 << 10).fields] {
+        let mut pair = Pair::new();
+        let id = pair.client.open(&get(), true).expect("room");
+        pair.client_sends();
+        let mut head = ok();
+        head.fields = fields;
+        assert!(pair.relay.respond(id, &head, false).is_err());
+        let events = pair.relay_sends();
+        let [Event::Reset { reset, .. }] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(reset.name, "http_response_header_section_size");
+        assert_eq!(&reset.tag[..], b"tag");
+        assert_eq!(pair.relay.open_streams(), 0);
+    }
+}
+
+#[test]
+fn trailers_that_do_not_fit_a_block_are_left_out() {
+    let mut pair = Pair::new();
+    let id = pair.stream();
+    pair.relay
+        .data(id, Bytes::from_static(b"body"))
+        .expect("open");
+    pair.relay.trailers(id, &too_many()).expect("open");
+    let (events, _) = pair.settle();
+    assert!(
+        matches!(events[..], [Event::Data { end: true, .. }]),
+        "{events:?}"
+    );
+}
