@@ -1,10 +1,10 @@
-//! The client: which link a fetch travels by, and where it goes when that is lost.
+//! The client: a fetch from its request to its response, and where it goes when its relay is lost.
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,10 +17,11 @@ use tokio::time::timeout;
 use crate::BoxError;
 use crate::body::Body;
 use crate::builder::{Builder, Settings};
+use crate::choice::Opened;
 use crate::exchange::{ask, exchange};
-use crate::link::{Carrier, Failure, Link, Pending, Stream, Target};
+use crate::link::{Failure, Link, Target};
 use crate::options::FinalUrl;
-use crate::queue::{Queue, enrol};
+use crate::queue::Queue;
 use crate::request::Job;
 use crate::upload::{Source, Upload};
 
@@ -35,28 +36,20 @@ pub struct Client {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    links: Vec<Arc<Link>>,
-    queue: Arc<Queue>,
-    settings: Arc<Settings>,
+/// What the clones of a client share. `choice` is how a fetch gets hold of a stream.
+pub(crate) struct Inner {
+    pub(crate) links: Vec<Arc<Link>>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) settings: Arc<Settings>,
     /// Each link's task holds a receiver.
-    alive: watch::Sender<()>,
+    pub(crate) alive: watch::Sender<()>,
+    pub(crate) closed: AtomicBool,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Client({} sockets)", self.inner.links.len())
     }
-}
-
-/// What a fetch got hold of.
-enum Opened {
-    Stream(Stream),
-    Answer(Pending),
-    /// A relay that wants the body whole: it is to be taken first.
-    Whole,
-    /// It can't be sent there at all.
-    Refused(FetchError),
 }
 
 impl Client {
@@ -79,6 +72,7 @@ impl Client {
                 links: links.collect(),
                 queue: Arc::clone(&queue),
                 alive: watch::Sender::new(()),
+                closed: AtomicBool::new(false),
                 settings,
             }),
         }
@@ -123,7 +117,7 @@ impl Client {
     }
 
     /// Closes every socket when its last fetch has ended, waiting for `grace` at most. Returns whether
-    /// all are closed. Fetches of other clones fail from now on.
+    /// all are closed. New fetches of other clones are refused from now on.
     pub async fn close(self, grace: Duration) -> bool {
         self.inner.close();
         timeout(grace, self.inner.alive.closed()).await.is_ok()
@@ -131,31 +125,6 @@ impl Client {
 }
 
 impl Inner {
-    async fn connect(&self) -> Result<(), FetchError> {
-        let _place = self.queue.enter()?;
-        let first = || {
-            self.links
-                .iter()
-                .enumerate()
-                .filter(|(at, link)| *at == link.relay)
-        };
-        for (_, link) in first() {
-            link.open(&self.alive.subscribe());
-        }
-        loop {
-            let mut change = pin!(self.queue.change());
-            enrol(change.as_mut());
-            if first().any(|(_, link)| link.carrier().is_some()) {
-                return Ok(());
-            }
-            let errors: Vec<FetchError> = first().filter_map(|(_, link)| link.error()).collect();
-            if errors.len() == first().count() {
-                return errors.into_iter().next_back().map_or(Ok(()), Err);
-            }
-            change.await;
-        }
-    }
-
     async fn fetch<B>(&self, request: Request<B>) -> Result<Response<Body>, FetchError>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -204,115 +173,10 @@ impl Inner {
         }
     }
 
-    /// Opens a stream on the least loaded link, waiting for one if need be. Says at which relay.
-    async fn acquire(
-        &self,
-        job: &Job,
-        source: &Source,
-        avoid: Option<usize>,
-    ) -> Result<(usize, Opened), FetchError> {
-        // Whoever waits goes first.
-        if !self.queue.is_waiting() {
-            let opened = poll_fn(|cx| Poll::Ready(self.try_open(job, source, avoid, cx.waker())));
-            if let Some(opened) = opened.await {
-                return Ok(opened);
-            }
-        }
-        let place = self.queue.enter()?;
-        let waiting = poll_fn(|cx| {
-            if place.is_first(cx)
-                && let Some(opened) = self.try_open(job, source, avoid, cx.waker())
-            {
-                return Poll::Ready(opened);
-            }
-            Poll::Pending
-        });
-        match timeout(self.settings.queue_wait, waiting).await {
-            Ok(opened) => Ok(opened),
-            Err(_) => Err(self.why_not()),
-        }
-    }
-
-    fn try_open(
-        &self,
-        job: &Job,
-        source: &Source,
-        avoid: Option<usize>,
-        waker: &Waker,
-    ) -> Option<(usize, Opened)> {
-        // Another fetch may take the room that was seen: then look again, at most once for each link.
-        for _ in 0..self.links.len() {
-            let open = self
-                .links
-                .iter()
-                .filter_map(|link| Some((link, link.carrier()?)));
-            let free = open.filter(|(_, carrier)| carrier.has_room());
-            let least =
-                free.min_by_key(|(link, carrier)| (avoid == Some(link.relay), carrier.load()));
-            let Some((link, carrier)) = least else {
-                break;
-            };
-            if carrier.load() > 0 {
-                self.grow();
-            }
-            let opened = match (&carrier, source) {
-                (Carrier::Line(line), _) => line.open(&job.head, source, waker).map(Opened::Stream),
-                (Carrier::Text(_), Source::Streamed) => Some(Opened::Whole),
-                (Carrier::Text(text), _) => {
-                    let body: &[u8] = match source {
-                        Source::Whole(body) => body,
-                        _ => &[],
-                    };
-                    let asked = text.open(&job.head, body, waker);
-                    asked.map(|asked| asked.map_or_else(Opened::Refused, Opened::Answer))
-                }
-            };
-            if let Some(opened) = opened {
-                return Some((link.relay, opened));
-            }
-        }
-        self.grow();
-        None
-    }
-
-    /// Every open socket is in use: opens another one. If none is open, one for each relay.
-    fn grow(&self) {
-        if self.links.iter().any(|link| link.carrier().is_some()) {
-            if let Some(link) = self.links.iter().find(|link| link.is_idle()) {
-                link.open(&self.alive.subscribe());
-            }
-            return;
-        }
-        for (at, link) in self.links.iter().enumerate() {
-            let before = &self.links[..at];
-            let has_one = before
-                .iter()
-                .any(|other| other.relay == link.relay && !other.is_idle());
-            if !has_one {
-                link.open(&self.alive.subscribe());
-            }
-        }
-    }
-
-    /// Why a fetch has waited in vain.
-    fn why_not(&self) -> FetchError {
-        let wait = self.settings.queue_wait;
-        let open = self.links.iter().any(|link| link.carrier().is_some());
-        if let (false, Some(error)) = (open, self.links.iter().find_map(|link| link.error())) {
-            let detail = format!(
-                "No relay could be reached within {wait:?}. {}",
-                error.detail
-            );
-            return FetchError::new(error.name, detail);
-        }
-        let detail = format!(
-            "No stream became free within {wait:?}: open more sockets, or ask for less at once."
-        );
-        FetchError::new(ErrorName::QueueTimeout, detail)
-    }
-
     fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         self.links.iter().for_each(|link| link.close());
+        self.queue.relay_changed();
     }
 }
 

@@ -4,6 +4,33 @@
 //! not come back goes to another one if that does no harm. `docs/protocol.md` says what goes over the
 //! wire; a server that speaks only JSON is spoken to in JSON.
 //!
+//! ```
+//! use fetchway_client::{Client, FinalUrl};
+//! # use fetchway_lab::Origin;
+//! # use fetchway_testkit::TestNode;
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (origin, node) = (Origin::builder().start()?, TestNode::open(&[]));
+//! # let (relay, url) = (format!("ws://{}/", node.addr()), origin.url("/redirect?n=1"));
+//! // `relay` is a URL such as wss://relay.example/; a client may have several.
+//! let client = Client::builder().relay(relay).build()?;
+//!
+//! let request = http::Request::post(url).body("hello".to_owned())?;
+//! let response = client.fetch(request).await?;
+//! assert_eq!(response.status(), 200);
+//! println!("from {:?}", FinalUrl::of(&response));
+//!
+//! // Piece by piece as it comes; `bytes` gives all of it at once.
+//! let mut body = response.into_body();
+//! while let Some(piece) = body.chunk().await? {
+//!     println!("{} bytes", piece.len());
+//! }
+//! # drop(client);
+//! # node.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What becomes of a fetch whose relay is lost
 //!
 //! | the fetch | what happens |
@@ -19,11 +46,12 @@
 //! # How to read this
 //!
 //! `builder`, `options` and `body` are what is to be seen from outside. A fetch passes through
-//! `client` (which link, and what after a loss), `request` (what may be sent), `queue` (waiting for a
-//! stream), `exchange` and `upload` (one try). `link` is one of the sockets, from its URL to its bytes.
+//! `client` (from request to response, and what after a loss), `request` (what may be sent), `choice`
+//! and `queue` (getting hold of a stream), `exchange` and `upload` (one try). `link` is one of the sockets, from its URL to its bytes.
 
 mod body;
 mod builder;
+mod choice;
 mod client;
 mod exchange;
 mod link;

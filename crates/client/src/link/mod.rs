@@ -10,14 +10,15 @@
 //! ```
 //!
 //! Read `target` and `dial` (opening a socket), `run` (the task behind a link), `drive` (one socket:
-//! reader and writer), then the two that a socket can speak for: `line` with `stream`, `speak` and
-//! `ration` (the binary encoding), and `text` (JSON). `socket` is what both owe to a WebSocket.
+//! reader and writer), then the two that a socket can speak for: `line` with `slot`, `stream`,
+//! `speak` and `ration` (the binary encoding), and `text` (JSON). `socket` is what both owe to a WebSocket.
 
 mod dial;
 mod drive;
 mod line;
 mod ration;
 mod run;
+mod slot;
 mod socket;
 mod speak;
 mod stream;
@@ -31,7 +32,8 @@ use fetchway_policy::{FetchError, retry};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-pub(crate) use line::{Failure, Line};
+pub(crate) use line::Line;
+pub(crate) use slot::Failure;
 pub(crate) use stream::{Enough, Intake, Rest, Stream};
 pub(crate) use target::{Target, tls_config};
 pub(crate) use text::{Pending, Text};
@@ -168,6 +170,7 @@ impl Link {
             return;
         }
         state.phase = Phase::Dialing;
+        state.error = None;
         state.task += 1;
         let task = run::Task::new(Arc::clone(self), state.task);
         let alive = alive.clone();

@@ -10,7 +10,8 @@ use fetchway_ws::{CloseCode, Event as WsEvent, Header, Opcode, Receiver, mask};
 use tokio::io::AsyncRead;
 
 use super::drive::{Ended, Peer, Work, failed};
-use super::line::{Failure, Line, State};
+use super::line::{Line, State};
+use super::slot::Failure;
 
 /// Room for the longest header of a WebSocket frame, in front of what it heads.
 const HEADER: usize = 14;

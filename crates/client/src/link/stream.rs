@@ -10,7 +10,8 @@ use fetchway_wire::v1::ResponseHead;
 use http::HeaderMap;
 use http_body::Frame;
 
-use super::line::{Failure, Line, Slot, State};
+use super::line::{Line, State};
+use super::slot::{Failure, Slot};
 
 /// A body that is here as a whole is handed over at once, up to so many bytes: the fetch then needs
 /// the lock no more. What is longer stays counted against the session's window until it is read.

@@ -137,7 +137,7 @@ async fn one(client: &Client, base: &str, number: u64) {
             let seen: Value =
                 serde_json::from_slice(&fetched(client, number, request).await).expect("JSON");
             assert_eq!(seen["query"], format!("i={number}"));
-            assert_eq!(seen["body"], body, "fetch {number}");
+            assert!(seen["body"] == body, "fetch {number}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The client against a real node, over sockets that are cut.
 
+#![expect(clippy::print_stdout, reason = "seeds and counts are told")]
+
 mod cuts;
 mod fetches;
 mod killed;

@@ -7,6 +7,10 @@ use fetchway_wire::v1::TOKEN;
 
 use super::session::Session;
 
+/// Tokens of one session that are good at a time: the one that its client is known to have, and those
+/// that it may have been given since.
+const MAX_TOKENS: usize = 16;
+
 /// The sessions of a relay.
 #[derive(Default)]
 pub(crate) struct Directory {
@@ -36,28 +40,25 @@ impl Directory {
         (*session.principal.name == *client).then(|| session.clone())
     }
 
-    /// The session has a socket again, and `token` for the next time. Of those before only the last one
-    /// stays good, until [`Directory::confirm`].
-    pub(super) fn resumed(&self, session: &Arc<Session>, token: [u8; TOKEN]) {
+    /// The session has a socket again, and `token` for the next time. The client knows the one that it
+    /// `used`, and perhaps any that it was given since: HELLOs get lost, and those of sockets that died
+    /// may be read after the ones of sockets that live. Those from before are good no more.
+    pub(super) fn resumed(&self, session: &Arc<Session>, used: &[u8; TOKEN], token: [u8; TOKEN]) {
         let mut known = self.known();
         known.unpark(session);
-        let mut state = session.lock();
-        let old = state.tokens.len().saturating_sub(1);
-        for old in state.tokens.drain(..old) {
-            known.by_token.remove(&old);
-        }
-        state.tokens.push(token);
+        known.keep_since(session, used);
         known.by_token.insert(token, session.clone());
+        let mut state = session.lock();
+        state.tokens.push(token);
+        if state.tokens.len() > MAX_TOKENS {
+            let oldest = state.tokens.remove(1);
+            known.by_token.remove(&oldest);
+        }
     }
 
-    /// The client has shown that it knows the newest token: no other is good any more.
-    pub(super) fn confirm(&self, session: &Session) {
-        let mut known = self.known();
-        let mut state = session.lock();
-        let old = state.tokens.len().saturating_sub(1);
-        for old in state.tokens.drain(..old) {
-            known.by_token.remove(&old);
-        }
+    /// The client has shown that it knows `token`: none from before is good any more.
+    pub(super) fn confirm(&self, session: &Session, token: &[u8; TOKEN]) {
+        self.known().keep_since(session, token);
     }
 
     /// The session has no socket now. If its credential then has too many, the oldest end.
@@ -86,6 +87,15 @@ impl Directory {
 }
 
 impl Known {
+    /// Forgets the tokens that a session was given before `token`.
+    fn keep_since(&mut self, session: &Session, token: &[u8; TOKEN]) {
+        let mut state = session.lock();
+        let since = state.tokens.iter().position(|known| known == token);
+        for old in state.tokens.drain(..since.unwrap_or(0)) {
+            self.by_token.remove(&old);
+        }
+    }
+
     fn unpark(&mut self, session: &Arc<Session>) {
         let name = &session.principal.name;
         if let Some(parked) = self.parked.get_mut(name) {

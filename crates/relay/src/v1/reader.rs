@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_wire::v1::{Breach, Event as Happened, decode};
+use fetchway_wire::v1::{Breach, Event as Happened, TOKEN, decode};
 use fetchway_ws::{CloseCode, Event, Receiver};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
@@ -28,8 +28,8 @@ pub(super) struct Reader<'a, R> {
     pub(super) sockets: watch::Receiver<u64>,
     pub(super) observer: &'a dyn SessionObserver,
     pub(super) last_seen: Instant,
-    /// The client has yet to show that it knows its newest token.
-    pub(super) unconfirmed: bool,
+    /// The token that the client has yet to show that it knows.
+    pub(super) unconfirmed: Option<[u8; TOKEN]>,
 }
 
 impl<R: AsyncRead + Unpin> Reader<'_, R> {
@@ -105,8 +105,8 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
             match event {
                 Event::Message(message) if message.text => return Some(text()),
                 Event::Message(message) => {
-                    if std::mem::take(&mut self.unconfirmed) {
-                        self.directory.confirm(self.session);
+                    if let Some(token) = self.unconfirmed.take() {
+                        self.directory.confirm(self.session, &token);
                     }
                     if let Err(breach) = self.frames(message.data.freeze()) {
                         return Some(broken(breach));
@@ -131,6 +131,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         if message.is_empty() {
             return Ok(());
         }
+        let _turn = self.session.turn();
         let mut happened: Vec<Happened> = Vec::new();
         let taken = self.session.act(|state| {
             // A newer socket may have taken over since this was read.

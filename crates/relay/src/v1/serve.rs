@@ -35,7 +35,8 @@ struct Attached {
     session: Arc<Session>,
     socket: Arc<Socket>,
     number: u64,
-    resumed: bool,
+    /// What it was resumed to: the client has yet to show that it knows this token.
+    unconfirmed: Option<[u8; v1::TOKEN]>,
 }
 
 /// Runs a socket to its end, and its session if that ends with it.
@@ -119,7 +120,7 @@ fn attach(relay: &Relay, principal: Principal, hello: &Hello) -> Result<Attached
     if let Some(asked) = &hello.token {
         match relay.directory.find(asked, &principal.name) {
             Some(session) => {
-                if let Some(attached) = resume(relay, session, hello, token)? {
+                if let Some(attached) = resume(relay, session, hello, (asked, token))? {
                     return Ok(attached);
                 }
                 refused = Some("the session has just ended");
@@ -151,7 +152,7 @@ fn attach(relay: &Relay, principal: Principal, hello: &Hello) -> Result<Attached
         session,
         socket,
         number: 0,
-        resumed: false,
+        unconfirmed: None,
     })
 }
 
@@ -160,7 +161,7 @@ fn resume(
     relay: &Relay,
     session: Arc<Session>,
     hello: &Hello,
-    token: [u8; v1::TOKEN],
+    (used, token): (&[u8; v1::TOKEN], [u8; v1::TOKEN]),
 ) -> Result<Option<Attached>, Breach> {
     let socket = Arc::new(Socket::default());
     {
@@ -171,7 +172,7 @@ fn resume(
         state.machine.resume(hello, token)?;
         state.socket = Some(socket.clone());
     }
-    relay.directory.resumed(&session, token);
+    relay.directory.resumed(&session, used, token);
     let mut number = 0;
     // Whoever serves an older socket, or waits for this one, sees it here.
     session.sockets.send_modify(|sockets| {
@@ -182,7 +183,7 @@ fn resume(
         session,
         socket,
         number,
-        resumed: true,
+        unconfirmed: Some(token),
     }))
 }
 
@@ -219,7 +220,7 @@ where
         sockets,
         observer: &*relay.observer,
         last_seen: Instant::now(),
-        unconfirmed: attached.resumed,
+        unconfirmed: attached.unconfirmed,
     };
     let ending = tokio::select! {
         ending = reader.run(rest) => ending,

@@ -21,6 +21,8 @@ pub(crate) struct Session {
     pub(super) fetches: fetchway_fetch::Session,
     pub(super) principal: Principal,
     state: Mutex<State>,
+    /// Held while a message is taken and acted on: the one before, of an older socket, comes first.
+    turn: Mutex<()>,
     /// Bytes of answers that may be held for the client: from the origin, and not yet acknowledged.
     room: Arc<Semaphore>,
     /// Counts the sockets: whoever serves an older one sees that it has been replaced.
@@ -90,6 +92,7 @@ impl Session {
                 leaving: false,
                 over: false,
             }),
+            turn: Mutex::new(()),
             room: Arc::new(Semaphore::new(room)),
             sockets: watch::Sender::new(0),
             evicted: Notify::new(),
@@ -98,6 +101,11 @@ impl Session {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The turn to take a message and act on it.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something with the state, and wakes whom it concerns.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use fetchway_policy::FetchError;
 use fetchway_wire::v1::{RequestHead, ResponseHead};
 
-use super::line::Failure;
+use super::slot::Failure;
 use super::socket::{Liveness, Socket};
 use crate::builder::Settings;
 use crate::queue::Queue;

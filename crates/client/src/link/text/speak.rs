@@ -9,7 +9,7 @@ use tokio::io::AsyncRead;
 
 use super::{State, Text, message};
 use crate::link::drive::{Ended, Peer, Work, failed};
-use crate::link::line::Failure;
+use crate::link::slot::Failure;
 
 /// Bytes of messages given to the socket at a time, and the one that passes this.
 const BATCH: usize = 64 << 10;
