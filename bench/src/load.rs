@@ -15,6 +15,20 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Runs that went on side by side, as one.
+    pub(crate) fn all(runs: Vec<Self>) -> anyhow::Result<Self> {
+        let mut runs = runs.into_iter();
+        let mut all = runs.next().context("there was no run")?;
+        for run in runs {
+            all.requests += run.requests;
+            all.took = all.took.max(run.took);
+            all.latency
+                .add(run.latency)
+                .context("histograms of one kind")?;
+        }
+        Ok(all)
+    }
+
     pub(crate) fn per_second(&self) -> f64 {
         self.requests as f64 / self.took.as_secs_f64()
     }

@@ -20,8 +20,12 @@ mod versus;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::{Args, Parser, Subcommand};
+use futures_util::future::try_join_all;
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::load::Run;
 
 #[derive(Parser)]
 #[command(about = "Load for a fetchway relay, and for what stands beside it")]
@@ -32,11 +36,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Mode {
-    /// Fetch a target through a running relay, over one WebSocket
+    /// Fetch a target through a running relay, or several
     Relay {
-        /// The relay's address
+        /// The relay's address; may be given several times
         #[arg(long, default_value = "127.0.0.1:8787")]
-        relay: SocketAddr,
+        relay: Vec<SocketAddr>,
+        /// WebSockets to each relay; they share the volume
+        #[arg(long, default_value_t = 1)]
+        connections: usize,
         /// What to fetch
         #[arg(long)]
         target: String,
@@ -78,6 +85,16 @@ pub(crate) struct Volume {
     pub(crate) total: usize,
 }
 
+impl Volume {
+    /// What each of `sockets` has to do of it, one at least.
+    fn shared(self, sockets: usize) -> Self {
+        Self {
+            concurrency: (self.concurrency / sockets).max(1),
+            total: (self.total / sockets).max(1),
+        }
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let mode = Cli::parse().mode;
@@ -99,18 +116,20 @@ async fn run(mode: Mode) -> anyhow::Result<()> {
     match mode {
         Mode::Relay {
             relay,
+            connections,
             target,
             binary,
             volume,
         } => {
-            let url = |_| target.clone();
-            let run = if binary {
-                let mut relay = binary::Binary::connect(relay).await?;
-                relay.fetch(volume, url, |_, body| !body.is_empty()).await?
-            } else {
-                let mut relay = relay::Relay::connect(relay).await?;
-                relay.fetch(volume, url, |_, body| !body.is_empty()).await?
-            };
+            let sockets = relay.len() * connections;
+            ensure!(
+                (1..=1_000).contains(&sockets),
+                "there must be 1 to 1000 WebSockets"
+            );
+            let share = volume.shared(sockets);
+            let loads = relay.iter().flat_map(|relay| vec![*relay; connections]);
+            let loads = loads.map(|relay| load_relay(relay, &target, binary, share));
+            let run = Run::all(try_join_all(loads).await?)?;
             say(&run.to_string());
         }
         Mode::Http {
@@ -126,6 +145,22 @@ async fn run(mode: Mode) -> anyhow::Result<()> {
         Mode::Stream(settings) => stream::run(&settings).await?,
     }
     Ok(())
+}
+
+/// One WebSocket's share of a load.
+async fn load_relay(
+    relay: SocketAddr,
+    target: &str,
+    binary: bool,
+    volume: Volume,
+) -> anyhow::Result<Run> {
+    let url = |_| target.to_owned();
+    if binary {
+        let mut relay = binary::Binary::connect(relay).await?;
+        return relay.fetch(volume, url, |_, body| !body.is_empty()).await;
+    }
+    let mut relay = relay::Relay::connect(relay).await?;
+    relay.fetch(volume, url, |_, body| !body.is_empty()).await
 }
 
 async fn told_to_end() {

@@ -7,7 +7,7 @@ use fetchway_node::{Layers, Node};
 use url::Url;
 
 use crate::compare::{
-    Client, Comparison, RelayUrl, direct, paragraph, private_engine, progress, relayed, table,
+    Comparison, Way, connect, direct, paragraph, private_engine, progress, relayed, table,
 };
 use crate::{one_or_more, runtime};
 
@@ -49,7 +49,7 @@ async fn compare(args: &Args) -> anyhow::Result<Comparison> {
         .flag("demo", "guard.allow-net", vec!["127.0.0.0/8"])
         .load()?;
     let node = Node::start(&loaded)?;
-    let relay = RelayUrl::parse(&format!("ws://{}/", node.addr()))?;
+    let relay = format!("ws://{}/", node.addr());
     let target = origin.url(&format!("/delay?ms={}", args.delay));
     let intro = paragraph(&format!(
         "An origin that answers after {} ms, and {} fetches of it: {SLOTS} at a time, as a serverless \
@@ -64,11 +64,21 @@ async fn compare(args: &Args) -> anyhow::Result<Comparison> {
     let direct = direct(&private_engine(Vec::new())?, urls.clone(), SLOTS, &bar).await;
     bar.finish_and_clear();
     let bar = progress("one WebSocket", urls.len());
-    let relayed = relayed(Client::connect(&relay, None, &[]).await?, &urls, &bar).await?;
+    let way = Way {
+        relays: std::slice::from_ref(&relay),
+        connections: 1,
+        binary: false,
+        token: None,
+        roots: &[],
+        count: urls.len(),
+    };
+    let relayed = relayed(connect(&way).await?, &urls, &bar).await?;
     bar.finish_and_clear();
     node.stop().await;
     Ok(Comparison {
-        relay: relay.to_string(),
+        relay,
+        sockets: 1,
+        binary: false,
         target,
         direct_limit: SLOTS,
         direct,

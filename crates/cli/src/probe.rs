@@ -9,7 +9,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use url::Url;
 
 use crate::compare::{
-    Client, Comparison, RelayUrl, direct, json, private_engine, progress, relayed, table,
+    Comparison, Way, check_relay, connect, direct, json, private_engine, progress, relayed, table,
 };
 use crate::{one_or_more, runtime};
 
@@ -44,6 +44,15 @@ pub(crate) struct Args {
     /// Direct fetches at a time, as a platform would allow
     #[arg(long, value_name = "N", default_value = "6", value_parser = one_or_more)]
     direct_limit: usize,
+    /// Speak the binary encoding, where the relay has it; JSON otherwise
+    #[arg(long)]
+    binary: bool,
+    /// WebSockets to each relay, 1 to 64
+    #[arg(long, value_name = "N", default_value = "1", value_parser = one_or_more)]
+    connections: usize,
+    /// A further relay to share the fetches with; may be given several times
+    #[arg(long = "relay", value_name = "URL")]
+    further: Vec<String>,
     /// The relay's token, in a file
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -53,7 +62,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let relay = RelayUrl::parse(&args.relay)?;
+    let relay = &args.relay;
+    let relays: Vec<String> = std::iter::once(relay)
+        .chain(&args.further)
+        .cloned()
+        .collect();
+    for relay in &relays {
+        check_relay(relay)?;
+    }
     let Some(target) = &args.target else {
         bail!(
             "no target: name the URL to fetch, as in `fetchway probe {relay} https://example.com/slow 100`"
@@ -69,15 +85,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let roots = roots.unwrap_or_default();
     let both = runtime()?.block_on(async {
         // The relay first: without one, nothing else is worth waiting for.
-        let client = Client::connect(&relay, token.as_deref().map(str::trim), &roots).await?;
-        let bar = progress("one WebSocket", urls.len());
+        let way = Way {
+            relays: &relays,
+            connections: args.connections,
+            binary: args.binary,
+            token: token.as_deref().map(str::trim),
+            roots: &roots,
+            count: urls.len(),
+        };
+        let client = connect(&way).await?;
+        let bar = progress("through the relay", urls.len());
         let through = relayed(client, &urls, &bar).await?;
         bar.finish_and_clear();
         let bar = progress("direct", urls.len());
         let direct = direct(&private_engine(roots)?, urls, args.direct_limit, &bar).await;
         bar.finish_and_clear();
         anyhow::Ok(Comparison {
-            relay: relay.to_string(),
+            relay: relays.join(" "),
+            sockets: relays.len() * args.connections,
+            binary: args.binary,
             target: target.clone(),
             direct_limit: args.direct_limit,
             direct,

@@ -1,15 +1,13 @@
-//! Direct fetches against relayed ones: `direct` and `relayed` perform them, `client` is the
-//! WebSocket between, `sample` is what is known of each, `report` is what is said of all.
+//! Direct fetches against relayed ones: `direct` and `relayed` perform them, `sample` is what is known
+//! of each, `report` is what is said of all.
 
-mod client;
 mod direct;
 mod relayed;
 mod report;
 mod sample;
 
-pub(crate) use client::{Client, RelayUrl};
 pub(crate) use direct::{direct, private_engine};
-pub(crate) use relayed::relayed;
+pub(crate) use relayed::{Way, check_relay, connect, relayed};
 pub(crate) use report::{Comparison, json, paragraph, table};
 
 use std::io::IsTerminal;

@@ -1,14 +1,80 @@
-//! The same fetches, all at once over one WebSocket.
+//! The same fetches, all at once through a relay.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use fetchway_wire::json::{ClientRequest, ClientResponse};
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use fetchway_client::{CertificateDer, Client, Encoding, FetchError};
+use http::Request;
+use http_body_util::Empty;
 use indicatif::ProgressBar;
+use tokio::task::JoinSet;
 use url::Url;
 
-use super::client::Client;
 use super::sample::{Sample, Samples};
+
+/// The longest body taken, in bytes.
+const MAX_BODY: usize = 64 << 20;
+
+/// How long a fetch may wait for its turn at the relay.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// How to get at a relay, or several.
+pub(crate) struct Way<'a> {
+    pub(crate) relays: &'a [String],
+    /// WebSockets to each.
+    pub(crate) connections: usize,
+    /// The binary encoding, where the relay has it.
+    pub(crate) binary: bool,
+    pub(crate) token: Option<&'a str>,
+    /// Trusted beside the public certificates.
+    pub(crate) roots: &'a [CertificateDer<'static>],
+    /// Fetches that will be asked for at once.
+    pub(crate) count: usize,
+}
+
+/// Looks at a relay's URL before anything is opened.
+pub(crate) fn check_relay(text: &str) -> anyhow::Result<()> {
+    let url = Url::parse(text)
+        .with_context(|| format!("{text} is no URL: give one like ws://localhost:8787"))?;
+    match url.scheme() {
+        "ws" | "wss" if url.host().is_some() => Ok(()),
+        "http" | "https" => bail!(
+            "{text} is no WebSocket URL: the relay comes first, then the target, as in \
+             `fetchway probe ws://localhost:8787 {text} 10`"
+        ),
+        _ => bail!("{text} is no WebSocket URL: give one like ws://localhost:8787"),
+    }
+}
+
+/// A client that is connected.
+pub(crate) async fn connect(way: &Way<'_>) -> anyhow::Result<Client> {
+    let mut builder = Client::builder()
+        .relays(way.relays)
+        .sockets(way.connections)
+        .encoding(if way.binary {
+            Encoding::Auto
+        } else {
+            Encoding::Json
+        })
+        .queue(way.count.max(1), PATIENCE);
+    if let Some(token) = way.token {
+        builder = builder.token(token);
+    }
+    for root in way.roots {
+        builder = builder.root_certificate(root.clone());
+    }
+    let client = builder.build()?;
+    let connected = client.connect().await;
+    connected.with_context(|| {
+        format!(
+            "no relay at {}: start one with `fetchway serve`, or name another (--ca-file names a \
+             certificate to trust beside the public ones)",
+            way.relays.join(", ")
+        )
+    })?;
+    Ok(client)
+}
 
 /// Sends every fetch at once and takes the answers as they come.
 pub(crate) async fn relayed(
@@ -16,47 +82,35 @@ pub(crate) async fn relayed(
     urls: &[Url],
     bar: &ProgressBar,
 ) -> anyhow::Result<Samples> {
-    let mut messages = Vec::with_capacity(urls.len());
-    for (req, url) in urls.iter().enumerate() {
-        let request = ClientRequest {
-            id: req as u64,
-            url: url.as_str(),
-            ..ClientRequest::default()
-        };
-        messages.push(serde_json::to_string(&request)?);
-    }
     let began = Instant::now();
-    let mut samples: Vec<Option<Sample>> = vec![None; urls.len()];
-    let mut missing = urls.len();
-    if missing == 0 {
-        return Ok(Samples::default());
-    }
-    client
-        .exchange(messages, |message| {
-            let answer: ClientResponse = serde_json::from_slice(message)
-                .context("the relay's answer is not the JSON that was agreed")?;
-            let req = answer.id.as_u64().and_then(|id| usize::try_from(id).ok());
-            let slot = req.and_then(|req| samples.get_mut(req));
-            let (Some(req), Some(slot)) = (req, slot) else {
-                anyhow::bail!(
-                    "the relay answered a request that was not made: {}",
-                    answer.id
-                );
-            };
-            let outcome = match answer.error {
-                Some(error) => Err(format!(
-                    "{error} ({})",
-                    answer.error_code.unwrap_or_default()
-                )),
-                None => Ok((answer.status, answer.body.as_bytes())),
-            };
-            if slot.replace(Sample::of(req, began, outcome)).is_some() {
-                anyhow::bail!("the relay answered request {req} twice");
-            }
+    let mut fetches = JoinSet::new();
+    for (req, url) in urls.iter().enumerate() {
+        let request = Request::get(url.as_str()).body(Empty::<Bytes>::new())?;
+        let (client, bar) = (client.clone(), bar.clone());
+        fetches.spawn(async move {
+            let fetched = fetch(&client, request).await;
+            let outcome = fetched.as_ref().map(|(status, body)| (*status, &body[..]));
+            let outcome = outcome.map_err(|error| format!("{} ({})", error.detail, error.name));
             bar.inc(1);
-            missing -= 1;
-            Ok(missing == 0)
-        })
-        .await?;
-    Ok(Samples(samples.into_iter().flatten().collect()))
+            (req, Sample::of(req, began, outcome))
+        });
+    }
+    let mut samples = Vec::with_capacity(urls.len());
+    while let Some(sample) = fetches.join_next().await {
+        samples.push(sample?);
+    }
+    client.close(PATIENCE).await;
+    samples.sort_by_key(|(req, _)| *req);
+    Ok(Samples(
+        samples.into_iter().map(|(_, sample)| sample).collect(),
+    ))
+}
+
+async fn fetch(
+    client: &Client,
+    request: Request<Empty<Bytes>>,
+) -> Result<(u16, Bytes), FetchError> {
+    let response = client.fetch(request).await?;
+    let status = response.status().as_u16();
+    Ok((status, response.into_body().bytes(MAX_BODY).await?))
 }

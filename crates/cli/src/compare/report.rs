@@ -12,7 +12,11 @@ const SHOWN: usize = 5;
 
 /// Both ways of the same fetches.
 pub(crate) struct Comparison {
+    /// Separated by spaces, if there are several.
     pub(crate) relay: String,
+    /// WebSockets in all.
+    pub(crate) sockets: usize,
+    pub(crate) binary: bool,
     pub(crate) target: String,
     pub(crate) direct_limit: usize,
     pub(crate) direct: Samples,
@@ -38,7 +42,11 @@ impl Comparison {
                 format!("{failed} fetches failed: nothing can be concluded.")
             }
             Some(factor) if factor >= 1.05 => {
-                format!("One WebSocket had everything {factor:.1} times as soon.")
+                let way = match self.sockets {
+                    1 => "One WebSocket".to_owned(),
+                    n => format!("{n} WebSockets"),
+                };
+                format!("{way} had everything {factor:.1} times as soon.")
             }
             Some(factor) if factor <= 0.95 => format!(
                 "Direct fetches had everything {:.1} times as soon: this target is too fast, or the list too short, for a relay to pay.",
@@ -107,7 +115,11 @@ pub(crate) fn table(both: &Comparison) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "  {a:<24}{b:>16}{c:>18}");
     };
-    line("", "direct", "one WebSocket");
+    let way = match both.sockets {
+        1 => "one WebSocket".to_owned(),
+        n => format!("{n} WebSockets"),
+    };
+    line("", "direct", &way);
     line("", &slots, "through fetchway");
     line("", "─────────────", "────────────────");
     for (name, figure) in rows {
@@ -169,6 +181,8 @@ pub(crate) fn json(both: &Comparison) -> Value {
             "targetUrl": both.target,
             "count": both.relayed.0.len(),
             "directLimit": both.direct_limit,
+            "connections": both.sockets,
+            "encoding": if both.binary { "binary" } else { "json" },
         },
         "directFetches": result(&both.direct),
         "wsFetches": result(&both.relayed),

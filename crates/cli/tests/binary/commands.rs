@@ -98,6 +98,32 @@ async fn probe_compares_both_ways_and_judges_them() {
 }
 
 #[tokio::test]
+async fn probe_shares_the_fetches_between_relays_and_sockets() {
+    let origin = Origin::builder().start().expect("a free port");
+    let nodes = [Serve::start().await, Serve::start().await];
+    let relays = nodes.each_ref().map(|node| format!("ws://{}/", node.addr));
+    let target = origin.url("/delay?ms=1");
+    let args = [
+        "probe",
+        &relays[0],
+        &target,
+        "40",
+        "--relay",
+        &relays[1],
+        "--connections",
+        "2",
+        "--binary",
+        "--json",
+    ];
+    let done = run(&args).await;
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!(said["testConfig"]["connections"], 4);
+    assert_eq!(said["testConfig"]["encoding"], "binary");
+    assert_eq!(said["wsFetches"]["successful"], 40);
+}
+
+#[tokio::test]
 async fn probe_trusts_the_certificates_it_is_given() {
     let certificate = Certificate::generate::<&str>(&[]).expect("a certificate");
     let folder = Folder::new("probe-tls");

@@ -3,12 +3,13 @@
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use fetchway_ws::{CloseCode, Decoder, Event, Receiver, Role};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
 use super::dial::Io;
@@ -37,7 +38,7 @@ pub(super) enum Work {
     At(Instant),
 }
 
-/// Reads what `receiver` holds, from an event that has come onwards, under one lock.
+/// What speaks over a socket, in one of the encodings.
 pub(super) trait Peer: Sync {
     /// Bytes of the longest message that is read.
     const MAX_MESSAGE: usize;
@@ -54,6 +55,9 @@ pub(super) trait Peer: Sync {
 
     /// When the relay is to be given up if it stays silent.
     fn dead_at(&self) -> Instant;
+
+    /// The relay is not silent: part of a long message has come.
+    fn heard(&self);
 
     /// Whether a Close waits to be written.
     fn is_closing(&self) -> bool;
@@ -82,6 +86,11 @@ async fn both<P: Peer>(
     write: impl AsyncWrite + Unpin,
     rest: BytesMut,
 ) -> Ended {
+    let received = AtomicU64::new(0);
+    let read = Counted {
+        io: read,
+        received: &received,
+    };
     let mut reading = pin!(reading(peer, read, rest));
     let mut writing = pin!(writing(peer, write));
     // The reader first: what it finds to be sent is then seen by the writer in the same turn.
@@ -97,7 +106,7 @@ async fn both<P: Peer>(
             }
             Err(error) => return Ended::Lost(format!("the connection failed ({error})")),
         },
-        silence = silent(peer) => return Ended::Lost(silence),
+        silence = silent(peer, &received) => return Ended::Lost(silence),
     };
     if peer.is_closing() {
         // The socket is given up whether the relay still hears this or not.
@@ -184,12 +193,37 @@ impl Timer<'_> {
 }
 
 /// Ends when the relay has been silent for too long.
-async fn silent<P: Peer>(peer: &P) -> String {
+async fn silent<P: Peer>(peer: &P, received: &AtomicU64) -> String {
     loop {
-        let at = peer.dead_at();
-        if at <= Instant::now() {
+        let (at, before) = (peer.dead_at(), received.load(Ordering::Relaxed));
+        tokio::time::sleep_until(at.into()).await;
+        if at != peer.dead_at() {
+            continue;
+        }
+        if before == received.load(Ordering::Relaxed) {
             return "nothing was heard of the relay for too long".to_owned();
         }
-        tokio::time::sleep_until(at.into()).await;
+        // A message that takes long is no silence.
+        peer.heard();
+    }
+}
+
+/// Counts what is read.
+struct Counted<'a, R> {
+    io: R,
+    received: &'a AtomicU64,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Counted<'_, R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        let came = (buf.filled().len() - before) as u64;
+        self.received.fetch_add(came, Ordering::Relaxed);
+        read
     }
 }

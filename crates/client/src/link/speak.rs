@@ -107,6 +107,10 @@ impl Peer for Line {
         self.lock().socket.dead_at(self.liveness)
     }
 
+    fn heard(&self) {
+        self.lock().socket.heard(Instant::now());
+    }
+
     fn is_closing(&self) -> bool {
         self.lock().socket.is_closing()
     }

@@ -6,7 +6,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use fetchway_fetch::{Body, FetchRequest, Fetched, Queued, RequestBody};
 use fetchway_policy::{ErrorName, FetchError, headers, redirect};
-use fetchway_wire::v1::{Event, Gone, Malformed, RequestHead, Reset, ResponseHead};
+use fetchway_wire::v1::{self, Event, Gone, Malformed, RequestHead, Reset, ResponseHead};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, header};
 use http_body::Body as _;
@@ -162,90 +162,44 @@ impl Session {
             fields: parts.headers,
         };
         let stream = asked.stream;
+        // There is room before anything is read. A stream that is gone was cancelled: so are we.
+        if self.room(stream, &mut body).await.is_err() {
+            return Ok(());
+        }
         // What the origin sent along with its header goes along with it here too.
         let first = match body.is_end_stream() {
-            true => Some(None),
-            false => body.frame().now_or_never(),
+            true => None,
+            false => body.frame().now_or_never().flatten().transpose()?,
         };
-        let first = first.flatten().transpose()?;
         let whole = body.is_end_stream();
-        let piece = first.map(http_body::Frame::into_data);
-        let (piece, trailers) = match piece {
-            None => (None, None),
-            Some(Ok(piece)) => (Some(self.try_hold(piece)), None),
-            Some(Err(frame)) => (None, frame.into_trailers().ok()),
-        };
-        let none = piece.is_none() && trailers.is_none();
         let given = self.act(|state| {
             let machine = &mut state.machine;
-            machine.respond(stream, &head, whole && none)?;
-            if let Some(Ok(piece)) = &piece {
-                machine.data(stream, piece.clone())?;
-            }
-            match &trailers {
-                Some(trailers) => machine.trailers(stream, trailers),
-                None if whole && matches!(piece, Some(Ok(_))) => machine.end(stream),
+            machine.respond(stream, &head, whole && first.is_none())?;
+            match first {
+                Some(frame) => give(machine, stream, frame, whole),
                 None => Ok(()),
             }
         });
-        let late = piece.and_then(Result::err);
-        if given.is_err() || trailers.is_some() || whole && late.is_none() {
+        if whole || given.is_err() {
             return Ok(());
         }
-        // The stream may end under way: its client has cancelled, and so is this task.
-        let sent = self.body(stream, late, &mut body).await?;
-        match sent {
-            Ok(()) | Err(Gone) => Ok(()),
-        }
+        self.body(stream, &mut body).await
     }
 
-    /// Passes on the rest of a body; `first` is a piece that there was no room for yet.
-    async fn body(
-        &self,
-        stream: u64,
-        mut first: Option<Bytes>,
-        body: &mut Body,
-    ) -> Result<Result<(), Gone>, FetchError> {
-        loop {
-            let piece = match first.take() {
-                Some(piece) => piece,
-                None => match body.frame().await {
-                    None => return Ok(self.act(|state| state.machine.end(stream))),
-                    Some(frame) => match frame?.into_data() {
-                        Ok(piece) => piece,
-                        Err(frame) => {
-                            let trailers = frame.into_trailers().unwrap_or_default();
-                            return Ok(self.act(|state| state.machine.trailers(stream, &trailers)));
-                        }
-                    },
-                },
-            };
-            let piece = match self.try_hold(piece) {
-                Ok(piece) => piece,
-                Err(piece) => {
-                    body.set_paused(true);
-                    let piece = self.hold(piece).await;
-                    body.set_paused(false);
-                    piece
-                }
-            };
-            // Whether this was the last piece is often known: then its frame says so.
+    /// Passes on the rest of a body, until it has ended or nobody wants it.
+    async fn body(&self, stream: u64, body: &mut Body) -> Result<(), FetchError> {
+        while self.room(stream, body).await.is_ok() {
+            let frame = body.frame().await.transpose()?;
             let whole = body.is_end_stream();
-            let given = self.act(|state| {
-                state.machine.data(stream, piece)?;
-                if whole {
-                    state.machine.end(stream)
-                } else {
-                    Ok(())
-                }
+            let given = self.act(|state| match frame {
+                Some(frame) => give(&mut state.machine, stream, frame, whole),
+                None => state.machine.end(stream),
             });
             if whole || given.is_err() {
-                return Ok(given);
-            }
-            if self.room(stream, body).await.is_err() {
-                return Ok(Err(Gone));
+                break;
             }
         }
+        Ok(())
     }
 
     /// Waits until the stream can take another piece. Meanwhile its reader has stopped.
@@ -262,6 +216,22 @@ impl Session {
             room
         })
         .await
+    }
+}
+
+/// Puts a frame of a body on its way; `whole`: it is the last one.
+fn give(
+    machine: &mut v1::Session,
+    stream: u64,
+    frame: http_body::Frame<Bytes>,
+    whole: bool,
+) -> Result<(), Gone> {
+    match frame.into_data() {
+        Ok(piece) => {
+            machine.data(stream, piece)?;
+            if whole { machine.end(stream) } else { Ok(()) }
+        }
+        Err(frame) => machine.trailers(stream, &frame.into_trailers().unwrap_or_default()),
     }
 }
 

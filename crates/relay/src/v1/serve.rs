@@ -137,6 +137,7 @@ fn attach(relay: &Relay, principal: Principal, hello: &Hello) -> Result<Attached
         session_window: limits.binary.session_window as u64,
         stream_window: limits.binary.stream_window as u64,
         unacked: limits.binary.unacked as u64,
+        held: limits.answers as u64,
         resume_within: limits.binary.resume_within,
     };
     let machine = v1::Session::relay(config, hello, token, refused);

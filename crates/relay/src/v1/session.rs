@@ -3,18 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use fetchway_wire::v1::{self, TOKEN};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::upload::Upload;
 use super::writer::Socket;
 use crate::limits::Principal;
-
-/// What the least piece of an answer counts as.
-const PIECE: usize = 512;
 
 /// One client's session. It outlives its sockets.
 pub(crate) struct Session {
@@ -23,8 +19,6 @@ pub(crate) struct Session {
     state: Mutex<State>,
     /// Held while a message is taken and acted on: the one before, of an older socket, comes first.
     turn: Mutex<()>,
-    /// Bytes of answers that may be held for the client: from the origin, and not yet acknowledged.
-    room: Arc<Semaphore>,
     /// Counts the sockets: whoever serves an older one sees that it has been replaced.
     pub(super) sockets: watch::Sender<u64>,
     /// Told when the session is to end though it could be resumed still.
@@ -51,23 +45,6 @@ pub(crate) struct Running {
     pub(super) upload: Option<Arc<Upload>>,
 }
 
-/// A piece of an answer, and the room that it takes.
-struct Held {
-    bytes: Bytes,
-    _room: tokio::sync::OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-/// What a piece takes in memory: an origin that sends byte by byte must not cost many times its bytes.
-fn weight(bytes: &Bytes) -> usize {
-    bytes.len().max(PIECE)
-}
-
 /// The instant that the machine is told: tokio's clock, so that a test may stop it.
 pub(super) fn now() -> std::time::Instant {
     Instant::now().into_std()
@@ -80,7 +57,6 @@ impl Session {
         machine: v1::Session,
         token: [u8; TOKEN],
     ) -> Self {
-        let room = principal.limits.answers.min(Semaphore::MAX_PERMITS);
         Self {
             fetches,
             principal,
@@ -93,7 +69,6 @@ impl Session {
                 over: false,
             }),
             turn: Mutex::new(()),
-            room: Arc::new(Semaphore::new(room)),
             sockets: watch::Sender::new(0),
             evicted: Notify::new(),
         }
@@ -123,26 +98,6 @@ impl Session {
             socket.changed.notify_one();
         }
         done
-    }
-
-    /// Waits for room for a piece of an answer; it is given back when the client has acknowledged it.
-    pub(super) async fn hold(&self, bytes: Bytes) -> Bytes {
-        let most = self.principal.limits.answers.min(Semaphore::MAX_PERMITS);
-        let n = u32::try_from(weight(&bytes).min(most)).unwrap_or(u32::MAX);
-        match self.room.clone().acquire_many_owned(n).await {
-            Ok(room) => Bytes::from_owner(Held { bytes, _room: room }),
-            // Never closed.
-            Err(_) => bytes,
-        }
-    }
-
-    /// The same, if it needs no waiting.
-    pub(super) fn try_hold(&self, bytes: Bytes) -> Result<Bytes, Bytes> {
-        let n = u32::try_from(weight(&bytes)).unwrap_or(u32::MAX);
-        match self.room.clone().try_acquire_many_owned(n) {
-            Ok(room) => Ok(Bytes::from_owner(Held { bytes, _room: room })),
-            Err(_) => Err(bytes),
-        }
     }
 
     /// Ends every fetch; none is told, as the session is over.

@@ -8,6 +8,7 @@ mod credit;
 mod pair;
 mod properties;
 mod resume;
+mod room;
 mod save;
 mod simulation;
 mod streams;

@@ -28,7 +28,7 @@ impl Peer for Text {
         let mut next = Some(first);
         let mut ended = None;
         while let (Some(event), None) = (next.take(), &ended) {
-            ended = self.heard(event, now, &mut wake);
+            ended = self.take_one(event, now, &mut wake);
             match receiver.ready() {
                 Ok(more) => next = more,
                 Err(error) => ended = ended.or_else(|| Some(failed(self, &error))),
@@ -83,6 +83,10 @@ impl Peer for Text {
         self.lock().socket.dead_at(self.liveness)
     }
 
+    fn heard(&self) {
+        self.lock().socket.heard(Instant::now());
+    }
+
     fn is_closing(&self) -> bool {
         self.lock().socket.is_closing()
     }
@@ -93,7 +97,7 @@ impl Peer for Text {
 }
 
 impl Text {
-    fn heard(&self, event: Event, now: Instant, wake: &mut Vec<Waker>) -> Option<Ended> {
+    fn take_one(&self, event: Event, now: Instant, wake: &mut Vec<Waker>) -> Option<Ended> {
         // Read before the lock is taken: an answer may be megabytes.
         let answer = match &event {
             Event::Message(read) if read.text => message::answer(&read.data),

@@ -77,6 +77,8 @@ pub struct Config {
     pub stream_window: u64,
     /// Bytes sent and not yet acknowledged that are kept; beyond them sending waits.
     pub unacked: u64,
+    /// Bytes held for the way out, sent or not, beyond which [`Session::poll_room`] lets wait.
+    pub held: u64,
     /// How long a relay keeps the session without a socket; zero for not at all.
     pub resume_within: Duration,
 }
@@ -89,6 +91,7 @@ impl Default for Config {
             session_window: 16 << 20,
             stream_window: 256 << 10,
             unacked: 1 << 20,
+            held: u64::MAX,
             resume_within: Duration::from_secs(60),
         }
     }
@@ -249,6 +252,9 @@ struct Out {
     unacked: VecDeque<Frame>,
     again: usize,
     unacked_bytes: u64,
+    /// What waits in all streams, and those that wait until less does.
+    waiting: u64,
+    crowded: VecDeque<u64>,
     /// Sequenced frames that the peer has acknowledged.
     acked: u64,
     ping: Option<Bytes>,
@@ -372,8 +378,7 @@ impl Session {
     /// Bytes held for the way out: not yet sent, or sent and not yet acknowledged.
     #[must_use]
     pub fn held(&self) -> u64 {
-        let waiting: u64 = self.streams.values().map(Stream::waiting).sum();
-        self.out.unacked_bytes + waiting
+        self.out.unacked_bytes + self.out.waiting
     }
 
     /// Bytes received and not yet consumed: those that still weigh on the session's window.

@@ -274,9 +274,12 @@ impl Session {
             return Ok(None);
         }
         // A block that is on its way is finished.
+        let before = stream.waiting();
         stream.clear_data();
-        let waker = stream.send.waker.take();
+        let (after, waker) = (stream.waiting(), stream.send.waker.take());
+        self.out.waiting = self.out.waiting + after - before;
         self.wake.extend(waker);
+        self.make_room();
         Ok(Some(Event::Stopped { stream: id }))
     }
 
@@ -316,11 +319,13 @@ impl Session {
         };
         self.wake.extend(stream.send.waker.take());
         self.open -= 1;
+        self.out.waiting -= stream.waiting();
         stream.clear();
         stream.over = true;
         if stream.unread() == 0 {
             self.streams.remove(&id);
         }
+        self.make_room();
         self.tidy();
     }
 
@@ -329,7 +334,8 @@ impl Session {
     fn tidy(&mut self) {
         let streams = &self.streams;
         let out = &mut self.out;
-        for queue in [&mut out.urgent, &mut out.ready, &mut out.limits] {
+        let crowded = &mut out.crowded;
+        for queue in [&mut out.urgent, &mut out.ready, &mut out.limits, crowded] {
             if queue.len() > 64 + 2 * streams.len() {
                 queue.retain(|id| *id == 0 || streams.contains_key(id));
             }

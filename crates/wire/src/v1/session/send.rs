@@ -42,6 +42,7 @@ impl Session {
         let mut stream = Stream::new(self.peer_stream_window, self.config.stream_window);
         push_block(&mut stream, Part::Open, end, block.freeze());
         stream.schedule(self.last, &mut self.out.ready);
+        self.out.waiting += stream.waiting();
         self.streams.insert(self.last, stream);
         self.open += 1;
         Some(self.last)
@@ -136,6 +137,7 @@ impl Session {
             return Err(Gone);
         }
         let unsent = stream.is_unsent();
+        self.out.waiting -= stream.waiting();
         stream.clear();
         stream.receive.half = Half::Ended;
         stream.send.reset = Some(reset);
@@ -155,24 +157,53 @@ impl Session {
         if stream.send.half != at {
             return Err(Gone);
         }
+        let before = stream.waiting();
         give(stream);
         stream.schedule(id, &mut self.out.ready);
+        self.out.waiting = self.out.waiting + stream.waiting() - before;
         Ok(())
     }
 
-    /// Ready when the stream can take another piece of its body.
+    /// Whether what is held for the way out leaves room for more: see
+    /// [`Config::held`](super::Config::held).
+    fn has_space(&self) -> bool {
+        self.held() < self.config.held
+    }
+
+    /// Wakes as many of those that wait for room in the session as there is room for.
+    pub(super) fn make_room(&mut self) {
+        let mut given = 0;
+        while self.held() + given < self.config.held
+            && let Some(id) = self.out.crowded.pop_front()
+        {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.send.crowded = false;
+                if let Some(waker) = stream.send.waker.take() {
+                    self.wake.push(waker);
+                    given += QUEUE as u64;
+                }
+            }
+        }
+    }
+
+    /// Ready when the stream can take its head, or another piece of its body.
     ///
     /// # Errors
     /// [`Gone`] if the stream has ended, or its peer wants no more.
     pub fn poll_room(&mut self, id: u64, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        let space = self.has_space();
         let Some(stream) = self.streams.get_mut(&id) else {
             return Poll::Ready(Err(Gone));
         };
-        if stream.send.half != Half::Body {
+        if stream.send.half == Half::Ended {
             return Poll::Ready(Err(Gone));
         }
-        if stream.send.queued < QUEUE {
+        if space && stream.send.queued < QUEUE {
             return Poll::Ready(Ok(()));
+        }
+        if !space && !stream.send.crowded {
+            stream.send.crowded = true;
+            self.out.crowded.push_back(id);
         }
         match &mut stream.send.waker {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -291,9 +322,11 @@ impl Session {
             return;
         };
         stream.scheduled = false;
+        let before = stream.waiting();
         let Some(frame) = next_frame(stream, id, self.out.limit - self.out.sent) else {
             return;
         };
+        self.out.waiting = self.out.waiting + stream.waiting() - before;
         self.out.sent += frame.weight();
         if stream.send.queued < QUEUE / 2 {
             self.wake.extend(stream.send.waker.take());
@@ -337,6 +370,7 @@ impl Session {
             self.out.acked += 1;
             self.out.again -= 1;
         }
+        self.make_room();
         Ok(())
     }
 }
@@ -352,6 +386,7 @@ fn kept(frame: &Frame) -> u64 {
 
 /// Puts a block in the stream's queue; after it comes data, or nothing.
 fn push_block(stream: &mut Stream, part: Part, end: bool, block: Bytes) {
+    stream.send.blocks += block.len();
     stream
         .send
         .items
@@ -368,6 +403,7 @@ fn next_frame(stream: &mut Stream, id: u64, session: u64) -> Option<Frame> {
     match send.items.front_mut()? {
         Item::Block { part, end, block } => {
             let piece = block.split_to(block.len().min(most));
+            send.blocks -= piece.len();
             let (this, more) = (*part, !block.is_empty());
             let end = *end && this != Part::More;
             if more {

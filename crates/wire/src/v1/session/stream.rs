@@ -7,6 +7,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::v1::frame::{Part, Reset};
 
+/// What something that waits takes in memory beside its bytes.
+const ITEM_WEIGHT: usize = 256;
+
 /// Something that waits for its turn.
 #[derive(Debug)]
 pub(super) enum Item {
@@ -42,8 +45,9 @@ pub(super) struct Stream {
 pub(super) struct Send {
     pub(super) half: Half,
     pub(super) items: VecDeque<Item>,
-    /// Bytes of data in `items`.
+    /// Bytes of data in `items`, and of blocks.
     pub(super) queued: usize,
+    pub(super) blocks: usize,
     /// Data sent, and what the peer allows.
     pub(super) sent: u64,
     pub(super) limit: u64,
@@ -53,6 +57,8 @@ pub(super) struct Send {
     pub(super) reset: Option<Reset>,
     /// Who waits for room.
     pub(super) waker: Option<Waker>,
+    /// It stands in the queue of those that wait for room in the session.
+    pub(super) crowded: bool,
 }
 
 #[derive(Debug)]
@@ -76,11 +82,13 @@ impl Stream {
                 half: Half::Head,
                 items: VecDeque::new(),
                 queued: 0,
+                blocks: 0,
                 sent: 0,
                 limit,
                 stop: false,
                 reset: None,
                 waker: None,
+                crowded: false,
             },
             receive: Receive {
                 half: Half::Head,
@@ -137,19 +145,15 @@ impl Stream {
         )
     }
 
-    /// Bytes that wait to be sent.
+    /// What waits to be sent, in bytes of memory: a piece of one byte takes many.
     pub(super) fn waiting(&self) -> u64 {
-        let blocks = self.send.items.iter().map(|item| match item {
-            Item::Block { block, .. } => block.len(),
-            Item::Data(_) | Item::End => 0,
-        });
-        (self.send.queued + blocks.sum::<usize>()) as u64
+        (self.send.queued + self.send.blocks + self.send.items.len() * ITEM_WEIGHT) as u64
     }
 
     /// Drops what waits to be sent.
     pub(super) fn clear(&mut self) {
         self.send.items.clear();
-        self.send.queued = 0;
+        (self.send.queued, self.send.blocks) = (0, 0);
         self.send.half = Half::Ended;
     }
 
@@ -161,6 +165,9 @@ impl Stream {
             .pop_front()
             .filter(|item| matches!(item, Item::Block { .. }));
         self.clear();
+        if let Some(Item::Block { block, .. }) = &block {
+            self.send.blocks = block.len();
+        }
         self.send.items.extend(block);
     }
 

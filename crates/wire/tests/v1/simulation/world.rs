@@ -48,6 +48,7 @@ fn config(random: &mut Random) -> Config {
         session_window: random.length(1 << 20),
         stream_window: random.length(200 << 10),
         unacked: 1 + random.length(1 << 20),
+        held: 1 + random.length(1 << 20),
         resume_within: Duration::from_secs(60),
     }
 }
