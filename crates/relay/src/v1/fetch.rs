@@ -39,7 +39,7 @@ impl Session {
                 }
             }
             Event::Reset { stream, .. } => {
-                let running = self.lock().running.remove(&stream);
+                let running = self.running().by_stream.remove(&stream);
                 if let Some(running) = running {
                     running.task.abort();
                 }
@@ -51,8 +51,8 @@ impl Session {
 
     /// Where a stream's body goes; `end`: nothing more of it will come.
     fn upload(&self, stream: u64, end: bool) -> Option<Arc<Upload>> {
-        let mut state = self.lock();
-        let upload = &mut state.running.get_mut(&stream)?.upload;
+        let mut running = self.running();
+        let upload = &mut running.by_stream.get_mut(&stream)?.upload;
         if end { upload.take() } else { upload.clone() }
     }
 
@@ -92,11 +92,11 @@ impl Session {
         let named = Some(&*head.lane).filter(|name| !name.is_empty());
         let lane = self.principal.lane(engine, named)?;
         let limits = &self.principal.limits;
-        let mut state = self.lock();
-        if state.leaving {
+        let mut running = self.running();
+        if running.leaving {
             return Err(leaving());
         }
-        if state.running.len() >= limits.in_flight.saturating_add(limits.queued) {
+        if running.by_stream.len() >= limits.in_flight.saturating_add(limits.queued) {
             return Err(too_many());
         }
         let upload = (!end).then(|| Arc::new(Upload::default()));
@@ -131,7 +131,7 @@ impl Session {
         // Boxed: tokio moves a task several times, and this one is some kilobytes.
         let task = tokio::spawn(Box::pin(self.clone().perform(asked, queued)));
         let task = task.abort_handle();
-        state.running.insert(stream, Running { task, upload });
+        running.by_stream.insert(stream, Running { task, upload });
         Ok(())
     }
 
@@ -145,7 +145,7 @@ impl Session {
             }
             Err(error) => self.fail(*stream, tag.clone(), &error),
         }
-        self.lock().running.remove(stream);
+        self.running().by_stream.remove(stream);
     }
 
     async fn answer(&self, asked: &Asked, fetched: Fetched) -> Result<(), FetchError> {
@@ -163,7 +163,7 @@ impl Session {
         };
         let stream = asked.stream;
         // There is room before anything is read. A stream that is gone was cancelled: so are we.
-        if self.room(stream, &mut body).await.is_err() {
+        if !self.is_roomy() && self.room(stream, &mut body).await.is_err() {
             return Ok(());
         }
         // What the origin sent along with its header goes along with it here too.

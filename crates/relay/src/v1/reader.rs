@@ -28,6 +28,8 @@ pub(super) struct Reader<'a, R> {
     pub(super) sockets: watch::Receiver<u64>,
     pub(super) observer: &'a dyn SessionObserver,
     pub(super) last_seen: Instant,
+    /// When an acknowledgement is to be out.
+    pub(super) due: Option<std::time::Instant>,
     /// The token that the client has yet to show that it knows.
     pub(super) unconfirmed: Option<[u8; TOKEN]>,
 }
@@ -48,7 +50,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 let reason = "this node is shutting down";
                 return Ending::of("shutdown", CloseCode::GoingAway, reason);
             }
-            acks.arm(self.session);
+            acks.arm(self.due);
             let ended = tokio::select! {
                 biased;
                 event = self.receiver.next() => self.events(event),
@@ -58,7 +60,9 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 _ = self.phase.changed() => None,
                 () = &mut acks.sleep, if acks.armed => {
                     acks.armed = false;
-                    self.session.act(|_| ());
+                    // One that is over is the writer's affair, however long the socket takes.
+                    let due = self.session.act(|state| state.machine.deadline());
+                    self.due = due.filter(|due| *due > now());
                     None
                 }
                 _ = ticks.tick() => self.tick(),
@@ -82,6 +86,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
 
     /// Takes no new fetches; whether the session can end.
     fn leave(&self, phase: Phase) -> bool {
+        self.session.running().leaving = true;
         let done = self.session.act(|state| {
             if !std::mem::replace(&mut state.leaving, true) {
                 state.machine.go_away("this node is shutting down");
@@ -127,13 +132,13 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
     }
 
     /// Takes the frames of a message, under one lock, and then acts on what they say.
-    fn frames(&self, mut message: Bytes) -> Result<(), Breach> {
+    fn frames(&mut self, mut message: Bytes) -> Result<(), Breach> {
         if message.is_empty() {
             return Ok(());
         }
         let _turn = self.session.turn();
         let mut happened: Vec<Happened> = Vec::new();
-        let taken = self.session.act(|state| {
+        let taken: Result<_, Breach> = self.session.act(|state| {
             // A newer socket may have taken over since this was read.
             let ours = state
                 .socket
@@ -142,12 +147,13 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
             while ours && let Some(frame) = decode(&mut message)? {
                 happened.extend(state.machine.receive(frame, now())?);
             }
-            Ok(())
+            Ok(state.machine.deadline())
         });
         for event in happened {
             self.session.event(event);
         }
-        taken
+        self.due = taken?;
+        Ok(())
     }
 
     /// A client that does not take what is written cannot be heard: its silence means nothing until
@@ -185,11 +191,8 @@ impl Acks {
     }
 
     /// While it is armed it is left as it is: a little too early costs less than each message a timer.
-    fn arm(&mut self, session: &Session) {
-        if self.armed {
-            return;
-        }
-        if let Some(due) = session.lock().machine.deadline() {
+    fn arm(&mut self, due: Option<std::time::Instant>) {
+        if let (Some(due), false) = (due, self.armed) {
             self.sleep.as_mut().reset(due.into());
             self.armed = true;
         }

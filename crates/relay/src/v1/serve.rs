@@ -221,6 +221,7 @@ where
         sockets,
         observer: &*relay.observer,
         last_seen: Instant::now(),
+        due: None,
         unconfirmed: attached.unconfirmed,
     };
     let ending = tokio::select! {

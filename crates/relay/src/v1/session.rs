@@ -1,6 +1,7 @@
 //! A binary session: the machine behind one lock, the fetches under way, and the socket at hand.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fetchway_wire::v1::{self, TOKEN};
@@ -17,6 +18,10 @@ pub(crate) struct Session {
     pub(super) fetches: fetchway_fetch::Session,
     pub(super) principal: Principal,
     state: Mutex<State>,
+    /// Its own lock: fetches begin while others are answered.
+    running: Mutex<Fetches>,
+    /// What the machine holds for the way out, as it was when last looked at.
+    held: AtomicU64,
     /// Held while a message is taken and acted on: the one before, of an older socket, comes first.
     turn: Mutex<()>,
     /// Counts the sockets: whoever serves an older one sees that it has been replaced.
@@ -28,14 +33,21 @@ pub(crate) struct Session {
 /// What the lock guards.
 pub(crate) struct State {
     pub(super) machine: v1::Session,
-    pub(super) running: HashMap<u64, Running>,
     pub(super) socket: Option<Arc<Socket>>,
     /// What it can be resumed with; the last one is the newest.
     pub(super) tokens: Vec<[u8; TOKEN]>,
-    /// No new fetch is begun.
+    /// The client has been told that no new fetch is begun.
     pub(super) leaving: bool,
     /// It can't be resumed any more.
     pub(super) over: bool,
+}
+
+/// The fetches under way.
+#[derive(Default)]
+pub(crate) struct Fetches {
+    pub(super) by_stream: HashMap<u64, Running>,
+    /// No new one is begun.
+    pub(super) leaving: bool,
 }
 
 /// A fetch under way.
@@ -62,12 +74,13 @@ impl Session {
             principal,
             state: Mutex::new(State {
                 machine,
-                running: HashMap::new(),
                 socket: None,
                 tokens: vec![token],
                 leaving: false,
                 over: false,
             }),
+            running: Mutex::default(),
+            held: AtomicU64::new(0),
             turn: Mutex::new(()),
             sockets: watch::Sender::new(0),
             evicted: Notify::new(),
@@ -88,6 +101,7 @@ impl Session {
         let (done, wakers, socket) = {
             let mut state = self.lock();
             let done = act(&mut state);
+            self.held.store(state.machine.held(), Ordering::Relaxed);
             let wants = state.machine.wants_transmit(now());
             let socket = state.socket.as_ref().filter(|_| wants).cloned();
             (done, state.machine.take_wakers(), socket)
@@ -100,12 +114,27 @@ impl Session {
         done
     }
 
+    /// The fetches under way.
+    pub(super) fn running(&self) -> MutexGuard<'_, Fetches> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the session surely has room for one more piece of an answer; that its stream has is
+    /// another matter.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.held.load(Ordering::Relaxed) < self.principal.limits.answers as u64
+    }
+
     /// Ends every fetch; none is told, as the session is over.
     pub(super) fn end(&self) {
-        let running = {
+        {
             let mut state = self.lock();
             (state.over, state.leaving, state.socket) = (true, true, None);
-            std::mem::take(&mut state.running)
+        }
+        let running = {
+            let mut running = self.running();
+            running.leaving = true;
+            std::mem::take(&mut running.by_stream)
         };
         for running in running.into_values() {
             running.task.abort();
