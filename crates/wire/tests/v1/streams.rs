@@ -339,3 +339,24 @@ fn room_is_told_when_half_of_the_queue_is_sent_or_the_stream_ends() {
     let gone = pair.client.poll_room(id, &mut cx);
     assert_eq!(gone, std::task::Poll::Ready(Err(Gone)));
 }
+
+#[test]
+fn resets_that_cross_free_the_place_at_once() {
+    let mut pair = Pair::new();
+    let id = pair.stream();
+    // The relay's waits for its turn when the client's comes: the client counts on the place from then.
+    pair.relay.reset(id, cancel()).expect("open");
+    pair.client.reset(id, cancel()).expect("open");
+    assert!(pair.client_sends().is_empty(), "nothing to tell");
+    assert_eq!(
+        (pair.relay.open_streams(), pair.client.open_streams()),
+        (0, 0)
+    );
+    let sent = frames(&mut pair.relay, pair.now);
+    assert!(
+        !sent
+            .iter()
+            .any(|frame| matches!(frame, Frame::Reset { .. })),
+        "{sent:?}"
+    );
+}

@@ -236,6 +236,16 @@ impl Session {
             self.cancelled(now)?;
         }
         let side = self.side;
+        let crossed = self
+            .streams
+            .get(&id)
+            .is_some_and(|stream| stream.send.reset.is_some());
+        if crossed {
+            // Ours has yet to go, and need not: the peer has done with the stream, and counts on its
+            // place.
+            self.over(id);
+            return Ok(None);
+        }
         let Some(stream) = self.known(id)? else {
             return Ok(None);
         };
