@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use fetchway_lab::{Kind, filler};
-use fetchway_policy::Timeouts;
-use fetchway_policy::redirect::RedirectMode;
+use fetchway_wire::v1::session::FILL;
 use fetchway_wire::v1::{Breach, Config, Event as Happened, MAX_MESSAGE, RequestHead, SUBPROTOCOL};
 use fetchway_wire::v1::{Session, decode};
-use fetchway_ws::{Decoder, Event, Handshake, Header, Opcode, Receiver, Role, mask, put_frame};
+use fetchway_ws::{Decoder, Event, Handshake, MAX_HEADER, Opcode, Receiver, Role, put_frame, seal};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -19,9 +18,6 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::Volume;
 use crate::load::{Recorder, Run};
-
-/// A message is filled up to here; the last frame, of 16 KiB at most, may pass it.
-const FILL: usize = MAX_MESSAGE - (17 << 10);
 
 /// One fetch under way.
 struct Fetch {
@@ -106,7 +102,7 @@ impl Binary {
     }
 
     fn ask(&mut self, number: usize, url: &str) -> bool {
-        let Some(stream) = self.session.open(&get(url), true) else {
+        let Some(stream) = self.session.open(&RequestHead::new(Method::GET, url), true) else {
             return false;
         };
         let fetch = Fetch {
@@ -151,7 +147,7 @@ impl Binary {
         for (number, url) in urls.iter().enumerate() {
             let stream = self
                 .session
-                .open(&get(url), true)
+                .open(&RequestHead::new(Method::GET, url), true)
                 .context("too many at once")?;
             bodies.insert(stream, (number, filler(Kind::Text, number as u64, size), 0));
         }
@@ -193,23 +189,13 @@ impl Binary {
 
     async fn flush(&mut self) -> anyhow::Result<()> {
         loop {
-            let mut message = BytesMut::new();
-            self.session.transmit(Instant::now(), &mut message, FILL);
-            if message.is_empty() {
+            let mut out = BytesMut::zeroed(MAX_HEADER);
+            let most = MAX_HEADER + FILL;
+            self.session.transmit(Instant::now(), &mut out, most);
+            seal(&mut out, 0, Opcode::Binary, Some(rand::random()));
+            if out.is_empty() {
                 return Ok(());
             }
-            let key = rand::random();
-            mask(&mut message, key, 0);
-            let len = message.len() as u64;
-            let mut out = BytesMut::with_capacity(message.len() + 14);
-            Header {
-                fin: true,
-                opcode: Opcode::Binary,
-                len,
-                mask: Some(key),
-            }
-            .put(&mut out);
-            out.extend_from_slice(&message);
             self.write
                 .write_all(&out)
                 .await
@@ -252,18 +238,5 @@ impl Binary {
             next = self.read.ready().context("the relay's connection broke")?;
         }
         Ok(events)
-    }
-}
-
-fn get(url: &str) -> RequestHead {
-    RequestHead {
-        tag: Bytes::new(),
-        method: Method::GET,
-        url: url.to_owned(),
-        lane: String::new(),
-        redirect: RedirectMode::Follow,
-        decode: true,
-        timeouts: Timeouts::default(),
-        fields: HeaderMap::new(),
     }
 }

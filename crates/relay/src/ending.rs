@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use fetchway_ws::{CloseCode, ProtocolError, close_payload};
+use fetchway_ws::{CloseCode, ProtocolError, Receiver, close_payload};
+use tokio::io::AsyncRead;
+use tokio::task::{JoinError, JoinHandle};
 
 /// How long a closing session waits for its last bytes to be taken, and then for the client's Close.
 pub(crate) const CLOSING: Duration = Duration::from_secs(5);
@@ -47,6 +49,40 @@ impl Ending {
         match inner.and_then(|inner| inner.downcast_ref::<ProtocolError>()) {
             Some(protocol) => Self::of("protocol", protocol.code, protocol.reason),
             None => Self::GONE,
+        }
+    }
+
+    /// The writer has ended of itself: its socket failed, or took nothing for too long.
+    pub(crate) fn unwritten(written: &Result<io::Result<()>, JoinError>) -> Self {
+        let stalled = matches!(written, Ok(Err(e)) if e.kind() == io::ErrorKind::TimedOut);
+        Self {
+            why: if stalled { "stalled" } else { "gone" },
+            close: None,
+        }
+    }
+
+    /// Closes the socket: `say` gives the Close to the writer, which ends with it.
+    pub(crate) async fn close<R: AsyncRead + Unpin>(
+        &self,
+        say: impl FnOnce(Vec<u8>),
+        mut writing: JoinHandle<io::Result<()>>,
+        receiver: &mut Receiver<R>,
+    ) {
+        let written = match self.payload() {
+            Some(payload) => {
+                say(payload);
+                tokio::time::timeout(CLOSING, &mut writing).await.is_ok()
+            }
+            None => false,
+        };
+        if !written {
+            writing.abort();
+            // What it holds is given back before the session counts as ended. The error only says
+            // that it was aborted.
+            let _ = writing.await;
+        } else if self.why != "client" {
+            // The client's own Close, or its end, comes last (RFC 6455 section 7.1.1).
+            let _ = tokio::time::timeout(CLOSING, receiver.until_close()).await;
         }
     }
 

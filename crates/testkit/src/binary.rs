@@ -4,12 +4,10 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use fetchway_policy::Timeouts;
-use fetchway_policy::redirect::RedirectMode;
 use fetchway_wire::v1::frame::Part;
 use fetchway_wire::v1::{Frame, Hello, RequestHead, ResponseHead, SUBPROTOCOL, decode};
 use futures_util::{SinkExt, StreamExt};
-use http::{HeaderMap, Method};
+use http::Method;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -36,13 +34,7 @@ impl std::fmt::Debug for Binary {
 pub fn head(method: Method, url: &str, tag: &str) -> RequestHead {
     RequestHead {
         tag: Bytes::copy_from_slice(tag.as_bytes()),
-        method,
-        url: url.to_owned(),
-        lane: String::new(),
-        redirect: RedirectMode::Follow,
-        decode: true,
-        timeouts: Timeouts::default(),
-        fields: HeaderMap::new(),
+        ..RequestHead::new(method, url)
     }
 }
 

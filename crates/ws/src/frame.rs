@@ -1,6 +1,6 @@
 //! Frame headers and masks: RFC 6455 section 5.2 and 5.3.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 /// The longest payload of a control frame, in bytes (RFC 6455 section 5.5).
 pub const MAX_CONTROL: usize = 125;
@@ -201,6 +201,39 @@ pub fn put_frame(out: &mut BytesMut, opcode: Opcode, payload: &[u8], key: Option
     }
 }
 
+/// Bytes of the longest header: the room to leave in front of a payload for [`seal`].
+pub const MAX_HEADER: usize = 14;
+
+/// Makes one frame, a whole message, of the payload that stands in `out` behind `begun` and
+/// [`MAX_HEADER`] bytes of room. So a payload whose length is not known before needs no copy; only
+/// behind other frames it is moved. An empty one leaves nothing.
+pub fn seal(out: &mut BytesMut, begun: usize, opcode: Opcode, key: Option<[u8; 4]>) {
+    let payload = begun + MAX_HEADER;
+    if out.len() <= payload {
+        out.truncate(begun);
+        return;
+    }
+    if let Some(key) = key {
+        mask(&mut out[payload..], key, 0);
+    }
+    let mut head = BytesMut::with_capacity(MAX_HEADER);
+    Header {
+        fin: true,
+        opcode,
+        len: (out.len() - payload) as u64,
+        mask: key,
+    }
+    .put(&mut head);
+    let unused = MAX_HEADER - head.len();
+    if begun == 0 {
+        out.advance(unused);
+    } else {
+        out.copy_within(payload.., payload - unused);
+        out.truncate(out.len() - unused);
+    }
+    out[begun..begun + head.len()].copy_from_slice(&head);
+}
+
 /// The payload of a Close frame. A reason over 123 bytes is cut at a character.
 #[must_use]
 pub fn close_payload(code: CloseCode, reason: &str) -> Vec<u8> {
@@ -242,6 +275,24 @@ mod tests {
             mask(&mut pieces[..cut], key, 0);
             mask(&mut pieces[cut..], key, cut);
             prop_assert_eq!(pieces, naive);
+        }
+    }
+
+    #[test]
+    fn a_sealed_payload_is_a_frame_wherever_it_begins() {
+        for (before, len) in [(0, 0), (0, 5), (3, 0), (3, 5), (0, 126), (7, 70_000)] {
+            for key in [None, Some([1, 2, 3, 4])] {
+                let payload = vec![b'x'; len];
+                let mut wanted = BytesMut::from(&vec![b'-'; before][..]);
+                let mut sealed = wanted.clone();
+                sealed.resize(before + MAX_HEADER, 0);
+                sealed.extend_from_slice(&payload);
+                seal(&mut sealed, before, Opcode::Binary, key);
+                if len > 0 {
+                    put_frame(&mut wanted, Opcode::Binary, &payload, key);
+                }
+                assert_eq!(sealed, wanted, "{before} before, {len} bytes, {key:?}");
+            }
         }
     }
 

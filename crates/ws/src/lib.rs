@@ -9,9 +9,13 @@
 mod decode;
 mod frame;
 mod handshake;
+mod liveness;
 mod receive;
 
 pub use decode::{Decoder, Event, Message, ProtocolError, Role};
-pub use frame::{CloseCode, Header, MAX_CONTROL, Opcode, close_payload, mask, put_frame};
+pub use frame::{
+    CloseCode, Header, MAX_CONTROL, MAX_HEADER, Opcode, close_payload, mask, put_frame, seal,
+};
 pub use handshake::{Handshake, HandshakeError, accept, connect};
-pub use receive::Receiver;
+pub use liveness::{Liveness, Silence};
+pub use receive::{Receiver, write_within};

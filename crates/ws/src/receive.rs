@@ -1,9 +1,10 @@
-//! A decoder fed from a socket's reading half.
+//! A socket's halves: events from one, bytes within a time to the other.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::decode::{Decoder, Event};
 
@@ -42,6 +43,15 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
     }
 
+    /// Reads on for nothing but the peer's Close or its end.
+    pub async fn until_close(&mut self) {
+        while let Ok(Some(event)) = self.next().await {
+            if matches!(event, Event::Close(..)) {
+                return;
+            }
+        }
+    }
+
     /// The next event; `None` when the peer is gone. Safe to drop and call again.
     ///
     /// A breach of the protocol is an error of kind `InvalidData` that carries a
@@ -62,4 +72,22 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             }
         }
     }
+}
+
+/// Writes all of `bytes`.
+///
+/// # Errors
+/// Those of the socket; `TimedOut` for one that takes nothing for `stall`.
+pub async fn write_within<W: AsyncWrite + Unpin>(
+    io: &mut W,
+    mut bytes: &[u8],
+    stall: Duration,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match tokio::time::timeout(stall, io.write(bytes)).await?? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            n => bytes = &bytes[n..],
+        }
+    }
+    tokio::time::timeout(stall, io.flush()).await?
 }

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use fetchway_wire::v1::frame::{MAX_PIECE, Part};
 use fetchway_wire::v1::session::floor;
-use fetchway_wire::v1::{Breach, Config, Event, Frame, GoingAway, Hello, Session, TOKEN, decode};
+use fetchway_wire::v1::{
+    Breach, Config, Event, Frame, GoingAway, Hello, Reset, Session, TOKEN, decode,
+};
 
 use super::script::Script;
-use super::{cancel, check, frames, give, may_be_gone, message, request, response};
+use super::{check, frames, give, may_be_gone, message, request, response};
 
 struct Host {
     session: Session,
@@ -102,7 +104,7 @@ impl Host {
                 return Frame::Data { stream, end, bytes };
             }
             8 => {
-                let reset = cancel();
+                let reset = Reset::cancelled();
                 return Frame::Reset { stream, reset };
             }
             9 => return Frame::Stop { stream },
@@ -223,7 +225,7 @@ impl Host {
             4 => may_be_gone(session.end(id)),
             5 => may_be_gone(session.stop(id)),
             6 => {
-                if session.reset(id, cancel()).is_ok() {
+                if session.reset(id, Reset::cancelled()).is_ok() {
                     self.open.remove(&id);
                 }
             }
@@ -240,7 +242,7 @@ impl Host {
         let open = std::mem::take(&mut self.open);
         for id in &open {
             // Gone already, if its own frames or the peer's have ended it.
-            may_be_gone(self.session.reset(*id, cancel()));
+            may_be_gone(self.session.reset(*id, Reset::cancelled()));
         }
         for _ in 0..10_000 {
             if !self.session.wants_transmit(self.now) {
@@ -254,7 +256,7 @@ impl Host {
         }
         assert!(!self.session.wants_transmit(self.now), "it talks on and on");
         for id in open {
-            let again = self.session.reset(id, cancel());
+            let again = self.session.reset(id, Reset::cancelled());
             assert!(again.is_err(), "stream {id} never ends");
         }
     }

@@ -10,10 +10,8 @@ mod script;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
-use fetchway_policy::Timeouts;
-use fetchway_policy::redirect::RedirectMode;
 use fetchway_wire::v1::session::{PASSES, floor};
-use fetchway_wire::v1::{Config, Frame, Gone, RequestHead, Reset, ResponseHead, Session, decode};
+use fetchway_wire::v1::{Config, Frame, Gone, RequestHead, ResponseHead, Session, decode};
 use http::{HeaderMap, Method, StatusCode};
 
 use self::script::Script;
@@ -87,13 +85,8 @@ fn check(session: &Session, config: Config) {
 fn request(long: usize) -> RequestHead {
     RequestHead {
         tag: Bytes::from_static(b"tag"),
-        method: Method::GET,
         url: "http://origin.example/".to_owned() + &"x".repeat(long),
-        lane: String::new(),
-        redirect: RedirectMode::Follow,
-        decode: true,
-        timeouts: Timeouts::default(),
-        fields: HeaderMap::new(),
+        ..RequestHead::new(Method::GET, "")
     }
 }
 
@@ -103,13 +96,5 @@ fn response(long: usize) -> ResponseHead {
         status: StatusCode::OK,
         url: "y".repeat(long),
         fields: HeaderMap::new(),
-    }
-}
-
-fn cancel() -> Reset {
-    Reset {
-        tag: Bytes::new(),
-        name: "cancelled".to_owned(),
-        detail: String::new(),
     }
 }

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fetchway_wire::v1::{Config, Event, Frame, Session, TOKEN};
+use fetchway_wire::v1::{Config, Event, Frame, Reset, Session, TOKEN};
 
 use super::script::Script;
-use super::{cancel, check, frames, give, may_be_gone, message, request, response};
+use super::{check, frames, give, may_be_gone, message, request, response};
 
 /// What one end's applications have received of a stream and sent on it.
 #[derive(Clone, Copy, Default)]
@@ -84,7 +84,7 @@ impl Pair {
             }
             4 => may_be_gone(session.end(script.id())),
             5 => may_be_gone(self.relay.stop(script.id())),
-            6 => may_be_gone(session.reset(script.id(), cancel())),
+            6 => may_be_gone(session.reset(script.id(), Reset::cancelled())),
             7 => session.consumed(script.id(), script.length() as u64),
             8 => self.now += Duration::from_millis(script.number()),
             9 => self.cut(),
@@ -158,7 +158,7 @@ impl Pair {
     /// Both applications let go of everything: nothing may be left.
     fn finish(mut self) {
         for id in 0..2_000 {
-            may_be_gone(self.client.reset(id, cancel()));
+            may_be_gone(self.client.reset(id, Reset::cancelled()));
         }
         for _ in 0..4_000 {
             self.now += Duration::from_millis(26);

@@ -8,11 +8,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use fetchway_ws::{CloseCode, Decoder, Event, Receiver, Role};
+use fetchway_ws::{Decoder, Event, Receiver, Role};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
 use super::dial::Io;
+use super::socket::{Liveness, Socket};
 
 /// How long a Close may take to be written, and how long we wait for the relay's after ours.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -53,17 +54,11 @@ pub(super) trait Peer: Sync {
     /// Appends WebSocket frames to be written. Returns whether a Close is the last of them.
     fn fill(&self, out: &mut BytesMut) -> bool;
 
-    /// When the relay is to be given up if it stays silent.
-    fn dead_at(&self) -> Instant;
+    /// Does something with the control side of the socket.
+    fn socket<T>(&self, act: impl FnOnce(&mut Socket) -> T) -> T;
 
-    /// The relay is not silent: part of a long message has come.
-    fn heard(&self);
-
-    /// Whether a Close waits to be written.
-    fn is_closing(&self) -> bool;
-
-    /// The other side of the bytes broke RFC 6455.
-    fn broken(&self, code: CloseCode, reason: &'static str);
+    /// How long the relay may be silent.
+    fn liveness(&self) -> Liveness;
 }
 
 /// Runs a socket until it ends.
@@ -108,7 +103,7 @@ async fn both<P: Peer>(
         },
         silence = silent(peer, &received) => return Ended::Lost(silence),
     };
-    if peer.is_closing() {
+    if peer.socket(|socket| socket.is_closing()) {
         // The socket is given up whether the relay still hears this or not.
         let written = tokio::time::timeout(CLOSING, writing).await;
         tracing::trace!(written = written.is_ok(), "said why");
@@ -138,7 +133,7 @@ pub(super) fn failed<P: Peer>(peer: &P, error: &io::Error) -> Ended {
         .and_then(|e| e.downcast_ref::<fetchway_ws::ProtocolError>());
     match inner {
         Some(broken) => {
-            peer.broken(broken.code, broken.reason);
+            peer.socket(|socket| socket.close(broken.code, broken.reason));
             Ended::Over(broken.to_string())
         }
         None => Ended::Lost(format!("the connection failed ({error})")),
@@ -194,17 +189,18 @@ impl Timer<'_> {
 
 /// Ends when the relay has been silent for too long.
 async fn silent<P: Peer>(peer: &P, received: &AtomicU64) -> String {
+    let dead_at = || peer.socket(|socket| socket.dead_at(peer.liveness()));
     loop {
-        let (at, before) = (peer.dead_at(), received.load(Ordering::Relaxed));
+        let (at, before) = (dead_at(), received.load(Ordering::Relaxed));
         tokio::time::sleep_until(at.into()).await;
-        if at != peer.dead_at() {
+        if at != dead_at() {
             continue;
         }
         if before == received.load(Ordering::Relaxed) {
             return "nothing was heard of the relay for too long".to_owned();
         }
         // A message that takes long is no silence.
-        peer.heard();
+        peer.socket(|socket| socket.heard(Instant::now()));
     }
 }
 

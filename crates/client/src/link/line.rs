@@ -11,8 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use fetchway_policy::ErrorName;
 use fetchway_wire::v1::{RequestHead, Reset, Session};
 
 use super::ration::Ration;
@@ -212,7 +210,7 @@ impl State {
         if !free && !self.ration.take(now) {
             // What still comes of it is dropped as it comes.
             self.to_cancel.push_back(id);
-        } else if self.session.reset(id, cancelled()).is_err() && !free {
+        } else if self.session.reset(id, Reset::cancelled()).is_err() && !free {
             self.ration.give();
         }
     }
@@ -225,13 +223,5 @@ impl State {
                 self.cancel(id, now);
             }
         }
-    }
-}
-
-fn cancelled() -> Reset {
-    Reset {
-        tag: Bytes::new(),
-        name: ErrorName::Cancelled.as_str().to_owned(),
-        detail: String::new(),
     }
 }

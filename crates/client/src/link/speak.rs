@@ -4,20 +4,15 @@ use std::task::Waker;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use fetchway_wire::v1::session::PASSES;
+use fetchway_wire::v1::session::FILL;
 use fetchway_wire::v1::{Breach, Event, Hello, MAX_MESSAGE, decode};
-use fetchway_ws::{CloseCode, Event as WsEvent, Header, Opcode, Receiver, mask};
+use fetchway_ws::{CloseCode, Event as WsEvent, MAX_HEADER, Opcode, Receiver, seal};
 use tokio::io::AsyncRead;
 
 use super::drive::{Ended, Peer, Work, failed};
 use super::line::{Line, State};
 use super::slot::Failure;
-
-/// Room for the longest header of a WebSocket frame, in front of what it heads.
-const HEADER: usize = 14;
-
-/// Bytes of frames after which none is begun.
-const FILL: usize = MAX_MESSAGE - PASSES;
+use super::socket::{Liveness, Socket};
 
 impl Peer for Line {
     const MAX_MESSAGE: usize = MAX_MESSAGE;
@@ -82,8 +77,8 @@ impl Peer for Line {
         state.socket.put(now, self.liveness, out);
         let begun = out.len();
         // Frames go behind room for the header that is known only when they are there.
-        out.resize(begun + HEADER, 0);
-        state.session.transmit(now, out, begun + HEADER + FILL);
+        out.resize(begun + MAX_HEADER, 0);
+        state.session.transmit(now, out, begun + MAX_HEADER + FILL);
         let closed = state.socket.is_closing().then(|| {
             let mut close = BytesMut::new();
             state.socket.put_close(&mut close);
@@ -96,56 +91,19 @@ impl Peer for Line {
         if room {
             self.queue.nudge();
         }
-        seal(out, begun);
+        seal(out, begun, Opcode::Binary, Some(rand::random()));
         if let Some(close) = &closed {
             out.extend_from_slice(close);
         }
         closed.is_some()
     }
 
-    fn dead_at(&self) -> Instant {
-        self.lock().socket.dead_at(self.liveness)
+    fn socket<T>(&self, act: impl FnOnce(&mut Socket) -> T) -> T {
+        act(&mut self.lock().socket)
     }
 
-    fn heard(&self) {
-        self.lock().socket.heard(Instant::now());
-    }
-
-    fn is_closing(&self) -> bool {
-        self.lock().socket.is_closing()
-    }
-
-    fn broken(&self, code: CloseCode, reason: &'static str) {
-        self.lock().socket.close(code, reason);
-    }
-}
-
-/// Makes one masked message of the frames behind `begun` and the room for their header.
-fn seal(out: &mut BytesMut, begun: usize) {
-    let len = out.len() - begun - HEADER;
-    if len == 0 {
-        out.truncate(begun);
-        return;
-    }
-    let key: [u8; 4] = rand::random();
-    let mut header = BytesMut::with_capacity(HEADER);
-    Header {
-        fin: true,
-        opcode: Opcode::Binary,
-        len: len as u64,
-        mask: Some(key),
-    }
-    .put(&mut header);
-    mask(&mut out[begun + HEADER..], key, 0);
-    let unused = HEADER - header.len();
-    if begun > 0 {
-        // A control frame went before: close the gap.
-        out.copy_within(begun + HEADER.., begun + header.len());
-        out.truncate(out.len() - unused);
-        out[begun..begun + header.len()].copy_from_slice(&header);
-    } else {
-        out[unused..HEADER].copy_from_slice(&header);
-        bytes::Buf::advance(out, unused);
+    fn liveness(&self) -> Liveness {
+        self.liveness
     }
 }
 

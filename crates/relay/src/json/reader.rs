@@ -2,12 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use fetchway_ws::{CloseCode, Event, Receiver};
+use fetchway_ws::{CloseCode, Event, Liveness, Receiver, Silence};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::session::Session;
 use crate::ending::{Ending, Phase};
@@ -19,7 +17,7 @@ pub(crate) struct Reader<'a, R> {
     pub(crate) receiver: Receiver<R>,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) observer: &'a dyn SessionObserver,
-    pub(crate) last_seen: Instant,
+    pub(crate) liveness: Liveness,
     pub(crate) serial: u64,
 }
 
@@ -34,9 +32,6 @@ enum Next {
 impl<R: AsyncRead + Unpin> Reader<'_, R> {
     /// Reads until the session is to end.
     pub(crate) async fn run(&mut self) -> Ending {
-        let ping = self.session.principal().limits.ping_interval;
-        let mut ticks = tokio::time::interval((ping / 2).max(Duration::from_millis(1)));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let phase = *self.phase.borrow_and_update();
             if phase == Phase::Over || phase == Phase::Leaving && self.session.is_done() {
@@ -54,12 +49,12 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 () = session.outbox.below(), if full => Next::Readable,
                 _ = self.phase.changed() => Next::PhaseChanged,
                 () = session.outbox.emptied(), if phase == Phase::Leaving => Next::Emptied,
-                _ = ticks.tick() => Next::Tick,
+                () = self.liveness.tick() => Next::Tick,
             };
             let ended = match next {
                 Next::Event(event) => self.events(event, phase == Phase::Leaving),
                 Next::Readable => {
-                    self.last_seen = Instant::now();
+                    self.liveness.heard();
                     None
                 }
                 Next::PhaseChanged | Next::Emptied => None,
@@ -71,18 +66,9 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
     }
 
-    /// Reads on for nothing but the client's Close or its end.
-    pub(crate) async fn until_close(&mut self) {
-        while let Ok(Some(event)) = self.receiver.next().await {
-            if matches!(event, Event::Close(..)) {
-                return;
-            }
-        }
-    }
-
     /// Acts on an event and on all that came in the same read.
     fn events(&mut self, first: io::Result<Option<Event>>, leaving: bool) -> Option<Ending> {
-        self.last_seen = Instant::now();
+        self.liveness.heard();
         self.observer.bytes_in(self.receiver.take_received());
         let mut next = first;
         loop {
@@ -124,20 +110,16 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
     /// means nothing until the writer's own limit says so.
     fn tick(&mut self, full: bool) -> Option<Ending> {
         if full || self.session.outbox.is_blocked() {
-            self.last_seen = Instant::now();
+            self.liveness.heard();
             return None;
         }
-        let limits = &self.session.principal().limits;
-        let silent = self.last_seen.elapsed();
-        if silent >= limits.idle_timeout {
-            return Some(Ending::of(
-                "idle",
-                CloseCode::Policy,
-                "nothing was heard for the idle timeout",
-            ));
-        }
-        if silent >= limits.ping_interval / 2 {
-            self.session.outbox.ping();
+        match self.liveness.silence() {
+            Silence::TooLong => {
+                let reason = "nothing was heard for the idle timeout";
+                return Some(Ending::of("idle", CloseCode::Policy, reason));
+            }
+            Silence::Long => self.session.outbox.ping(),
+            Silence::Short => {}
         }
         None
     }

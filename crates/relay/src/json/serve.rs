@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use fetchway_ws::{Decoder, Receiver, Role};
+use fetchway_ws::{Decoder, Liveness, Receiver, Role};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::reader::Reader;
 use super::session::Session;
 use super::writer;
-use crate::ending::{CLOSING, Ending, Phase};
+use crate::ending::{Ending, Phase};
 use crate::limits::Principal;
 use crate::upgrade::Relay;
 
@@ -42,33 +41,18 @@ where
         ),
         phase,
         observer: &*relay.observer,
-        last_seen: Instant::now(),
+        liveness: Liveness::new(limits.ping_interval, limits.idle_timeout),
         serial: 0,
     };
     let ending = tokio::select! {
         ending = reader.run() => ending,
         written = &mut writing => {
             session.abort();
-            let stalled = matches!(written, Ok(Err(ref e)) if e.kind() == std::io::ErrorKind::TimedOut);
-            return Ending { why: if stalled { "stalled" } else { "gone" }, close: None };
+            return Ending::unwritten(&written);
         }
     };
     session.abort();
-    let written = match ending.payload() {
-        Some(payload) => {
-            session.outbox.close(payload);
-            tokio::time::timeout(CLOSING, &mut writing).await.is_ok()
-        }
-        None => false,
-    };
-    if !written {
-        writing.abort();
-        // What it holds of the byte budget is given back before the session counts as ended.
-        // The error only says that it was aborted.
-        let _ = writing.await;
-    } else if ending.why != "client" {
-        // The client's own Close, or its end, comes last (RFC 6455 section 7.1.1).
-        let _ = tokio::time::timeout(CLOSING, reader.until_close()).await;
-    }
+    let say = |payload| session.outbox.close(payload);
+    ending.close(say, writing, &mut reader.receiver).await;
     ending
 }

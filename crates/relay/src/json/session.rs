@@ -45,10 +45,6 @@ impl Session {
         }
     }
 
-    pub(crate) fn principal(&self) -> &Principal {
-        &self.principal
-    }
-
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }

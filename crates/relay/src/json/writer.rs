@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::{io, mem};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use fetchway_fetch::Hold;
 use fetchway_wire::json::Encoder;
-use fetchway_ws::{Header, Opcode, put_frame};
+use fetchway_ws::{Header, Opcode, put_frame, write_within};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::outbox::{Batch, Outbox, Waiting, loose};
@@ -103,14 +103,7 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
     async fn flush(&mut self) -> io::Result<()> {
         let total = self.bytes.len() as u64;
         self.outbox.blocked.store(true, Ordering::Relaxed);
-        while self.bytes.has_remaining() {
-            let writing = self.io.write(&self.bytes);
-            match tokio::time::timeout(self.stall, writing).await?? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                n => self.bytes.advance(n),
-            }
-        }
-        tokio::time::timeout(self.stall, self.io.flush()).await??;
+        write_within(&mut self.io, &self.bytes, self.stall).await?;
         self.outbox.blocked.store(false, Ordering::Relaxed);
         self.observer.bytes_out(total);
         // An idle session keeps no buffer.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fetchway_wire::v1::{Breach, Event as Happened, TOKEN, decode};
-use fetchway_ws::{CloseCode, Event, Receiver};
+use fetchway_ws::{CloseCode, Event, Liveness, Receiver, Silence};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use super::directory::Directory;
 use super::session::{Session, now};
@@ -27,7 +27,7 @@ pub(super) struct Reader<'a, R> {
     /// Counts the session's sockets; ours is the one that was newest when it was made.
     pub(super) sockets: watch::Receiver<u64>,
     pub(super) observer: &'a dyn SessionObserver,
-    pub(super) last_seen: Instant,
+    pub(super) liveness: Liveness,
     /// When an acknowledgement is to be out.
     pub(super) due: Option<std::time::Instant>,
     /// The token that the client has yet to show that it knows.
@@ -40,9 +40,6 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         if let Err(breach) = self.frames(rest) {
             return broken(breach);
         }
-        let ping = self.session.principal.limits.ping_interval;
-        let mut ticks = tokio::time::interval((ping / 2).max(Duration::from_millis(1)));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut acks = Acks::new();
         loop {
             let phase = *self.phase.borrow_and_update();
@@ -55,7 +52,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 biased;
                 event = self.receiver.next() => self.events(event),
                 _ = self.sockets.changed() => {
-                    Some(Ending::of("replaced", CloseCode::Private(4409), "a newer socket has taken over"))
+                    Some(replaced())
                 }
                 _ = self.phase.changed() => None,
                 () = &mut acks.sleep, if acks.armed => {
@@ -65,9 +62,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                     self.due = due.filter(|due| *due > now());
                     None
                 }
-                _ = ticks.tick() => self.tick(),
-                // Every now and then, to see whether all has been answered.
-                () = tokio::time::sleep(Duration::from_millis(20)), if phase == Phase::Leaving => None,
+                () = self.liveness.tick() => self.tick(),
             };
             if let Some(ending) = ended {
                 return ending;
@@ -75,20 +70,12 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
     }
 
-    /// Reads on for nothing but the client's Close or its end.
-    pub(super) async fn until_close(&mut self) {
-        while let Ok(Some(event)) = self.receiver.next().await {
-            if matches!(event, Event::Close(..)) {
-                return;
-            }
-        }
-    }
-
-    /// Takes no new fetches; whether the session can end.
+    /// Takes no new fetches; whether the session can end. What is last is an acknowledgement of the
+    /// client's, so that nothing else needs to wake the reader for it.
     fn leave(&self, phase: Phase) -> bool {
-        self.session.running().leaving = true;
+        let told = std::mem::replace(&mut self.session.running().leaving, true);
         let done = self.session.act(|state| {
-            if !std::mem::replace(&mut state.leaving, true) {
+            if !told {
                 state.machine.go_away("this node is shutting down");
             }
             state.machine.open_streams() == 0 && state.machine.is_flushed()
@@ -98,7 +85,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
 
     /// Acts on an event and on all that came in the same read.
     fn events(&mut self, first: io::Result<Option<Event>>) -> Option<Ending> {
-        self.last_seen = Instant::now();
+        self.liveness.heard();
         self.observer.bytes_in(self.receiver.take_received());
         let mut next = first;
         loop {
@@ -140,10 +127,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         let mut happened: Vec<Happened> = Vec::new();
         let taken: Result<_, Breach> = self.session.act(|state| {
             // A newer socket may have taken over since this was read.
-            let ours = state
-                .socket
-                .as_ref()
-                .is_some_and(|socket| Arc::ptr_eq(socket, self.socket));
+            let ours = state.is_on(self.socket);
             while ours && let Some(frame) = decode(&mut message)? {
                 happened.extend(state.machine.receive(frame, now())?);
             }
@@ -160,17 +144,16 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
     /// the writer's own limit says so.
     fn tick(&mut self) -> Option<Ending> {
         if self.socket.is_blocked() {
-            self.last_seen = Instant::now();
+            self.liveness.heard();
             return None;
         }
-        let limits = &self.session.principal.limits;
-        let silent = self.last_seen.elapsed();
-        if silent >= limits.idle_timeout {
-            let reason = "nothing was heard for the idle timeout";
-            return Some(Ending::of("idle", CloseCode::Private(4408), reason));
-        }
-        if silent >= limits.ping_interval / 2 {
-            self.socket.ping();
+        match self.liveness.silence() {
+            Silence::TooLong => {
+                let reason = "nothing was heard for the idle timeout";
+                return Some(Ending::of("idle", CloseCode::Private(4408), reason));
+            }
+            Silence::Long => self.socket.ping(),
+            Silence::Short => {}
         }
         None
     }
@@ -205,6 +188,11 @@ pub(super) fn broken(breach: Breach) -> Ending {
         CloseCode::Private(breach.code()),
         breach.reason(),
     )
+}
+
+pub(super) fn replaced() -> Ending {
+    let reason = "a newer socket has taken over";
+    Ending::of("replaced", CloseCode::Private(4409), reason)
 }
 
 pub(super) fn text() -> Ending {

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use fetchway_wire::v1::{self, Breach, Config, Frame, Hello, MAX_MESSAGE, decode};
-use fetchway_ws::{CloseCode, Decoder, Event, Opcode, Receiver, Role, put_frame};
+use fetchway_ws::{CloseCode, Decoder, Event, Liveness, Opcode, Receiver, Role, put_frame};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::reader::{Reader, broken, text, too_long};
+use super::reader::{Reader, broken, replaced, text, too_long};
 use super::session::Session;
 use super::writer::{Socket, write};
 use crate::ending::{CLOSING, Ending, Phase};
@@ -201,17 +201,19 @@ where
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let (session, socket) = (&attached.session, &attached.socket);
-    let stall = session.principal.limits.write_stall;
+    let limits = &session.principal.limits;
     let observer = relay.observer.clone();
     let mut sockets = session.sockets.subscribe();
     if *sockets.borrow_and_update() != attached.number {
-        return Ending::of(
-            "replaced",
-            CloseCode::Private(4409),
-            "a newer socket has taken over",
-        );
+        return replaced();
     }
-    let mut writing = tokio::spawn(write(io, session.clone(), socket.clone(), stall, observer));
+    let mut writing = tokio::spawn(write(
+        io,
+        session.clone(),
+        socket.clone(),
+        limits.write_stall,
+        observer,
+    ));
     let mut reader = Reader {
         session,
         socket,
@@ -220,37 +222,22 @@ where
         phase,
         sockets,
         observer: &*relay.observer,
-        last_seen: Instant::now(),
+        liveness: Liveness::new(limits.ping_interval, limits.idle_timeout),
         due: None,
         unconfirmed: attached.unconfirmed,
     };
     let ending = tokio::select! {
         ending = reader.run(rest) => ending,
-        written = &mut writing => {
-            let stalled = matches!(written, Ok(Err(ref e)) if e.kind() == std::io::ErrorKind::TimedOut);
-            return Ending { why: if stalled { "stalled" } else { "gone" }, close: None };
-        }
+        written = &mut writing => return Ending::unwritten(&written),
     };
     if ends(ending.why) && ending.why != "shutdown" {
         // At once: the rest only sees to it that the client hears of it. One that leaves in order has
         // nothing left but its GOAWAY.
         session.end();
     }
-    let written = match ending.payload() {
-        Some(payload) => {
-            socket.close(payload);
-            tokio::time::timeout(CLOSING, &mut writing).await.is_ok()
-        }
-        None => false,
-    };
-    if !written {
-        writing.abort();
-        // The error only says that it was aborted.
-        let _ = writing.await;
-    } else if ending.why != "client" {
-        // The client's own Close, or its end, comes last (RFC 6455 section 7.1.1).
-        let _ = tokio::time::timeout(CLOSING, reader.until_close()).await;
-    }
+    ending
+        .close(|payload| socket.close(payload), writing, reader.receiver)
+        .await;
     ending
 }
 
@@ -271,11 +258,7 @@ async fn park(
     let mut sockets = session.sockets.subscribe();
     {
         let mut state = session.lock();
-        if !state
-            .socket
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, socket))
-        {
+        if !state.is_on(socket) {
             return None;
         }
         state.socket = None;

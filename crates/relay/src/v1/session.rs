@@ -36,10 +36,16 @@ pub(crate) struct State {
     pub(super) socket: Option<Arc<Socket>>,
     /// What it can be resumed with; the last one is the newest.
     pub(super) tokens: Vec<[u8; TOKEN]>,
-    /// The client has been told that no new fetch is begun.
-    pub(super) leaving: bool,
     /// It can't be resumed any more.
     pub(super) over: bool,
+}
+
+impl State {
+    /// Whether the session is on this socket still.
+    pub(super) fn is_on(&self, socket: &Arc<Socket>) -> bool {
+        let current = self.socket.as_ref();
+        current.is_some_and(|current| Arc::ptr_eq(current, socket))
+    }
 }
 
 /// The fetches under way.
@@ -76,7 +82,6 @@ impl Session {
                 machine,
                 socket: None,
                 tokens: vec![token],
-                leaving: false,
                 over: false,
             }),
             running: Mutex::default(),
@@ -129,7 +134,7 @@ impl Session {
     pub(super) fn end(&self) {
         {
             let mut state = self.lock();
-            (state.over, state.leaving, state.socket) = (true, true, None);
+            (state.over, state.socket) = (true, None);
         }
         let running = {
             let mut running = self.running();

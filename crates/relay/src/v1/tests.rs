@@ -4,15 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use fetchway_fetch::{Engine, EngineConfig, NoObserver};
-use fetchway_policy::Timeouts;
 use fetchway_policy::guard::AddressPolicy;
-use fetchway_policy::redirect::RedirectMode;
 use fetchway_wire::v1::frame::Part;
 use fetchway_wire::v1::{Frame, Hello, RequestHead, decode};
 use fetchway_ws::{Decoder, Event, Opcode, Receiver, Role, put_frame};
-use http::{HeaderMap, Method};
+use http::Method;
 use tokio::io::{AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -109,16 +107,7 @@ impl Peer {
 
 /// Fails at once, and so leaves a RESET for the client.
 fn failing(stream: u64) -> Frame {
-    let head = RequestHead {
-        tag: Bytes::new(),
-        method: Method::GET,
-        url: "ftp://127.0.0.1/".to_owned(),
-        lane: String::new(),
-        redirect: RedirectMode::Follow,
-        decode: true,
-        timeouts: Timeouts::default(),
-        fields: HeaderMap::new(),
-    };
+    let head = RequestHead::new(Method::GET, "ftp://127.0.0.1/");
     let mut block = BytesMut::new();
     head.put(&mut block);
     Frame::Block {

@@ -6,19 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use fetchway_wire::v1::MAX_MESSAGE;
-use fetchway_ws::{Header, Opcode, put_frame};
+use fetchway_wire::v1::session::FILL;
+use fetchway_ws::{MAX_HEADER, Opcode, put_frame, seal, write_within};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 
 use super::session::{Session, now};
 use crate::observe::SessionObserver;
-
-/// A message is filled up to here; the last frame, of 16 KiB at most, may pass it.
-const FILL: usize = MAX_MESSAGE - (17 << 10);
-
-/// Bytes of a server's header before a message of up to 64 KiB.
-const HEADER: usize = 4;
 
 /// One socket of a session.
 #[derive(Default)]
@@ -92,14 +86,7 @@ pub(super) async fn write<W: AsyncWrite + Unpin>(
             continue;
         }
         socket.blocked.store(true, Ordering::Relaxed);
-        let mut left = &bytes[..];
-        while !left.is_empty() {
-            match tokio::time::timeout(stall, io.write(left)).await?? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                n => left = &left[n..],
-            }
-        }
-        tokio::time::timeout(stall, io.flush()).await??;
+        write_within(&mut io, &bytes, stall).await?;
         socket.blocked.store(false, Ordering::Relaxed);
         observer.bytes_out(bytes.len() as u64);
         if close.is_some() {
@@ -125,40 +112,15 @@ fn messages(session: &Session, socket: &Arc<Socket>, bytes: &mut BytesMut) {
     let begun = bytes.len();
     let wakers = {
         let mut state = session.lock();
-        if !state
-            .socket
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, socket))
-        {
+        if !state.is_on(socket) {
             return;
         }
         // The header goes before, when the length is known.
-        bytes.extend_from_slice(&[0; HEADER]);
-        state.machine.transmit(now(), bytes, begun + FILL);
+        bytes.extend_from_slice(&[0; MAX_HEADER]);
+        let most = begun + MAX_HEADER + FILL;
+        state.machine.transmit(now(), bytes, most);
         state.machine.take_wakers()
     };
     wakers.into_iter().for_each(std::task::Waker::wake);
-    let len = bytes.len() - begun - HEADER;
-    if len == 0 {
-        bytes.truncate(begun);
-        return;
-    }
-    let header = Header {
-        fin: true,
-        opcode: Opcode::Binary,
-        len: len as u64,
-        mask: None,
-    };
-    let mut head = BytesMut::with_capacity(HEADER);
-    header.put(&mut head);
-    let unused = HEADER - head.len();
-    if begun == 0 {
-        let _ = bytes.split_to(unused);
-    } else {
-        // Behind a control frame: rare, so what follows is moved.
-        let message = bytes.split_off(begun + HEADER);
-        bytes.truncate(begun + head.len());
-        bytes.extend_from_slice(&message);
-    }
-    bytes[begun..begun + head.len()].copy_from_slice(&head);
+    seal(bytes, begun, Opcode::Binary, None);
 }

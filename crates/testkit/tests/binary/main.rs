@@ -1,5 +1,6 @@
 //! The binary encoding as a client sees it: a real node, real sockets, frames right and wrong.
 
+mod leaving;
 mod peers;
 mod resume;
 mod streams;

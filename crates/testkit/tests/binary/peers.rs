@@ -1,6 +1,6 @@
 //! Peers that break the rules: each ends in its close code, and nobody else is disturbed.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use fetchway_lab::Origin;
 use fetchway_testkit::{Binary, TestNode, data, get, head, open};
 use fetchway_wire::v1::{Frame, Hello, Reset};
@@ -47,11 +47,7 @@ async fn truncated_and_oversized_frames() {
 
 #[tokio::test]
 async fn frames_out_of_place() {
-    let reset = Reset {
-        tag: Bytes::new(),
-        name: "cancelled".into(),
-        detail: String::new(),
-    };
+    let reset = Reset::cancelled();
     for frame in [
         Frame::Hello(Hello::default()),
         data(9, "x", false),
@@ -137,11 +133,7 @@ async fn ten_thousand_opens_without_reading() {
 async fn opens_and_cancels_as_fast_as_the_link_allows() {
     let (node, origin) = (TestNode::open(&[]), origin());
     let (mut client, _) = client(&node).await;
-    let reset = Reset {
-        tag: Bytes::new(),
-        name: "cancelled".into(),
-        detail: String::new(),
-    };
+    let reset = Reset::cancelled();
     let mut stream = 0;
     let mut open = true;
     while open && stream < 100_000 {

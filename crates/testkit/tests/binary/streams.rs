@@ -184,11 +184,7 @@ async fn a_cancel_ends_the_fetch_at_the_origin() {
         ResponseHead::read(&block).expect("a head").status.as_u16(),
         200
     );
-    let reset = Reset {
-        tag: Bytes::new(),
-        name: "cancelled".into(),
-        detail: String::new(),
-    };
+    let reset = Reset::cancelled();
     client.send([Frame::Reset { stream: 1, reset }]).await;
     origin
         .wait_until(|stats| stats.aborted == 1 && stats.in_flight == 0)

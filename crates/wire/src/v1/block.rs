@@ -58,6 +58,22 @@ pub struct ResponseHead {
 }
 
 impl RequestHead {
+    /// A request without fields or tag, in the default lane, that follows redirects and wants a decoded
+    /// body.
+    #[must_use]
+    pub fn new(method: Method, url: &str) -> Self {
+        Self {
+            tag: Bytes::new(),
+            method,
+            url: url.to_owned(),
+            lane: String::new(),
+            redirect: RedirectMode::Follow,
+            decode: true,
+            timeouts: Timeouts::default(),
+            fields: HeaderMap::new(),
+        }
+    }
+
     /// Whether it may be sent: [`Session::open`](super::Session::open) takes no other.
     ///
     /// # Errors

@@ -162,6 +162,16 @@ impl Reset {
         }
     }
 
+    /// A client's cancel.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self {
+            tag: Bytes::new(),
+            name: ErrorName::Cancelled.as_str().to_owned(),
+            detail: String::new(),
+        }
+    }
+
     /// The error that it tells of; a name that we don't know is `proxy_internal_error`.
     #[must_use]
     pub fn error(&self) -> FetchError {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fetchway_wire::v1::session::floor;
-use fetchway_wire::v1::{Breach, Config, Event, Frame, GoingAway, Hello, Session};
+use fetchway_wire::v1::{Breach, Config, Event, Frame, GoingAway, Hello, Reset, Session};
 
 use crate::pair::{Pair, TOKEN_1, data, frames, get, ok, open, receive, relay};
 
@@ -152,7 +152,7 @@ fn frames_for_streams_after_going_away_are_passed_over() {
         data(5, vec![1; 100], false),
         Frame::Reset {
             stream: 5,
-            reset: crate::pair::cancel(),
+            reset: Reset::cancelled(),
         },
     ];
     assert_eq!(receive(&mut relay, frames, now), Ok(Vec::new()));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fetchway_wire::v1::frame::Part;
-use fetchway_wire::v1::{Breach, Config, Event, Frame, Malformed};
+use fetchway_wire::v1::{Breach, Config, Event, Frame, Malformed, Reset};
 use http::{HeaderMap, HeaderName};
 
 use crate::pair::{Pair, data, frames, get, long_get, ok, open, receive, relay};
@@ -100,7 +100,7 @@ fn nothing_of_the_stream_comes_within_a_block_but_a_reset() {
     relay.receive(begun, now).expect("a piece");
     let reset = Frame::Reset {
         stream: 1,
-        reset: crate::pair::cancel(),
+        reset: Reset::cancelled(),
     };
     assert_eq!(
         relay.receive(reset, now),
@@ -212,9 +212,7 @@ fn a_head_that_cannot_be_read_ends_its_fetch_only() {
         };
         assert_eq!(stream, id);
         assert!(head.is_err(), "{name} was read");
-        relay
-            .reset(id, crate::pair::cancel())
-            .expect("to be answered");
+        relay.reset(id, Reset::cancelled()).expect("to be answered");
     }
     frames(&mut relay, now);
     assert_eq!(relay.open_streams(), 0);

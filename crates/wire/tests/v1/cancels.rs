@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use fetchway_wire::v1::{Breach, Config, Frame, Session};
+use fetchway_wire::v1::{Breach, Config, Frame, Reset, Session};
 
-use crate::pair::{Pair, cancel, frames, get, ok, open, relay};
+use crate::pair::{Pair, frames, get, ok, open, relay};
 
 fn open_and_cancel(relay: &mut Session, id: u64, now: Instant) -> Result<(), Breach> {
     relay.receive(open(id, true), now)?;
     let reset = Frame::Reset {
         stream: id,
-        reset: cancel(),
+        reset: Reset::cancelled(),
     };
     relay.receive(reset, now).map(|_| ())
 }
@@ -70,7 +70,7 @@ fn a_fetch_that_ends_otherwise_gives_one_back() {
         if n % 2 == 0 {
             pair.relay.respond(id, &ok(), true).expect("open");
         } else {
-            pair.client.reset(id, cancel()).expect("open");
+            pair.client.reset(id, Reset::cancelled()).expect("open");
         }
         pair.client_sends();
         pair.relay_sends();
@@ -97,7 +97,7 @@ fn answers_to_cancelled_fetches_do_not_pile_up() {
         frames(&mut relay, now);
         let reset = Frame::Reset {
             stream: id,
-            reset: cancel(),
+            reset: Reset::cancelled(),
         };
         relay.receive(reset, now).expect("slowly");
         if id == 1_000 {
@@ -120,7 +120,7 @@ fn fetches_cancelled_while_there_is_no_socket_do_not_pile_up() {
     let mut sizes = Vec::new();
     for n in 0..20_000 {
         let id = pair.client.open(&get(), true).expect("room");
-        pair.client.reset(id, cancel()).expect("open");
+        pair.client.reset(id, Reset::cancelled()).expect("open");
         if n % 10_000 == 999 {
             sizes.push(format!("{:?}", pair.client).len());
         }

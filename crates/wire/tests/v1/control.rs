@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use fetchway_wire::v1::session::{ACK_DELAY, PASSES};
-use fetchway_wire::v1::{Breach, Config, Frame};
+use fetchway_wire::v1::{Breach, Config, Frame, Reset};
 
-use crate::pair::{MOST, Pair, cancel, data, frames, message, open, parse, receive, relay};
+use crate::pair::{MOST, Pair, data, frames, message, open, parse, receive, relay};
 
 #[test]
 fn many_pings_have_one_pong() {
@@ -111,7 +111,7 @@ fn what_is_not_acknowledged_is_bounded() {
     // Nor do resets pass the bound: their texts are kept too.
     for _ in 0..2_000 {
         if let Some(id) = pair.client.open(&crate::pair::get(), true) {
-            pair.client.reset(id, cancel()).expect("open");
+            pair.client.reset(id, Reset::cancelled()).expect("open");
         }
     }
     assert_eq!(frames(&mut pair.client, pair.now), []);
@@ -174,7 +174,7 @@ fn the_texts_of_resets_count_as_unacknowledged() {
         .collect();
     pair.client_sends();
     for id in ids {
-        let mut reset = cancel();
+        let mut reset = Reset::cancelled();
         reset.detail = "d".repeat(1_000);
         pair.relay.reset(id, reset).expect("open");
     }

@@ -1,9 +1,9 @@
 //! Limits: what breaks them, what raises them, what gives credit back.
 
 use bytes::Bytes;
-use fetchway_wire::v1::{Breach, Config, Event, Frame};
+use fetchway_wire::v1::{Breach, Config, Event, Frame, Reset};
 
-use crate::pair::{Pair, cancel, data, frames, get, ok, open, receive, relay};
+use crate::pair::{Pair, data, frames, get, ok, open, receive, relay};
 
 const STREAM: usize = 16 << 10;
 const SESSION: usize = 64 << 10;
@@ -162,13 +162,13 @@ fn bytes_that_nobody_reads_give_their_credit_back() {
             pair.relay.stop(id).expect("open");
         }),
         ("the relay resets the stream", |pair, id| {
-            pair.relay.reset(id, cancel()).expect("open");
+            pair.relay.reset(id, Reset::cancelled()).expect("open");
         }),
         ("the relay ends the stream", |pair, id| {
             pair.relay.end(id).expect("open");
         }),
         ("the client cancels", |pair, id| {
-            pair.client.reset(id, cancel()).expect("open");
+            pair.client.reset(id, Reset::cancelled()).expect("open");
         }),
     ];
     for (name, ending) in endings {
@@ -215,7 +215,10 @@ fn a_client_that_drops_a_body_that_has_ended_gives_its_credit_back() {
             (0, 1_000)
         );
         if by_reset {
-            assert!(pair.client.reset(id, cancel()).is_err(), "it has ended");
+            assert!(
+                pair.client.reset(id, Reset::cancelled()).is_err(),
+                "it has ended"
+            );
         } else {
             pair.client.consumed(id, 1_000);
         }
@@ -243,7 +246,7 @@ fn a_reset_needs_no_credit() {
             .any(|frame| frame.weight() > 0),
         "no credit is left"
     );
-    pair.client.reset(ids[0], cancel()).expect("open");
+    pair.client.reset(ids[0], Reset::cancelled()).expect("open");
     let events = pair.client_sends();
     assert!(matches!(events[..], [Event::Reset { .. }]), "{events:?}");
 }

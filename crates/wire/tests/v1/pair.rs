@@ -3,10 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use fetchway_policy::Timeouts;
-use fetchway_policy::redirect::RedirectMode;
 use fetchway_wire::v1::{
-    Breach, Config, Event, Frame, Hello, RequestHead, Reset, ResponseHead, Session, TOKEN, decode,
+    Breach, Config, Event, Frame, Hello, RequestHead, ResponseHead, Session, TOKEN, decode,
 };
 use http::{HeaderMap, Method, StatusCode};
 
@@ -166,25 +164,11 @@ pub(crate) fn data(stream: u64, bytes: impl Into<Bytes>, end: bool) -> Frame {
     }
 }
 
-pub(crate) fn cancel() -> Reset {
-    Reset {
-        tag: Bytes::new(),
-        name: "cancelled".to_owned(),
-        detail: String::new(),
-    }
-}
-
 /// A request without fields.
 pub(crate) fn get() -> RequestHead {
     RequestHead {
         tag: Bytes::from_static(b"tag"),
-        method: Method::GET,
-        url: "http://origin.example/".to_owned(),
-        lane: String::new(),
-        redirect: RedirectMode::Follow,
-        decode: true,
-        timeouts: Timeouts::default(),
-        fields: HeaderMap::new(),
+        ..RequestHead::new(Method::GET, "http://origin.example/")
     }
 }
 

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use fetchway_wire::v1::session::CannotSave;
-use fetchway_wire::v1::{Breach, Config, Event, Frame, Hello, Session};
+use fetchway_wire::v1::{Breach, Config, Event, Frame, Hello, Reset, Session};
 
-use crate::pair::{Pair, TOKEN_1, TOKEN_2, body, cancel, frames, get, message, parse, receive};
+use crate::pair::{Pair, TOKEN_1, TOKEN_2, body, frames, get, message, parse, receive};
 
 #[test]
 fn frames_lost_on_the_way_to_the_relay_come_again_once() {
@@ -219,7 +219,9 @@ fn cancels_and_stops_survive_the_loss_too() {
     let mut pair = Pair::new();
     let (cancelled, stopped) = (pair.stream(), pair.stream());
     pair.settle();
-    pair.client.reset(cancelled, cancel()).expect("open");
+    pair.client
+        .reset(cancelled, Reset::cancelled())
+        .expect("open");
     pair.relay.stop(stopped).expect("open");
     frames(&mut pair.client, pair.now);
     frames(&mut pair.relay, pair.now);

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use fetchway_wire::v1::frame::Part;
 use fetchway_wire::v1::session::floor;
-use fetchway_wire::v1::{Breach, Config, Event, Frame, Gone, Session};
+use fetchway_wire::v1::{Breach, Config, Event, Frame, Gone, Reset, Session};
 use http::HeaderMap;
 
-use crate::pair::{Pair, body, cancel, data, frames, get, ok, open, receive, relay};
+use crate::pair::{Pair, body, data, frames, get, ok, open, receive, relay};
 
 #[test]
 fn both_halves_close_on_their_own() {
@@ -132,13 +132,19 @@ fn a_reset_ends_both_ways() {
     pair.client
         .data(cancelled, Bytes::from(vec![0; 1 << 20]))
         .expect("open");
-    pair.client.reset(cancelled, cancel()).expect("open");
-    assert_eq!(pair.client.reset(cancelled, cancel()), Err(Gone), "once");
-    pair.relay.reset(failed, cancel()).expect("open");
+    pair.client
+        .reset(cancelled, Reset::cancelled())
+        .expect("open");
+    assert_eq!(
+        pair.client.reset(cancelled, Reset::cancelled()),
+        Err(Gone),
+        "once"
+    );
+    pair.relay.reset(failed, Reset::cancelled()).expect("open");
     let (client, relay) = pair.settle();
     let reset = |stream| Event::Reset {
         stream,
-        reset: cancel(),
+        reset: Reset::cancelled(),
     };
     assert_eq!(
         (client, relay),
@@ -155,8 +161,8 @@ fn a_reset_ends_both_ways() {
 fn resets_that_cross_end_once() {
     let mut pair = Pair::new();
     let id = pair.stream();
-    pair.client.reset(id, cancel()).expect("open");
-    pair.relay.reset(id, cancel()).expect("open");
+    pair.client.reset(id, Reset::cancelled()).expect("open");
+    pair.relay.reset(id, Reset::cancelled()).expect("open");
     let (to_relay, to_client) = (
         frames(&mut pair.client, pair.now),
         frames(&mut pair.relay, pair.now),
@@ -171,7 +177,7 @@ fn a_cancel_of_what_was_never_sent_says_nothing() {
     let mut pair = Pair::new();
     let id = pair.client.open(&get(), false).expect("room");
     assert!(pair.client.is_unsent(id));
-    pair.client.reset(id, cancel()).expect("open");
+    pair.client.reset(id, Reset::cancelled()).expect("open");
     assert!(!pair.client.wants_transmit(pair.now) || frames(&mut pair.client, pair.now).is_empty());
     let next = pair.client.open(&get(), false).expect("room");
     assert!(next > id);
@@ -183,7 +189,7 @@ fn a_cancel_of_what_was_never_sent_says_nothing() {
 fn frames_for_a_stream_that_is_over_are_counted_and_ignored() {
     let (mut relay, now) = relay(Config::default());
     relay.receive(open(1, false), now).expect("an OPEN");
-    relay.reset(1, cancel()).expect("open");
+    relay.reset(1, Reset::cancelled()).expect("open");
     frames(&mut relay, now);
     let late = vec![
         data(1, vec![0; 100], true),
@@ -193,7 +199,7 @@ fn frames_for_a_stream_that_is_over_are_counted_and_ignored() {
         },
         Frame::Reset {
             stream: 1,
-            reset: cancel(),
+            reset: Reset::cancelled(),
         },
     ];
     assert_eq!(receive(&mut relay, late, now), Ok(vec![]));
@@ -233,7 +239,7 @@ fn frames_where_none_belongs_are_breaches() {
             "a RESET of one",
             Frame::Reset {
                 stream: 6,
-                reset: cancel(),
+                reset: Reset::cancelled(),
             },
             none,
         ),
@@ -306,7 +312,7 @@ fn a_stream_that_ends_makes_room_for_another() {
     pair.relay_sends();
     assert!(pair.client.open(&get(), true).is_some());
     // The client's own cancel makes room once the relay can know of it.
-    pair.client.reset(ids[8], cancel()).expect("open");
+    pair.client.reset(ids[8], Reset::cancelled()).expect("open");
     assert!(pair.client.open(&get(), true).is_none());
     pair.client_sends();
     assert!(pair.client.open(&get(), true).is_some());
@@ -345,8 +351,8 @@ fn resets_that_cross_free_the_place_at_once() {
     let mut pair = Pair::new();
     let id = pair.stream();
     // The relay's waits for its turn when the client's comes: the client counts on the place from then.
-    pair.relay.reset(id, cancel()).expect("open");
-    pair.client.reset(id, cancel()).expect("open");
+    pair.relay.reset(id, Reset::cancelled()).expect("open");
+    pair.client.reset(id, Reset::cancelled()).expect("open");
     assert!(pair.client_sends().is_empty(), "nothing to tell");
     assert_eq!(
         (pair.relay.open_streams(), pair.client.open_streams()),

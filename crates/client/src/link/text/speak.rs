@@ -10,6 +10,7 @@ use tokio::io::AsyncRead;
 use super::{State, Text, message};
 use crate::link::drive::{Ended, Peer, Work, failed};
 use crate::link::slot::Failure;
+use crate::link::socket::{Liveness, Socket};
 
 /// Bytes of messages given to the socket at a time, and the one that passes this.
 const BATCH: usize = 64 << 10;
@@ -79,20 +80,12 @@ impl Peer for Text {
         closed
     }
 
-    fn dead_at(&self) -> Instant {
-        self.lock().socket.dead_at(self.liveness)
+    fn socket<T>(&self, act: impl FnOnce(&mut Socket) -> T) -> T {
+        act(&mut self.lock().socket)
     }
 
-    fn heard(&self) {
-        self.lock().socket.heard(Instant::now());
-    }
-
-    fn is_closing(&self) -> bool {
-        self.lock().socket.is_closing()
-    }
-
-    fn broken(&self, code: CloseCode, reason: &'static str) {
-        self.lock().socket.close(code, reason);
+    fn liveness(&self) -> Liveness {
+        self.liveness
     }
 }
 

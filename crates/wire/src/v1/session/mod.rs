@@ -32,7 +32,7 @@ use super::frame::{Frame, GoingAway, Hello, MAX_PING, Malformed, Reset, TOKEN};
 use super::varint;
 
 pub use resume::{CannotSave, Saved};
-pub use send::PASSES;
+pub use send::{FILL, PASSES};
 
 /// What either side may count on before the other's HELLO has come, and the least it may say there.
 pub mod floor {
@@ -397,11 +397,10 @@ impl Session {
     #[must_use]
     pub fn is_flushed(&self) -> bool {
         self.out.unacked.is_empty()
-            && self.out.urgent.is_empty()
-            && self
-                .streams
-                .values()
-                .all(|stream| stream.send.items.is_empty())
+            && self.streams.values().all(|stream| {
+                let send = &stream.send;
+                send.items.is_empty() && send.reset.is_none() && !send.stop
+            })
     }
 
     /// What the relay gave to resume the session with.

@@ -143,7 +143,7 @@ impl Session {
             }
             open.push(*id);
         }
-        if !self.out.unacked.is_empty() || !self.out.urgent.is_empty() {
+        if !self.out.unacked.is_empty() {
             return Err(CannotSave::Sending);
         }
         open.sort_unstable();

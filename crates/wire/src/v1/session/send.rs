@@ -9,6 +9,7 @@ use http::HeaderMap;
 
 use super::stream::{Half, Item, Stream};
 use super::{CANCELS, Gone, Session, Side};
+use crate::v1::MAX_MESSAGE;
 use crate::v1::block::{RequestHead, ResponseHead, fits, put_trailers};
 use crate::v1::frame::{Frame, MAX_PIECE, MAX_TAG, Part, Reset};
 
@@ -21,6 +22,10 @@ const FRAME_WEIGHT: u64 = 64;
 /// The most by which [`Session::transmit`] passes what it was told to fill: a frame of 16 KiB and an
 /// ACK.
 pub const PASSES: usize = (16 << 10) + 16;
+
+/// What [`Session::transmit`] is to fill a message to: with what it may pass that by, it is still one
+/// that may be sent.
+pub const FILL: usize = MAX_MESSAGE - PASSES;
 
 impl Session {
     /// Whether a client may open one more stream.
@@ -236,7 +241,8 @@ impl Session {
     }
 
     /// Appends frames to `out` until it holds `most` bytes or nothing more may go; the last frame and an
-    /// ACK may pass that by their lengths ([`PASSES`] at most). Gives whole frames only, to be sent in this order on this socket.
+    /// ACK may pass that by their lengths ([`PASSES`] at most). Gives whole frames only, to be sent in
+    /// this order on this socket.
     pub fn transmit(&mut self, now: Instant, out: &mut BytesMut, most: usize) {
         if let Some(hello) = self.hello.pending.take() {
             Frame::Hello(hello).put(out);
