@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// Direct fetches at a time, as a platform would allow
     #[arg(long, value_name = "N", default_value = "6", value_parser = one_or_more)]
     direct_limit: usize,
-    /// Speak the binary encoding, where the relay has it; JSON otherwise
+    /// Speak the binary encoding, which every relay must have, instead of JSON
     #[arg(long)]
     binary: bool,
     /// WebSockets to each relay, 1 to 64

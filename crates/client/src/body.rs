@@ -5,15 +5,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use fetchway_policy::FetchError;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
+use crate::error::Error;
 use crate::link::Stream;
 
 /// A response's body, as it comes. Dropped before its end, it cancels the fetch.
 ///
-/// What is not read holds up its own stream only: the origin is then read no further.
+/// What is not read holds up its own stream: the origin is then read no further. Many such bodies
+/// together (64 with [the windows](crate::Builder::windows) as they are) fill the session's window, and
+/// then all responses of that socket wait until some are read or dropped, whatever their clocks.
 ///
 /// An error within it has the name of what broke it; `outcome_unknown` if the relay was lost.
 #[derive(Default)]
@@ -24,7 +26,8 @@ enum Kind {
     #[default]
     Empty,
     Whole(Option<Bytes>, Option<HeaderMap>),
-    Stream(Stream),
+    /// With what is left of it, if that is known.
+    Stream(Stream, Option<u64>),
 }
 
 impl Body {
@@ -35,8 +38,8 @@ impl Body {
         }
     }
 
-    pub(crate) fn stream(stream: Stream) -> Self {
-        Self(Kind::Stream(stream))
+    pub(crate) fn stream(stream: Stream, length: Option<u64>) -> Self {
+        Self(Kind::Stream(stream, length))
     }
 
     /// The next piece of data; trailers are passed over. `None` at the end. Safe to drop and call
@@ -44,7 +47,7 @@ impl Body {
     ///
     /// # Errors
     /// What broke the body.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         std::future::poll_fn(|cx| {
             loop {
                 let Some(frame) = std::task::ready!(self.poll(cx)) else {
@@ -62,7 +65,7 @@ impl Body {
     ///
     /// # Errors
     /// What broke the body, or `limit_exceeded` if it is longer.
-    pub async fn bytes(mut self, limit: usize) -> Result<Bytes, FetchError> {
+    pub async fn bytes(mut self, limit: usize) -> Result<Bytes, Error> {
         let Some(first) = self.chunk().await? else {
             return Ok(Bytes::new());
         };
@@ -79,13 +82,13 @@ impl Body {
         }
         let detail =
             format!("The response's body is over {limit} bytes: allow more, or stream it.");
-        Err(FetchError::new(
+        Err(Error::new(
             fetchway_policy::ErrorName::LimitExceeded,
             detail,
         ))
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut self.0 {
             Kind::Empty => Poll::Ready(None),
             Kind::Whole(bytes, trailers) => {
@@ -95,19 +98,27 @@ impl Body {
                         .map(Ok),
                 )
             }
-            Kind::Stream(stream) => stream.poll_frame(cx),
+            Kind::Stream(stream, left) => {
+                let frame = stream.poll_frame(cx);
+                if let (Some(left), Poll::Ready(Some(Ok(frame)))) = (left, &frame)
+                    && let Some(data) = frame.data_ref()
+                {
+                    *left = left.saturating_sub(data.len() as u64);
+                }
+                frame
+            }
         }
     }
 }
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = FetchError;
+    type Error = Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.get_mut().poll(cx)
     }
 
@@ -115,7 +126,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Kind::Empty | Kind::Whole(None, None) => true,
             Kind::Whole(..) => false,
-            Kind::Stream(stream) => stream.is_done(),
+            Kind::Stream(stream, _) => stream.is_done(),
         }
     }
 
@@ -125,7 +136,7 @@ impl http_body::Body for Body {
             Kind::Whole(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Kind::Stream(_) => SizeHint::default(),
+            Kind::Stream(_, left) => left.map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
 }
@@ -135,7 +146,7 @@ impl fmt::Debug for Body {
         f.write_str(match &self.0 {
             Kind::Empty => "Body(empty)",
             Kind::Whole(..) => "Body(whole)",
-            Kind::Stream(_) => "Body(streamed)",
+            Kind::Stream(..) => "Body(streamed)",
         })
     }
 }

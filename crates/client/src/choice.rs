@@ -3,14 +3,17 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
 
-use fetchway_policy::{ErrorName, FetchError};
+use fetchway_policy::ErrorName;
 use tokio::time::timeout;
 
 use crate::client::Inner;
-use crate::link::{Carrier, Pending, Stream};
+use crate::error::Error;
+use crate::link::{Carrier, Link, Pending, Stream, Unreached};
 use crate::queue::enrol;
 use crate::request::Job;
 use crate::upload::Source;
@@ -22,43 +25,52 @@ pub(crate) enum Opened {
     /// A relay that wants the body whole: it is to be taken first.
     Whole,
     /// It can't be sent there at all.
-    Refused(FetchError),
+    Refused(Error),
 }
 
 impl Inner {
-    pub(crate) async fn connect(&self) -> Result<(), FetchError> {
-        let _place = self.queue.enter()?;
-        let first = || {
-            self.links
-                .iter()
-                .enumerate()
-                .filter(|(at, link)| *at == link.relay)
-        };
-        for (_, link) in first() {
+    pub(crate) async fn connect(&self) -> Result<(), Error> {
+        let _waits = self.queue.connecting();
+        for link in self.first_links() {
             link.open(&self.alive.subscribe());
         }
         loop {
             let mut change = pin!(self.queue.change());
             enrol(change.as_mut());
             self.check_open()?;
-            if first().any(|(_, link)| link.carrier().is_some()) {
+            if self.first_links().any(Link::is_open) {
                 return Ok(());
             }
-            let errors: Vec<FetchError> = first().filter_map(|(_, link)| link.error()).collect();
-            if errors.len() == first().count() {
-                return errors.into_iter().next_back().map_or(Ok(()), Err);
+            let mut unreached = Vec::new();
+            for link in self.first_links() {
+                match link.error() {
+                    Some(error) => unreached.push(error),
+                    // Its session took no more fetches.
+                    None => link.open(&self.alive.subscribe()),
+                }
+            }
+            if unreached.len() == self.first_links().count() {
+                return Unreached::all(&unreached).map_or(Ok(()), Err);
             }
             change.await;
         }
     }
 
-    /// Opens a stream on the least loaded link, waiting for one if need be. Says at which relay.
+    /// The first socket of each relay.
+    fn first_links(&self) -> impl Iterator<Item = &Arc<Link>> {
+        let links = self.links.iter().enumerate();
+        links.filter_map(|(at, link)| (at == link.relay).then_some(link))
+    }
+
+    /// Opens a stream on the least loaded link, waiting for one if need be, as long as there is
+    /// `patience` left. Says at which relay.
     pub(crate) async fn acquire(
         &self,
         job: &Job,
         source: &Source,
         avoid: Option<usize>,
-    ) -> Result<(usize, Opened), FetchError> {
+        patience: &mut Duration,
+    ) -> Result<(usize, Opened), Error> {
         self.check_open()?;
         // Whoever waits goes first.
         if !self.queue.is_waiting() {
@@ -69,16 +81,24 @@ impl Inner {
         }
         let place = self.queue.enter()?;
         let waiting = poll_fn(|cx| {
-            if !place.is_first(cx) {
-                return Poll::Pending;
-            }
+            // It asks to be woken before it looks.
+            let first = place.is_first(cx);
             if let Err(closed) = self.check_open() {
                 return Poll::Ready(Err(closed));
             }
-            let opened = self.try_open(job, source, avoid, cx.waker());
-            opened.map_or(Poll::Pending, |opened| Poll::Ready(Ok(opened)))
+            if !first {
+                return Poll::Pending;
+            }
+            match self.try_open(job, source, avoid, cx.waker()) {
+                Some(opened) => Poll::Ready(Ok(opened)),
+                None => self
+                    .hopeless()
+                    .map_or(Poll::Pending, |e| Poll::Ready(Err(e))),
+            }
         });
-        let waited = timeout(self.settings.queue_wait, waiting).await;
+        let begun = Instant::now();
+        let waited = timeout(*patience, waiting).await;
+        *patience = patience.saturating_sub(begun.elapsed());
         waited.unwrap_or_else(|_| Err(self.why_not()))
     }
 
@@ -143,29 +163,67 @@ impl Inner {
         }
     }
 
+    /// Why nothing is worth waiting for: no relay is open, and none can be reached as things are.
+    fn hopeless(&self) -> Option<Error> {
+        let mut met = Vec::new();
+        for first in self.first_links() {
+            let mut links = self.links.iter().filter(|link| link.relay == first.relay);
+            // What a link that is not being opened met with is long ago.
+            let error = links.find(|link| !link.is_idle())?.error();
+            met.push(error.filter(|error| error.for_good)?);
+        }
+        let open = self.links.iter().any(|link| link.is_open());
+        Unreached::all(&met).filter(|_| !open)
+    }
+
     /// Why a fetch has waited in vain.
-    fn why_not(&self) -> FetchError {
+    fn why_not(&self) -> Error {
         let wait = self.settings.queue_wait;
-        if !self.links.iter().any(|link| link.carrier().is_some()) {
-            let last = self.links.iter().find_map(|link| link.error());
-            let (name, why) = match &last {
-                Some(error) => (error.name, &*error.detail),
-                None => (ErrorName::ConnectionTimeout, "None answers."),
+        if !self.links.iter().any(|link| link.is_open()) {
+            let met: Vec<_> = self.links.iter().filter_map(|link| link.error()).collect();
+            let (name, why) = match Unreached::all(&met) {
+                Some(error) => (error.name, error.detail),
+                None => (ErrorName::ConnectionTimeout, "None answers.".into()),
             };
             let detail = format!("No relay could be reached within {wait:?}. {why}");
-            return FetchError::new(name, detail);
+            return Error::new(name, detail);
         }
         let detail = format!(
             "No stream became free within {wait:?}: open more sockets, or ask for less at once."
         );
-        FetchError::new(ErrorName::QueueTimeout, detail)
+        Error::new(ErrorName::QueueTimeout, detail)
     }
 
-    fn check_open(&self) -> Result<(), FetchError> {
+    fn check_open(&self) -> Result<(), Error> {
         if self.closed.load(Ordering::Acquire) {
             let detail = "The client was closed: make another one.";
-            return Err(FetchError::new(ErrorName::Cancelled, detail));
+            return Err(Error::new(ErrorName::Cancelled, detail));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Client;
+    use crate::options::Failover;
+
+    #[tokio::test]
+    async fn patience_is_for_all_tries_together() {
+        let wait = Duration::from_millis(30);
+        // Nothing listens there.
+        let builder = Client::builder().relay("ws://127.0.0.1:1/").queue(1, wait);
+        let client = builder.build().expect("a client");
+        let (parts, ()) = http::Request::get("http://origin.test/")
+            .body(())
+            .expect("a request")
+            .into_parts();
+        let job = Job::new(parts, Failover::Never, None).expect("a good one");
+        let mut patience = wait;
+        let inner = client.inner();
+        let first = inner.acquire(&job, &Source::None, None, &mut patience);
+        assert!(first.await.is_err());
+        assert_eq!(patience, Duration::ZERO);
     }
 }

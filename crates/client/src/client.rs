@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_policy::{ErrorName, FetchError};
+use fetchway_policy::ErrorName;
 use fetchway_wire::v1::ResponseHead;
 use http::{Request, Response};
 use tokio::sync::watch;
@@ -18,9 +18,10 @@ use crate::BoxError;
 use crate::body::Body;
 use crate::builder::{Builder, Settings};
 use crate::choice::Opened;
+use crate::error::Error;
 use crate::exchange::{ask, exchange};
 use crate::link::{Failure, Link, Target};
-use crate::options::FinalUrl;
+use crate::options::{FinalUrl, Options};
 use crate::queue::Queue;
 use crate::request::Job;
 use crate::upload::{Source, Upload};
@@ -41,8 +42,8 @@ pub(crate) struct Inner {
     pub(crate) links: Vec<Arc<Link>>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) settings: Arc<Settings>,
-    /// Each link's task holds a receiver.
-    pub(crate) alive: watch::Sender<()>,
+    /// Each link's task holds a receiver, and ends at once when `true` is sent.
+    pub(crate) alive: watch::Sender<bool>,
     pub(crate) closed: AtomicBool,
 }
 
@@ -71,43 +72,60 @@ impl Client {
             inner: Arc::new(Inner {
                 links: links.collect(),
                 queue: Arc::clone(&queue),
-                alive: watch::Sender::new(()),
+                alive: watch::Sender::new(false),
                 closed: AtomicBool::new(false),
                 settings,
             }),
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     /// Opens a socket to each relay now, instead of with the first fetch. Returns when one is open.
     ///
     /// # Errors
-    /// Why the last of the relays could not be reached, if none can be; `queue_full` if more fetches
-    /// are waiting than may be.
+    /// Why the last of the relays could not be reached, if none can be; `cancelled` if the client is
+    /// closed.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub async fn connect(&self) -> Result<(), FetchError> {
+    pub async fn connect(&self) -> Result<(), Error> {
         self.inner.connect().await
     }
 
     /// Performs a fetch: the response, as soon as its head has come.
     ///
-    /// The request's URI is absolute. [`Options`](crate::Options) and [`FinalUrl`] say what goes by
+    /// The request's URI is absolute. [`Options`] and [`FinalUrl`] say what goes by
     /// the extensions of request and response. Dropping the future, or the body that it gives,
     /// cancels the fetch. The request's body goes on being sent while the response's is read.
     ///
+    /// Cancels are rationed, to what relays take of them: where thousands of fetches are dropped at
+    /// once the first go out at once, and the others at about 90 a second. Until then the relay goes on
+    /// with them, and what comes of them is dropped. Bodies that are not read may hold up their
+    /// neighbours: see [`Body`].
+    ///
+    /// What is between two hops only, or the origin's connection's to say, is left out of the request
+    /// without a word: `Host` (the URI says it), `Expect`, `Connection` and what it names, `Upgrade`,
+    /// `Transfer-Encoding`, `Keep-Alive`, and those of proxies; `TE` is kept. `Content-Length` is the
+    /// body's own where that is known.
+    ///
     /// # Errors
-    /// By name: what the relay says of the fetch; `queue_full`, or `queue_timeout` if no stream
-    /// became free in time; why no relay could be reached in time; `outcome_unknown` if the relay
-    /// was lost with it; `invalid_request` or `limit_exceeded` for a request that no relay would
-    /// take; `cancelled` if the request's body failed.
+    /// [`Error::by`] says whose they are. A relay's and an origin's: what the relay says of the fetch.
+    /// The client's: `queue_full`, or `queue_timeout` if no stream became free in time; why no relay
+    /// could be reached in time; `http_request_denied` where all refuse the credential;
+    /// `outcome_unknown` if the relay was lost with it; `http_protocol_error` for an answer that cannot
+    /// be read; `invalid_request` or `limit_exceeded` for a request that no relay would take;
+    /// `cancelled` if the client was closed. The body's: `cancelled`.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn fetch<B>(
         &self,
         request: Request<B>,
-    ) -> impl Future<Output = Result<Response<Body>, FetchError>> + Send + use<B>
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + use<B>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -116,35 +134,106 @@ impl Client {
         async move { inner.fetch(request).await }
     }
 
-    /// Closes every socket when its last fetch has ended, waiting for `grace` at most. Returns whether
-    /// all are closed. New fetches of other clones are refused from now on.
+    /// The same with these options instead of those of the request's extensions.
+    ///
+    /// # Errors
+    /// As of [`fetch`](Self::fetch).
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn fetch_with<B>(
+        &self,
+        mut request: Request<B>,
+        options: Options,
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + use<B>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        request.extensions_mut().insert(options);
+        self.fetch(request)
+    }
+
+    /// Fetches a URL by GET, without a body, fields or options.
+    ///
+    /// # Errors
+    /// As of [`fetch`](Self::fetch); `invalid_request` for what is no URL.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn get(
+        &self,
+        url: &str,
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + use<> {
+        let request = Request::get(url).body(Body::default()).map_err(|error| {
+            let detail = format!("The URL cannot be asked for ({error}): check it.");
+            Error::new(ErrorName::InvalidRequest, detail)
+        });
+        let inner = Arc::clone(&self.inner);
+        async move { inner.fetch(request?).await }
+    }
+
+    /// Closes every socket when its last fetch has ended. Those that have not after `grace` are
+    /// dropped, and what is under way on them fails with `outcome_unknown`. Returns whether that was
+    /// not needed. Of this client's clones, fetches that wait and new ones fail with `cancelled` from now on.
+    ///
+    /// The runtime must live on until then. What was dropped, or left behind by a program that ended
+    /// without this, goes on at the relay for as long as that keeps the session.
     pub async fn close(self, grace: Duration) -> bool {
         self.inner.close();
-        timeout(grace, self.inner.alive.closed()).await.is_ok()
+        let alive = &self.inner.alive;
+        if timeout(grace, alive.closed()).await.is_ok() {
+            return true;
+        }
+        alive.send_replace(true);
+        alive.closed().await;
+        false
     }
 }
 
 impl Inner {
-    async fn fetch<B>(&self, request: Request<B>) -> Result<Response<Body>, FetchError>
+    async fn fetch<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let (parts, body) = request.into_parts();
         let mut body = Some(body);
-        let mut upload = poll_fn(|cx| Poll::Ready(body.take().map(|body| Upload::new(body, cx))))
+        let upload = poll_fn(|cx| Poll::Ready(body.take().map(|body| Upload::new(body, cx))))
             .await
             .transpose()?
-            .ok_or_else(|| FetchError::new(ErrorName::ProxyInternalError, "There is no body."))?;
+            .ok_or_else(|| Error::new(ErrorName::ProxyInternalError, "There is no body."))?;
         let length = match upload.source() {
             Source::None => None,
             Source::Whole(_) | Source::Streamed => Some(upload.length()),
         };
         let job = Job::new(parts, self.settings.failover, length)?;
+        let mut unknown = None;
+        let tried = self.tries(&job, upload, &mut unknown).await;
+        tried.map_err(|error| match unknown {
+            // What another try met with says nothing of the one that was lost.
+            Some(lost) => after(lost, &error),
+            None => error,
+        })
+    }
+
+    /// Tries one stream after the other. `unknown` tells of the first that was lost with the fetch.
+    async fn tries<B>(
+        &self,
+        job: &Job,
+        mut upload: Upload<B>,
+        unknown: &mut Option<Error>,
+    ) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut patience = self.settings.queue_wait;
         let mut avoid = None;
         let mut streams = 0;
         loop {
-            let (relay, opened) = self.acquire(&job, upload.source(), avoid).await?;
+            let acquired = self.acquire(job, upload.source(), avoid, &mut patience);
+            let (relay, opened) = acquired.await?;
             let answered = match opened {
                 Opened::Stream(stream) => exchange(stream, &mut upload).await,
                 Opened::Answer(pending) => ask(pending).await,
@@ -161,13 +250,17 @@ impl Inner {
                 }
                 Err(failure) => failure,
             };
-            let Failure::Lost { sent, .. } = &failure else {
+            let Failure::Lost { sent, .. } = failure else {
                 return Err(failure.into_error());
             };
             streams += 1;
-            let may = (!sent || job.repeatable) && upload.again();
-            if !may || streams >= MAX_STREAMS {
-                return Err(failure.into_error());
+            let may = (!sent || job.repeatable) && upload.again() && streams < MAX_STREAMS;
+            let error = failure.into_error();
+            if !may {
+                return Err(error);
+            }
+            if sent {
+                unknown.get_or_insert(error);
             }
             avoid = Some(relay);
         }
@@ -176,7 +269,7 @@ impl Inner {
     fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.links.iter().for_each(|link| link.close());
-        self.queue.relay_changed();
+        self.queue.closed();
     }
 }
 
@@ -184,6 +277,12 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// A fetch that was lost, and sent again in vain.
+fn after(mut lost: Error, error: &Error) -> Error {
+    lost.detail = format!("{} Another try came to nothing ({error}).", lost.detail).into();
+    lost
 }
 
 fn response(head: ResponseHead, body: Body) -> Response<Body> {

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use fetchway_wire::v1::ResponseHead;
+use http::header::CONTENT_LENGTH;
 
 use crate::BoxError;
 use crate::body::Body;
@@ -34,9 +35,16 @@ where
     .await?;
     let body = match rest {
         Rest::Whole(bytes, trailers) => Body::whole(bytes, trailers),
-        Rest::Follows => Body::stream(stream),
+        Rest::Follows => Body::stream(stream, length(&head)),
     };
     Ok((head, body))
+}
+
+/// How long the body is, if the origin has said so. Relays leave that out of bodies that they decode.
+fn length(head: &ResponseHead) -> Option<u64> {
+    let mut lengths = head.fields.get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next()?.to_str().ok()?.parse().ok()?;
+    lengths.next().is_none().then_some(length)
 }
 
 /// Waits for an answer in JSON.

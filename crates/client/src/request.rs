@@ -1,12 +1,15 @@
 //! A request as it is to be sent, looked over once: what no relay would take is refused here.
 
-use fetchway_policy::{ErrorName, FetchError, headers, retry};
+use std::time::Duration;
+
+use fetchway_policy::{ErrorName, Timeouts, headers, retry};
 use fetchway_wire::v1::RequestHead;
 use fetchway_wire::v1::block::{MAX_BLOCK, MAX_FIELDS};
 use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderValue, TE};
 use http::request::Parts;
 
+use crate::error::Error;
 use crate::options::{Failover, Options};
 
 /// What a field takes in a block beside its bytes, at most: the lengths of name and value.
@@ -14,6 +17,10 @@ const FIELD_OVERHEAD: usize = 8;
 
 /// What a head takes beside its texts and fields, at most.
 const HEAD_OVERHEAD: usize = 64;
+
+/// The shortest and the longest clock that JSON takes.
+const SHORTEST_CLOCK: Duration = Duration::from_millis(1);
+const LONGEST_CLOCK: Duration = Duration::from_secs(24 * 3600);
 
 /// A request without its body.
 #[derive(Debug)]
@@ -30,7 +37,7 @@ impl Job {
         parts: Parts,
         failover: Failover,
         body: Option<Option<u64>>,
-    ) -> Result<Self, FetchError> {
+    ) -> Result<Self, Error> {
         let Parts {
             method,
             uri,
@@ -43,10 +50,18 @@ impl Job {
                 "A {method} request cannot be relayed: use another method."
             )));
         }
-        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+        if uri.host().is_none() || uri.scheme().is_none() {
             return Err(invalid(
                 "The request's URI is not absolute: give scheme and host, such as https://example.com/.",
             ));
+        }
+        if let Some(other) = uri
+            .scheme_str()
+            .filter(|it| !matches!(*it, "http" | "https"))
+        {
+            return Err(invalid(format!(
+                "The request's scheme is {other}: use http or https."
+            )));
         }
         let said = fields.get(CONTENT_LENGTH).cloned();
         let te = fields.get(TE).cloned();
@@ -69,7 +84,7 @@ impl Job {
             lane: options.lane,
             redirect: options.redirect,
             decode: options.decode,
-            timeouts: options.timeouts,
+            timeouts: whole_millis(options.timeouts),
             fields,
         };
         check_size(&head)?;
@@ -80,8 +95,19 @@ impl Job {
     }
 }
 
+/// Clocks as both encodings can say them: from a millisecond to a day.
+fn whole_millis(clocks: Timeouts) -> Timeouts {
+    let whole = |time: Option<Duration>| time.map(|time| time.clamp(SHORTEST_CLOCK, LONGEST_CLOCK));
+    Timeouts {
+        connect: whole(clocks.connect),
+        header: whole(clocks.header),
+        body_idle: whole(clocks.body_idle),
+        total: whole(clocks.total),
+    }
+}
+
 /// A head that is too long would end the whole session: it is refused before.
-fn check_size(head: &RequestHead) -> Result<(), FetchError> {
+fn check_size(head: &RequestHead) -> Result<(), Error> {
     let fields: usize = head
         .fields
         .iter()
@@ -97,9 +123,9 @@ fn check_size(head: &RequestHead) -> Result<(), FetchError> {
          {MAX_FIELDS} that it may have: shorten it or send a body.",
         head.fields.len()
     );
-    Err(FetchError::new(ErrorName::LimitExceeded, detail))
+    Err(Error::new(ErrorName::LimitExceeded, detail))
 }
 
-fn invalid(detail: impl Into<std::borrow::Cow<'static, str>>) -> FetchError {
-    FetchError::new(ErrorName::InvalidRequest, detail)
+fn invalid(detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorName::InvalidRequest, detail)
 }

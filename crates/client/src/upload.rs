@@ -5,20 +5,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use fetchway_policy::{ErrorName, FetchError};
 use http::HeaderMap;
 use http_body::Body;
 
 use crate::BoxError;
-use crate::link::{Enough, Intake};
+use crate::error::Error;
+use crate::link::{Enough, Intake, MAX_REQUEST, too_long};
 
 /// Bytes of a body that are kept to be given again; the piece that passes this is kept as well. It is
 /// more than a session takes of a body before the request's head has gone out, so what was never sent
 /// can always be given again. Pieces are shared with the session, not copied.
 const KEEP: usize = 64 << 10;
-
-/// Bytes of a body that can be sent to a relay that speaks JSON: the whole body is one message.
-const MAX_WHOLE: usize = 32 << 20;
 
 /// What is known of a body before it is sent.
 #[derive(Clone, Debug)]
@@ -57,7 +54,7 @@ where
     ///
     /// # Errors
     /// The body's own.
-    pub(crate) fn new(body: B, cx: &mut Context<'_>) -> Result<Self, FetchError> {
+    pub(crate) fn new(body: B, cx: &mut Context<'_>) -> Result<Self, Error> {
         let mut upload = Self {
             source: Source::None,
             rest: None,
@@ -133,7 +130,7 @@ where
     }
 
     /// Takes one more piece of the body. `false` at its end.
-    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, FetchError>> {
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
         let Some(rest) = &mut self.rest else {
             return Poll::Ready(Ok(false));
         };
@@ -148,7 +145,7 @@ where
                 let error: BoxError = error.into();
                 let detail =
                     format!("The request's body failed ({error}), so the fetch was cancelled.");
-                return Poll::Ready(Err(FetchError::new(ErrorName::Cancelled, detail)));
+                return Poll::Ready(Err(Error::of_body(detail)));
             }
         };
         match frame.into_data() {
@@ -177,7 +174,7 @@ where
     ///
     /// # Errors
     /// The body's own.
-    pub(crate) fn poll_give(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
+    pub(crate) fn poll_give(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while let Some(intake) = &self.intake {
             if ready!(intake.poll_room(cx)).is_err() {
                 self.intake = None;
@@ -197,14 +194,10 @@ where
     }
 
     /// Takes the whole body, for a relay that wants it so. Its trailers are left out.
-    pub(crate) fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
+    pub(crate) fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            if self.kept_bytes > MAX_WHOLE {
-                let detail = format!(
-                    "The request's body is over {MAX_WHOLE} bytes, the most that can be sent to a relay \
-                     that speaks JSON only: use one that speaks fetchway.v1."
-                );
-                return Poll::Ready(Err(FetchError::new(ErrorName::LimitExceeded, detail)));
+            if self.kept_bytes > MAX_REQUEST {
+                return Poll::Ready(Err(too_long(self.kept_bytes)));
             }
             if !ready!(self.poll_take(cx))? {
                 break;
@@ -215,6 +208,8 @@ where
             whole.extend_from_slice(&piece);
         }
         self.source = Source::Whole(whole.freeze());
+        // All of it is here again, however much it is.
+        self.complete = true;
         Poll::Ready(Ok(()))
     }
 }

@@ -1,5 +1,6 @@
 //! The opening handshake of both sides: RFC 6455 section 4.
 
+use std::time::Duration;
 use std::{fmt, io};
 
 use base64::Engine as _;
@@ -11,6 +12,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The largest response header section that a client reads, in bytes.
 const MAX_RESPONSE: usize = 16 << 10;
+
+/// The most of a refusal's body that a client reads, in bytes: a problem document fits.
+const MAX_SAID: usize = 4 << 10;
+
+/// How long a client waits for it. What has not come by then is not worth more.
+const SAYING: Duration = Duration::from_secs(1);
 
 /// Why a request is not a WebSocket handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +54,36 @@ impl fmt::Display for HandshakeError {
 }
 
 impl std::error::Error for HandshakeError {}
+
+/// A server's answer to a handshake that is no WebSocket: what an error of [`connect`] carries then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its status.
+    pub status: StatusCode,
+    /// What came with it, if its length was told: 4 KiB at most, and what a second brings.
+    pub said: String,
+}
+
+impl Refused {
+    /// The refusal that `error` carries, if it carries one.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, said } = self;
+        write!(f, "the server refused the WebSocket with {status}")?;
+        if said.is_empty() {
+            return Ok(());
+        }
+        write!(f, ": {said}")
+    }
+}
+
+impl std::error::Error for Refused {}
 
 fn accept_key(key: &[u8]) -> String {
     let digest = Sha1::new()
@@ -103,7 +140,11 @@ pub struct Handshake<'a> {
 }
 
 /// The client's side on a connected socket. Gives the server's response and the bytes that came
-/// after it. A refusal is an error that tells status and body's beginning.
+/// after it.
+///
+/// # Errors
+/// The socket's; of kind `Other` if the answer is no WebSocket: it carries [`Refused`] unless it is
+/// no HTTP, over 16 KiB, or does not fit our key.
 pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     io: &mut S,
     handshake: &Handshake<'_>,
@@ -128,7 +169,10 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         if let Some((response, len)) = parse_response(&buffer)? {
             let _ = buffer.split_to(len);
-            check_response(&response, &key, &buffer)?;
+            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                return Err(refused(io, &response, buffer).await);
+            }
+            check_key(&response, &key)?;
             return Ok((response, buffer));
         }
         if buffer.len() > MAX_RESPONSE {
@@ -156,14 +200,27 @@ fn parse_response(bytes: &[u8]) -> io::Result<Option<(Response<()>, usize)>> {
     Ok(Some((response, len)))
 }
 
-fn check_response(response: &Response<()>, key: &str, rest: &[u8]) -> io::Result<()> {
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let said = String::from_utf8_lossy(&rest[..rest.len().min(200)]);
-        return Err(io::Error::other(format!(
-            "the server refused the WebSocket with {}: {said}",
-            response.status()
-        )));
-    }
+async fn refused<S: AsyncRead + Unpin>(
+    io: &mut S,
+    response: &Response<()>,
+    mut said: BytesMut,
+) -> io::Error {
+    let length = response.headers().get(header::CONTENT_LENGTH);
+    let length: Option<usize> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let most = length.unwrap_or(said.len()).min(MAX_SAID);
+    let rest = async {
+        while said.len() < most && !matches!(io.read_buf(&mut said).await, Ok(0) | Err(_)) {}
+    };
+    // The status is what counts: that its body does not come is no failure of its own.
+    let _ = tokio::time::timeout(SAYING, rest).await;
+    said.truncate(most);
+    io::Error::other(Refused {
+        status: response.status(),
+        said: String::from_utf8_lossy(&said).trim().to_owned(),
+    })
+}
+
+fn check_key(response: &Response<()>, key: &str) -> io::Result<()> {
     let accepted = response.headers().get(header::SEC_WEBSOCKET_ACCEPT);
     if accepted.is_none_or(|a| a.as_bytes() != accept_key(key.as_bytes()).as_bytes()) {
         return Err(io::Error::other(
@@ -223,15 +280,27 @@ mod tests {
         assert_eq!(refused(Method::GET, short), HandshakeError::Malformed);
     }
 
+    async fn asked(server: &mut tokio::io::DuplexStream) -> String {
+        let mut bytes = BytesMut::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            server.read_buf(&mut bytes).await.unwrap();
+        }
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    fn handshake() -> Handshake<'static> {
+        Handshake {
+            host: "h",
+            target: "/",
+            headers: HeaderMap::new(),
+        }
+    }
+
     #[tokio::test]
     async fn both_sides_agree() {
         let (mut client, mut server) = tokio::io::duplex(4096);
         let serve = async {
-            let mut bytes = BytesMut::new();
-            while !bytes.ends_with(b"\r\n\r\n") {
-                server.read_buf(&mut bytes).await.unwrap();
-            }
-            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            let text = asked(&mut server).await;
             let key = text
                 .lines()
                 .find_map(|l| l.strip_prefix("Sec-WebSocket-Key: "))
@@ -242,12 +311,44 @@ mod tests {
             );
             server.write_all(answer.as_bytes()).await.unwrap();
         };
-        let handshake = Handshake {
-            host: "h",
-            target: "/",
-            headers: HeaderMap::new(),
-        };
+        let handshake = handshake();
         let (result, ()) = tokio::join!(connect(&mut client, &handshake), serve);
         assert_eq!(&result.unwrap().1[..], b"rest");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_read_to_its_end() {
+        let (mut client, mut server) = tokio::io::duplex(4096);
+        let long = "long ".repeat(100);
+        let serve = async {
+            asked(&mut server).await;
+            let head = format!("HTTP/1.1 401 No\r\nContent-Length: {}\r\n\r\n", long.len());
+            server.write_all(head.as_bytes()).await.unwrap();
+            tokio::task::yield_now().await;
+            // What is behind it is not of it.
+            let rest = format!("{long}HTTP/1.1 408 Late\r\n\r\n");
+            server.write_all(rest.as_bytes()).await.unwrap();
+        };
+        let handshake = handshake();
+        let (result, ()) = tokio::join!(connect(&mut client, &handshake), serve);
+        let error = result.unwrap_err();
+        assert_eq!(Refused::of(&error).unwrap().said, long.trim());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_tells_its_status() {
+        let (mut client, mut server) = tokio::io::duplex(4096);
+        let serve = async {
+            asked(&mut server).await;
+            let answer = "HTTP/1.1 429 Slow down\r\n\r\nlater ";
+            server.write_all(answer.as_bytes()).await.unwrap();
+        };
+        let handshake = handshake();
+        let (result, ()) = tokio::join!(connect(&mut client, &handshake), serve);
+        let error = result.unwrap_err();
+        let refused = Refused::of(&error).unwrap();
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.said, "later");
+        assert_eq!(error.to_string(), refused.to_string());
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use fetchway_client::{CertificateDer, Client, Encoding, FetchError};
+use fetchway_client::{CertificateDer, Client, Encoding, Error, ErrorName};
 use http::Request;
 use http_body_util::Empty;
 use indicatif::ProgressBar;
@@ -24,7 +24,7 @@ pub(crate) struct Way<'a> {
     pub(crate) relays: &'a [String],
     /// WebSockets to each.
     pub(crate) connections: usize,
-    /// The binary encoding, where the relay has it.
+    /// The binary encoding, which the relay must have; JSON otherwise.
     pub(crate) binary: bool,
     pub(crate) token: Option<&'a str>,
     /// Trusted beside the public certificates.
@@ -53,7 +53,7 @@ pub(crate) async fn connect(way: &Way<'_>) -> anyhow::Result<Client> {
         .relays(way.relays)
         .sockets(way.connections)
         .encoding(if way.binary {
-            Encoding::Auto
+            Encoding::Binary
         } else {
             Encoding::Json
         })
@@ -66,6 +66,11 @@ pub(crate) async fn connect(way: &Way<'_>) -> anyhow::Result<Client> {
     }
     let client = builder.build()?;
     let connected = client.connect().await;
+    if let Err(error) = &connected
+        && error.name == ErrorName::HttpRequestDenied
+    {
+        bail!("{error} With `fetchway probe`, --token-file names the file that the token is in.");
+    }
     connected.with_context(|| {
         format!(
             "no relay at {}: start one with `fetchway serve`, or name another (--ca-file names a \
@@ -106,10 +111,7 @@ pub(crate) async fn relayed(
     ))
 }
 
-async fn fetch(
-    client: &Client,
-    request: Request<Empty<Bytes>>,
-) -> Result<(u16, Bytes), FetchError> {
+async fn fetch(client: &Client, request: Request<Empty<Bytes>>) -> Result<(u16, Bytes), Error> {
     let response = client.fetch(request).await?;
     let status = response.status().as_u16();
     Ok((status, response.into_body().bytes(MAX_BODY).await?))

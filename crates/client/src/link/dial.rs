@@ -1,19 +1,20 @@
 //! Opening a socket to a relay: TCP, TLS, the WebSocket handshake, and which encoding it agreed to.
 
 use std::io;
-use std::time::Duration;
 
 use bytes::BytesMut;
-use fetchway_policy::{ErrorName, FetchError};
+use fetchway_policy::ErrorName;
 use fetchway_wire::v1::SUBPROTOCOL;
-use fetchway_ws::Handshake;
-use http::{HeaderMap, HeaderValue, Response, header};
+use fetchway_ws::{Handshake, Refused};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::target::Target;
+use super::unreached::{Unreached, said};
 use crate::builder::{Encoding, Settings};
+use crate::error::Error;
 
 /// The subprotocol of the JSON encoding.
 const JSON: &str = "fetchway.json";
@@ -24,58 +25,73 @@ pub(super) enum Io {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// What a server speaks on a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Binary,
+    Json,
+    /// JSON as it was before the subprotocols: what came into it since may mean nothing there.
+    PlainJson,
+}
+
 /// An open WebSocket.
 pub(super) struct Dialed {
     pub(super) io: Io,
     /// What came behind the handshake.
     pub(super) rest: BytesMut,
-    /// The relay speaks the binary encoding.
-    pub(super) binary: bool,
+    pub(super) speaks: Speaks,
 }
 
 /// How a handshake went.
 enum Shaken {
     Opened(Dialed),
-    /// The server refused it, or answered without confirming what was offered.
-    Refused(io::Error),
+    /// The server does not know subprotocols, or not ours.
+    Foreign(String),
 }
 
 /// Opens a WebSocket to the relay within its connect timeout.
-pub(super) async fn dial(target: &Target, settings: &Settings) -> Result<Dialed, FetchError> {
+pub(super) async fn dial(
+    target: &Target,
+    settings: &Settings,
+    encoding: Encoding,
+) -> Result<Dialed, Unreached> {
     let limit = settings.connect_timeout;
-    match tokio::time::timeout(limit, open(target, settings)).await {
+    match tokio::time::timeout(limit, open(target, encoding)).await {
         Ok(opened) => opened,
-        Err(_) => Err(timed_out(target, limit)),
+        Err(_) => Err(Unreached::timed_out(target, limit)),
     }
 }
 
-async fn open(target: &Target, settings: &Settings) -> Result<Dialed, FetchError> {
-    let offer = match settings.encoding {
+async fn open(target: &Target, encoding: Encoding) -> Result<Dialed, Unreached> {
+    let offer = match encoding {
         Encoding::Auto => "fetchway.v1, fetchway.json",
+        Encoding::Binary => SUBPROTOCOL,
         Encoding::Json => JSON,
     };
-    if let Shaken::Opened(dialed) = shake(target, settings, Some(offer)).await? {
-        return Ok(dialed);
+    let why = match shake(target, Some(offer)).await? {
+        Shaken::Opened(dialed) => return Ok(dialed),
+        Shaken::Foreign(why) => why,
+    };
+    if encoding == Encoding::Binary {
+        let detail = format!("{target} does not speak {SUBPROTOCOL} ({why}): let JSON do as well.");
+        return Err(Error::new(ErrorName::HttpProtocolError, detail).into());
     }
     // A server from before the subprotocols: it confirms none, or refuses whoever offers any.
-    match shake(target, settings, None).await? {
+    tracing::debug!(relay = %target, why, "asked again without subprotocols");
+    match shake(target, None).await? {
         Shaken::Opened(dialed) => Ok(dialed),
-        Shaken::Refused(error) => {
-            let detail = format!("{target} opened no WebSocket: {error}.");
-            Err(FetchError::new(ErrorName::DestinationUnavailable, detail))
+        Shaken::Foreign(why) => {
+            let detail = format!("{target} opened no WebSocket: {why}.");
+            Err(Error::new(ErrorName::DestinationUnavailable, detail).into())
         }
     }
 }
 
 /// A connection and one handshake on it.
-async fn shake(
-    target: &Target,
-    settings: &Settings,
-    offer: Option<&'static str>,
-) -> Result<Shaken, FetchError> {
+async fn shake(target: &Target, offer: Option<&'static str>) -> Result<Shaken, Unreached> {
     let mut io = connect(target).await?;
     let mut headers = HeaderMap::new();
-    if let Some(authorization) = &settings.authorization {
+    if let Some(authorization) = &target.authorization {
         headers.insert(header::AUTHORIZATION, authorization.clone());
     }
     if let Some(offer) = offer {
@@ -96,10 +112,15 @@ async fn shake(
     match shaken {
         Ok((response, rest)) => agreed(io, &response, rest, offer),
         // The handshake's own refusals; anything else is the connection's failure.
-        Err(error) if error.kind() == io::ErrorKind::Other => Ok(Shaken::Refused(error)),
+        Err(error) if error.kind() == io::ErrorKind::Other => match Refused::of(&error) {
+            Some(refused) if refused.status == StatusCode::BAD_REQUEST => Ok(Shaken::Foreign(
+                format!("it refused with {}", said(refused)),
+            )),
+            _ => Err(Unreached::refused(target, &error)),
+        },
         Err(error) => {
             let detail = format!("The WebSocket handshake with {target} broke off: {error}.");
-            Err(FetchError::new(ErrorName::ConnectionTerminated, detail))
+            Err(Error::new(ErrorName::ConnectionTerminated, detail).into())
         }
     }
 }
@@ -110,73 +131,34 @@ fn agreed(
     response: &Response<()>,
     rest: BytesMut,
     offer: Option<&str>,
-) -> Result<Shaken, FetchError> {
+) -> Result<Shaken, Unreached> {
     let confirmed = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
-    let binary = match (confirmed.map(HeaderValue::as_bytes), offer) {
-        (None, None) => false,
-        (None, Some(_)) => {
-            let error = io::Error::other("it confirmed no subprotocol");
-            return Ok(Shaken::Refused(error));
+    let offered = |name: &str| offer.is_some_and(|offer| offer.contains(name));
+    let speaks = match confirmed.map(HeaderValue::as_bytes) {
+        None if offer.is_some() => {
+            return Ok(Shaken::Foreign("it confirmed no subprotocol".to_owned()));
         }
-        (Some(name), Some(offer)) if name == JSON.as_bytes() && offer.contains(JSON) => false,
-        (Some(name), Some(offer))
-            if name == SUBPROTOCOL.as_bytes() && offer.contains(SUBPROTOCOL) =>
-        {
-            true
-        }
-        (Some(name), _) => {
+        None => Speaks::PlainJson,
+        Some(name) if name == JSON.as_bytes() && offered(JSON) => Speaks::Json,
+        Some(name) if name == SUBPROTOCOL.as_bytes() && offered(SUBPROTOCOL) => Speaks::Binary,
+        Some(name) => {
             let detail = format!(
                 "The server confirmed the subprotocol {:?}, which was not offered: it is no relay.",
                 String::from_utf8_lossy(&name[..name.len().min(80)])
             );
-            return Err(FetchError::new(ErrorName::HttpProtocolError, detail));
+            return Err(Error::new(ErrorName::HttpProtocolError, detail).into());
         }
     };
-    Ok(Shaken::Opened(Dialed { io, rest, binary }))
+    Ok(Shaken::Opened(Dialed { io, rest, speaks }))
 }
 
-async fn connect(target: &Target) -> Result<Io, FetchError> {
-    let tcp = TcpStream::connect((target.host.as_str(), target.port)).await;
-    let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp));
-    let tcp = tcp.map_err(|error| connect_error(target, &error))?;
+async fn connect(target: &Target) -> Result<Io, Unreached> {
+    let tcp = super::connect::connect(target).await?;
     let Some((name, config)) = target.secured() else {
         return Ok(Io::Plain(tcp));
     };
     match TlsConnector::from(config).connect(name, tcp).await {
         Ok(tls) => Ok(Io::Tls(Box::new(tls))),
-        Err(error) => Err(tls_error(target, &error)),
+        Err(error) => Err(Unreached::tls(target, &error)),
     }
-}
-
-fn timed_out(target: &Target, limit: Duration) -> FetchError {
-    let detail = format!("{target} opened no WebSocket within {limit:?}.");
-    FetchError::new(ErrorName::ConnectionTimeout, detail)
-}
-
-fn connect_error(target: &Target, error: &io::Error) -> FetchError {
-    use io::ErrorKind as Kind;
-    let name = match error.kind() {
-        Kind::ConnectionRefused => ErrorName::ConnectionRefused,
-        Kind::TimedOut => ErrorName::ConnectionTimeout,
-        Kind::HostUnreachable | Kind::NetworkUnreachable => ErrorName::DestinationIpUnroutable,
-        Kind::ConnectionReset | Kind::ConnectionAborted => ErrorName::ConnectionTerminated,
-        _ => ErrorName::DestinationUnavailable,
-    };
-    let detail = format!("There is no relay at {target} ({error}): start one, or name another.");
-    FetchError::new(name, detail)
-}
-
-fn tls_error(target: &Target, error: &io::Error) -> FetchError {
-    let inner = error
-        .get_ref()
-        .and_then(|e| e.downcast_ref::<rustls::Error>());
-    let name = match inner {
-        Some(rustls::Error::InvalidCertificate(_)) => ErrorName::TlsCertificateError,
-        Some(rustls::Error::AlertReceived(_)) => ErrorName::TlsAlertReceived,
-        _ => ErrorName::TlsProtocolError,
-    };
-    FetchError::new(
-        name,
-        format!("The TLS handshake with {target} failed: {error}."),
-    )
 }

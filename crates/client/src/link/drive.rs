@@ -44,6 +44,12 @@ pub(super) trait Peer: Sync {
     /// Bytes of the longest message that is read.
     const MAX_MESSAGE: usize;
 
+    /// Ready when more may be read; `cx` is woken when it may.
+    fn poll_read(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
+    }
+
     /// Takes `first` and all events behind it that need no waiting.
     fn take<R: AsyncRead + Unpin>(&self, first: Event, receiver: &mut Receiver<R>)
     -> Option<Ended>;
@@ -115,6 +121,7 @@ async fn reading<P: Peer>(peer: &P, read: impl AsyncRead + Unpin, rest: BytesMut
     let decoder = Decoder::new(Role::Client, P::MAX_MESSAGE);
     let mut receiver = Receiver::new(read, rest, decoder);
     loop {
+        std::future::poll_fn(|cx| peer.poll_read(cx)).await;
         let ended = match receiver.next().await {
             Ok(Some(event)) => peer.take(event, &mut receiver),
             Ok(None) => Some(Ended::Lost("the relay closed the connection".to_owned())),
@@ -196,7 +203,8 @@ async fn silent<P: Peer>(peer: &P, received: &AtomicU64) -> String {
         if at != dead_at() {
             continue;
         }
-        if before == received.load(Ordering::Relaxed) {
+        let paused = peer.socket(|socket| socket.is_paused());
+        if before == received.load(Ordering::Relaxed) && !paused {
             return "nothing was heard of the relay for too long".to_owned();
         }
         // A message that takes long is no silence.

@@ -107,6 +107,11 @@ impl Line {
         state.leaving || state.over.is_some()
     }
 
+    /// Whether it is between two sockets.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.lock().parked
+    }
+
     /// Whether it has been of any use.
     pub(crate) fn was_useful(&self) -> bool {
         self.lock().useful
@@ -132,7 +137,8 @@ impl Line {
         reader: &Waker,
     ) -> Option<Stream> {
         let mut state = self.lock();
-        if state.parked || state.leaving || state.over.is_some() {
+        // An unwanted one may have its Close under way.
+        if state.parked || state.leaving || state.unwanted || state.over.is_some() {
             return None;
         }
         let session = &mut state.session;
@@ -223,5 +229,21 @@ impl State {
                 self.cancel(id, now);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_is_to_be_closed_takes_no_more_streams() {
+        let line = Line::new(&Settings::default(), Arc::new(Queue::new(1)));
+        let head = RequestHead::new(http::Method::GET, "http://origin.test/");
+        let open = || line.open(&head, &Source::None, Waker::noop());
+        let stream = open().expect("there is room");
+        line.close_when_idle();
+        assert!(open().is_none(), "its Close may be under way");
+        drop(stream);
     }
 }

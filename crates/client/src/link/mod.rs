@@ -9,10 +9,11 @@
 //!    └─────────────────────────────────────┴───────────────────────────────────┘
 //! ```
 //!
-//! Read `target` and `dial` (opening a socket), `run` (the task behind a link), `drive` (one socket:
+//! Read `target`, `connect`, `dial` and `unreached` (opening a socket, or not), `run` (the task behind a link), `drive` (one socket:
 //! reader and writer), then the two that a socket can speak for: `line` with `slot`, `stream`,
 //! `speak` and `ration` (the binary encoding), and `text` (JSON). `socket` is what both owe to a WebSocket.
 
+mod connect;
 mod dial;
 mod drive;
 mod line;
@@ -24,11 +25,12 @@ mod speak;
 mod stream;
 mod target;
 mod text;
+mod unreached;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use fetchway_policy::{FetchError, retry};
+use fetchway_policy::retry;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -36,7 +38,8 @@ pub(crate) use line::Line;
 pub(crate) use slot::Failure;
 pub(crate) use stream::{Enough, Intake, Rest, Stream};
 pub(crate) use target::{Target, tls_config};
-pub(crate) use text::{Pending, Text};
+pub(crate) use text::{MAX_REQUEST, Pending, Text, too_long};
+pub(crate) use unreached::Unreached;
 
 use crate::builder::Settings;
 use crate::queue::Queue;
@@ -70,6 +73,14 @@ impl Carrier {
         }
     }
 
+    /// Whether it is between two sockets.
+    fn is_parked(&self) -> bool {
+        match self {
+            Self::Line(line) => line.is_parked(),
+            Self::Text(_) => false,
+        }
+    }
+
     fn was_useful(&self) -> bool {
         match self {
             Self::Line(line) => line.was_useful(),
@@ -98,7 +109,8 @@ struct State {
     /// Dials that failed, or sessions that did nothing, in a row.
     failures: u32,
     not_before: Option<Instant>,
-    error: Option<FetchError>,
+    /// Why the relay could not be reached the last time.
+    error: Option<Unreached>,
     closed: bool,
     /// The task, while it dials.
     dialing: Option<AbortHandle>,
@@ -154,17 +166,23 @@ impl Link {
         None
     }
 
+    /// Whether fetches travel by it now.
+    pub(crate) fn is_open(self: &Arc<Self>) -> bool {
+        self.carrier().is_some_and(|carrier| !carrier.is_parked())
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.lock().phase, Phase::Idle)
     }
 
-    /// Why it could not be opened the last time.
-    pub(crate) fn error(&self) -> Option<FetchError> {
+    /// Why the relay could not be reached the last time, since when it has not been.
+    pub(crate) fn error(&self) -> Option<Unreached> {
         self.lock().error.clone()
     }
 
-    /// Opens it, unless that is under way. `alive` is held until all that comes of it has ended.
-    pub(crate) fn open(self: &Arc<Self>, alive: &watch::Receiver<()>) {
+    /// Opens it, unless that is under way. `alive` is held until all that comes of it has ended, by
+    /// itself or because `true` came.
+    pub(crate) fn open(self: &Arc<Self>, alive: &watch::Receiver<bool>) {
         let mut state = self.lock();
         if state.closed || !matches!(state.phase, Phase::Idle) {
             return;
@@ -173,11 +191,14 @@ impl Link {
         state.error = None;
         state.task += 1;
         let task = run::Task::new(Arc::clone(self), state.task);
-        let alive = alive.clone();
+        let mut alive = alive.clone();
         // The lock is held: the task has no say before its handle is here.
         let handle = tokio::spawn(async move {
-            task.run().await;
-            drop(alive);
+            tokio::select! {
+                () = task.run() => {}
+                Ok(_) = alive.wait_for(|ended| *ended) => {}
+                // The client is gone, and its sockets end with their last fetches.
+            }
         });
         state.dialing = Some(handle.abort_handle());
     }

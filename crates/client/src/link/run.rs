@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::time::{sleep_until, timeout_at};
 
-use super::dial::{Dialed, Io, dial};
+use super::dial::{Dialed, Io, Speaks, dial};
 use super::drive::{Ended, drive};
 use super::line::Line;
 use super::socket::Socket;
 use super::text::Text;
 use super::{Carrier, Link, Phase};
+use crate::builder::Encoding;
 
 /// A task that opens a link. However it ends, the link is not left waiting for it.
 pub(super) struct Task {
@@ -48,23 +49,27 @@ impl Task {
             return;
         };
         let link = &*self.link;
-        let Dialed { io, rest, binary } = dialed;
-        if binary {
+        let Dialed { io, rest, speaks } = dialed;
+        if speaks == Speaks::Binary {
             let line = Line::new(&link.settings, Arc::clone(&link.queue));
             if self.is_live(Carrier::Line(Arc::clone(&line))) {
                 let keeper = Keeper(&line);
                 let why = self.session(&line, io, rest).await;
-                line.lose(&why);
+                line.lose(&format!("{}: {why}", link.target));
                 drop(keeper);
                 tracing::debug!(relay = %link.target, why, "a session ended");
             }
         } else {
-            let text = Text::new(&link.settings, Arc::clone(&link.queue));
+            if link.settings.encoding == Encoding::Auto {
+                tracing::info!(relay = %link.target, "no fetchway.v1 there: JSON it is, and nothing resumes");
+            }
+            let has_base64 = speaks == Speaks::Json;
+            let text = Text::new(&link.settings, Arc::clone(&link.queue), has_base64);
             if self.is_live(Carrier::Text(Arc::clone(&text))) {
                 let keeper = TextKeeper(&text);
                 let ended = drive(&*text, io, rest).await;
                 let why = why(&ended);
-                text.lose(why);
+                text.lose(&format!("{}: {why}", link.target));
                 drop(keeper);
                 tracing::debug!(relay = %link.target, why, "a JSON socket ended");
             }
@@ -79,17 +84,18 @@ impl Task {
             if let Some(at) = not_before {
                 sleep_until(at.into()).await;
             }
-            match dial(&link.target, &link.settings).await {
+            match dial(&link.target, &link.settings, link.settings.encoding).await {
                 Ok(dialed) => return Some(dialed),
-                Err(error) => {
+                Err(unreached) => {
+                    let error = &unreached.error;
                     tracing::debug!(relay = %link.target, %error, "not reached");
                     let mut state = link.lock();
-                    state.error = Some(error);
+                    state.error = Some(unreached);
                     link.postpone(&mut state);
                     let closed = state.closed;
                     drop(state);
                     link.queue.relay_changed();
-                    if closed || !link.queue.is_waiting() {
+                    if closed || !link.queue.is_wanted() {
                         return None;
                     }
                 }
@@ -118,13 +124,16 @@ impl Task {
                 Ended::Lost(why) => why,
                 ended => return why(&ended).to_owned(),
             };
-            let Some(until) = line.park(self.link.settings.resume_within) else {
+            let Some((lost, until)) = line.park(self.link.settings.resume_within) else {
                 return why;
             };
             tracing::debug!(relay = %self.link.target, why, "a socket was lost");
             match self.again(line, until).await {
                 Some(dialed) => next = (dialed.io, dialed.rest),
-                None => return format!("{why}; it did not come back in time"),
+                None => {
+                    let waited = until.saturating_duration_since(lost);
+                    return format!("{why}; it did not come back within {waited:?}");
+                }
             }
         }
     }
@@ -133,23 +142,25 @@ impl Task {
     async fn again(&self, line: &Line, until: Instant) -> Option<Dialed> {
         let link = &*self.link;
         loop {
-            let failures = line.tries();
-            if failures > 0 {
-                let at = Instant::now() + link.pause(failures);
-                if at >= until {
-                    sleep_until(until.into()).await;
-                    return None;
-                }
-                sleep_until(at.into()).await;
+            // Also the first: whoever lost a relay together should not come back together.
+            let at = Instant::now() + link.pause(line.tries().saturating_add(1));
+            if at >= until {
+                sleep_until(until.into()).await;
+                return None;
             }
-            match timeout_at(until.into(), dial(&link.target, &link.settings)).await {
+            sleep_until(at.into()).await;
+            // Whatever else is spoken there now, the session is not there. It may come back.
+            let dialing = dial(&link.target, &link.settings, Encoding::Binary);
+            match timeout_at(until.into(), dialing).await {
                 Err(_) => return None,
-                Ok(Err(error)) => {
+                Ok(Err(unreached)) => {
+                    let error = &unreached.error;
                     tracing::debug!(relay = %link.target, %error, "not reached again");
+                    link.lock().error = Some(unreached);
+                    link.queue.relay_changed();
                 }
-                // It was exchanged for one that has no sessions.
-                Ok(Ok(dialed)) if !dialed.binary => return None,
                 Ok(Ok(dialed)) => {
+                    link.lock().error = None;
                     let greeted_by = Instant::now() + link.settings.connect_timeout;
                     return line.unpark(greeted_by.min(until)).then_some(dialed);
                 }
@@ -172,8 +183,9 @@ impl Drop for Task {
 }
 
 impl Line {
-    /// The socket is gone. Until when the session may be resumed; `None` if it can't be.
-    fn park(&self, at_most: Duration) -> Option<Instant> {
+    /// The socket is gone. Since when, and until when the session may be resumed; `None` if it can't
+    /// be.
+    fn park(&self, at_most: Duration) -> Option<(Instant, Instant)> {
         let mut state = self.lock();
         let now = Instant::now();
         let left = *state.lost_at.get_or_insert(now);
@@ -183,7 +195,7 @@ impl Line {
         // Nothing is under way, so nothing is to be gone on with.
         let lives = state.session.token().is_some() && state.session.open_streams() > 0;
         self.note(&state);
-        (lives && until > now).then_some(until)
+        (lives && until > now).then_some((left, until))
     }
 
     /// Which try to get a socket this is, since the relay was heard last.

@@ -11,6 +11,8 @@ use fetchway_ws::{CloseCode, Opcode, close_payload, put_frame};
 pub(super) struct Socket {
     /// The writer, while it waits for work.
     writer: Option<Waker>,
+    /// The reader, while too much of what it read is unread.
+    reader: Option<Waker>,
     pong: Option<Bytes>,
     close: Option<Vec<u8>>,
     closed: bool,
@@ -32,6 +34,7 @@ impl Socket {
     pub(super) fn new(now: Instant, greeted_by: Option<Instant>) -> Self {
         Self {
             writer: None,
+            reader: None,
             pong: None,
             close: None,
             closed: false,
@@ -52,6 +55,22 @@ impl Socket {
             Some(writer) => writer.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
+    }
+
+    /// Nothing is read until the reader is woken.
+    pub(super) fn park_reader(&mut self, waker: &Waker) {
+        self.reader = Some(waker.clone());
+    }
+
+    /// Who is to be woken for there is room to read on.
+    pub(super) fn reader(&mut self) -> Option<Waker> {
+        self.heard = Instant::now();
+        self.reader.take()
+    }
+
+    /// Whether we are the ones who do not listen.
+    pub(super) fn is_paused(&self) -> bool {
+        self.reader.is_some()
     }
 
     pub(super) fn heard(&mut self, now: Instant) {

@@ -11,8 +11,9 @@ use tokio::io::AsyncRead;
 
 use super::drive::{Ended, Peer, Work, failed};
 use super::line::{Line, State};
-use super::slot::Failure;
+use super::slot::{Failure, Slot};
 use super::socket::{Liveness, Socket};
+use crate::error::Error;
 
 impl Peer for Line {
     const MAX_MESSAGE: usize = MAX_MESSAGE;
@@ -26,6 +27,7 @@ impl Peer for Line {
         let mut wake = Vec::new();
         let mut state = self.lock();
         state.socket.heard(now);
+        let was_parked = state.parked;
         let mut next = Some(first);
         let mut ended = None;
         let mut broken = None;
@@ -41,9 +43,12 @@ impl Peer for Line {
         }
         wake.append(&mut state.session.take_wakers());
         let room = self.note(&state);
+        let back = was_parked && !state.parked;
         drop(state);
         wake.into_iter().for_each(Waker::wake);
-        if room || ended.is_some() {
+        if back {
+            self.queue.relay_changed();
+        } else if room || ended.is_some() {
             self.queue.nudge();
         }
         ended.or_else(|| broken.map(|error| failed(self, &error)))
@@ -51,8 +56,8 @@ impl Peer for Line {
 
     fn work(&self, waker: &Waker) -> Work {
         let now = Instant::now();
-        let mut state = self.lock();
-        let state = &mut *state;
+        let mut guard = self.lock();
+        let state = &mut *guard;
         if !state.to_cancel.is_empty() {
             state.cancel_more(now);
         }
@@ -68,7 +73,9 @@ impl Peer for Line {
         if !state.to_cancel.is_empty() {
             at = state.ration.at().map_or(at, |next| next.min(at));
         }
-        Work::At(state.session.deadline().map_or(at, |due| due.min(at)))
+        let at = state.session.deadline().map_or(at, |due| due.min(at));
+        drop(guard);
+        Work::At(self.queue_at(now).map_or(at, |late| late.min(at)))
     }
 
     fn fill(&self, out: &mut BytesMut) -> bool {
@@ -107,6 +114,27 @@ impl Peer for Line {
     }
 }
 
+impl Line {
+    /// When whoever waits for the room that there is should have come for it.
+    fn queue_at(&self, now: Instant) -> Option<Instant> {
+        let room = self.has_room();
+        room.then(|| self.queue.nudge_late(now)).flatten()
+    }
+}
+
+/// Whether a session is over with this close code (`docs/protocol.md`): `leaving` if the relay has said
+/// before that it leaves. What is not listed there, and 1001 out of the blue, was said by something in
+/// between, and asking for the session tells what is true. We were silent for 4408, and for 4409
+/// another socket took over: the session goes on. 1002 and 1007 are a WebSocket's own breaches.
+fn is_final(code: u16, leaving: bool) -> bool {
+    match code {
+        1000 | 1002 | 1003 | 1007 | 1009 => true,
+        1001 => leaving,
+        4400 | 4401 | 4413 | 4420 | 4429 => true,
+        _ => false,
+    }
+}
+
 impl State {
     fn heard(&mut self, event: WsEvent, now: Instant, wake: &mut Vec<Waker>) -> Option<Ended> {
         match event {
@@ -126,14 +154,14 @@ impl State {
             }
             WsEvent::Pong(_) => None,
             WsEvent::Close(code, reason) => {
-                self.socket.close(CloseCode::Normal, "");
                 let why = format!("it closed with {code} {reason}");
-                // We were silent for it, or another socket took over: the session goes on. 1005: none
-                // was said, by something in between. Asking for the session tells what is true.
-                Some(match code {
-                    1005 | 4408 | 4409 => Ended::Lost(why),
-                    _ => Ended::Over(why),
-                })
+                if is_final(code, self.leaving) {
+                    self.socket.close(CloseCode::Normal, "");
+                    return Some(Ended::Over(why));
+                }
+                // Not 1000: that would end the session.
+                self.socket.close(CloseCode::GoingAway, "");
+                Some(Ended::Lost(why))
             }
         }
     }
@@ -180,21 +208,21 @@ impl State {
                 return None;
             }
             Event::Stopped { stream } => {
-                let slot = self.slots.get_mut(&stream);
+                let slot = self.open_slot(stream);
                 wake.extend(slot.and_then(|slot| slot.uploader.take()));
                 return None;
             }
             // The machine gives a client none.
             Event::Opened { .. } => return None,
             Event::Head { stream, head, end } => {
-                if let Some(slot) = self.slots.get_mut(&stream) {
+                if let Some(slot) = self.open_slot(stream) {
                     slot.head = Some(head);
                     slot.answered = true;
                 }
                 (stream, end.then_some(Ok(None)))
             }
             Event::Data { stream, bytes, end } => {
-                match self.slots.get_mut(&stream) {
+                match self.open_slot(stream) {
                     Some(slot) => slot.pieces.push(bytes),
                     None => self.session.consumed(stream, bytes.len() as u64),
                 }
@@ -202,18 +230,21 @@ impl State {
             }
             Event::Trailers { stream, trailers } => (stream, Some(Ok(Some(trailers)))),
             Event::Reset { stream, reset } => {
-                if let Some(slot) = self.slots.get_mut(&stream) {
+                if let Some(slot) = self.open_slot(stream) {
                     // The machine has counted them as read.
                     slot.pieces = Default::default();
                 }
-                (stream, Some(Err(Failure::Failed(reset.error()))))
+                (
+                    stream,
+                    Some(Err(Failure::Failed(Error::of_relay(reset.error())))),
+                )
             }
         };
         (self.useful, self.tries) = (true, 0);
         if end.is_some() {
             self.ration.give();
         }
-        if let Some(slot) = self.slots.get_mut(&id) {
+        if let Some(slot) = self.open_slot(id) {
             wake.extend(slot.reader.take());
             if end.is_some() {
                 slot.end = end;
@@ -221,6 +252,13 @@ impl State {
             }
         }
         None
+    }
+
+    /// Where a stream's events go; nowhere once it has ended here, though the relay may not know yet:
+    /// how it ended stands.
+    fn open_slot(&mut self, id: u64) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(&id);
+        slot.filter(|slot| slot.end.is_none())
     }
 
     /// The relay's first word on this socket.

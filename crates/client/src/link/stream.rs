@@ -5,13 +5,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
-use fetchway_policy::FetchError;
 use fetchway_wire::v1::ResponseHead;
 use http::HeaderMap;
 use http_body::Frame;
 
 use super::line::{Line, State};
 use super::slot::{Failure, Slot};
+use crate::error::Error;
 
 /// A body that is here as a whole is handed over at once, up to so many bytes: the fetch then needs
 /// the lock no more. What is longer stays counted against the session's window until it is read.
@@ -92,7 +92,7 @@ impl Stream {
     pub(crate) fn poll_frame(
         &mut self,
         cx: &Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if self.done {
             return Poll::Ready(None);
         }
@@ -159,6 +159,16 @@ pub(crate) struct Intake {
     id: u64,
 }
 
+impl Drop for Intake {
+    /// A body that panics has neither ended nor said why: without this its fetch would wait for ever.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let detail = "The request's body panicked, so the fetch was cancelled.";
+            self.fail(Error::of_body(detail));
+        }
+    }
+}
+
 /// The relay wants no more of the body.
 #[derive(Debug)]
 pub(crate) struct Enough;
@@ -191,7 +201,7 @@ impl Intake {
     }
 
     /// Gives up the fetch: its body could not be had.
-    pub(crate) fn fail(&self, error: FetchError) {
+    pub(crate) fn fail(&self, error: Error) {
         let mut state = self.line.lock();
         let Some(slot) = state
             .slots
@@ -200,9 +210,10 @@ impl Intake {
         else {
             return;
         };
-        slot.pieces = Default::default();
+        let unread = std::mem::take(&mut slot.pieces).len();
         slot.end = Some(Err(Failure::Failed(error)));
         let reader = slot.reader.take();
+        state.session.consumed(self.id, unread);
         state.cancel(self.id, Instant::now());
         let writer = state.socket.writer();
         self.line.note(&state);

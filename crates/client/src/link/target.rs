@@ -3,9 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use fetchway_policy::{ErrorName, FetchError};
+use fetchway_policy::ErrorName;
+use http::HeaderValue;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+
+use crate::error::Error;
 use url::{Host, Position, Url};
 
 /// Where a relay is.
@@ -17,6 +20,8 @@ pub(crate) struct Target {
     name: Option<ServerName<'static>>,
     /// Set for `wss://` by whoever builds the client.
     pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// The credential, set likewise.
+    pub(crate) authorization: Option<HeaderValue>,
 }
 
 impl fmt::Display for Target {
@@ -27,19 +32,20 @@ impl fmt::Display for Target {
 }
 
 impl Target {
-    pub(crate) fn parse(text: &str) -> Result<Self, FetchError> {
+    /// `called` is what the URL is called in an error, as it may hold a secret itself.
+    pub(crate) fn parse(text: &str, called: &str) -> Result<Self, Error> {
         let invalid = |why: &str| {
             let detail = format!(
-                "The relay's URL {why}: write it as ws://host:port/ or wss://host:port/, without credentials."
+                "{called} {why}: write it as ws://host:port/ or wss://host:port/, without credentials."
             );
-            FetchError::new(ErrorName::InvalidRequest, detail)
+            Error::new(ErrorName::InvalidRequest, detail)
         };
         let url =
             Url::parse(text).map_err(|error| invalid(&format!("does not parse ({error})")))?;
         let tls = match url.scheme() {
             "ws" => false,
             "wss" => true,
-            _ => return Err(invalid("is neither ws nor wss")),
+            other => return Err(invalid(&format!("has the scheme {other}"))),
         };
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("carries a user name or password"));
@@ -66,6 +72,7 @@ impl Target {
             port,
             name: name.filter(|_| tls),
             tls: None,
+            authorization: None,
             url,
         })
     }
@@ -89,16 +96,15 @@ impl Target {
 }
 
 /// The public roots and `extra`; HTTP/1.1, as a WebSocket begins with it.
-pub(crate) fn tls_config(
-    extra: &[CertificateDer<'static>],
-) -> Result<Arc<ClientConfig>, FetchError> {
+pub(crate) fn tls_config(extra: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, Error> {
     let unusable = |error: rustls::Error| {
-        let detail = format!("TLS cannot be set up with the given root certificates: {error}.");
-        FetchError::new(ErrorName::ProxyConfigurationError, detail)
+        let detail = format!("TLS cannot be set up: {error}.");
+        Error::new(ErrorName::ProxyConfigurationError, detail)
     };
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     for certificate in extra {
-        roots.add(certificate.clone()).map_err(unusable)?;
+        let added = roots.add(certificate.clone());
+        added.map_err(|error| unusable_root(certificate, &error))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -110,22 +116,32 @@ pub(crate) fn tls_config(
     Ok(Arc::new(config))
 }
 
+fn unusable_root(certificate: &CertificateDer<'_>, error: &rustls::Error) -> Error {
+    let detail = if certificate.starts_with(b"-----BEGIN") {
+        "The root certificate is in PEM form: give it to Builder::root_certificates_pem.".into()
+    } else {
+        format!("A root certificate cannot be used ({error}): give one in DER form.")
+    };
+    Error::new(ErrorName::ProxyConfigurationError, detail)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn urls_are_taken_apart_and_bad_ones_refused() {
-        let target = Target::parse("wss://relay.example/v1/relay?x=secret").expect("a good URL");
+        let target =
+            Target::parse("wss://relay.example/v1/relay?x=secret", "It").expect("a good URL");
         assert_eq!((target.host.as_str(), target.port), ("relay.example", 443));
         assert_eq!(target.host_field(), "relay.example");
         assert_eq!(target.path(), "/v1/relay?x=secret");
         assert_eq!(target.to_string(), "wss://relay.example/v1/relay");
-        let target = Target::parse("ws://[::1]:8787").expect("a good URL");
+        let target = Target::parse("ws://[::1]:8787", "It").expect("a good URL");
         assert_eq!((target.host.as_str(), target.port), ("::1", 8787));
         assert_eq!((target.host_field(), target.path()), ("[::1]:8787", "/"));
         for bad in ["http://a/", "relay.example", "ws://", "ws://user:pass@a/"] {
-            let error = Target::parse(bad).expect_err(bad);
+            let error = Target::parse(bad, "It").expect_err(bad);
             assert_eq!(error.name, ErrorName::InvalidRequest, "{bad}");
             assert!(!error.detail.contains("pass@"), "{error}");
         }

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use fetchway_client::{ErrorName, FetchError};
+use fetchway_client::{By, ErrorName};
+use fetchway_policy::FetchError;
 use fetchway_wire::v1::Config;
 use http::Request;
 
@@ -90,7 +91,7 @@ async fn a_body_that_fails_cancels() {
         .await
         .expect("no panic")
         .expect_err("it failed");
-    assert_eq!(error.name, ErrorName::Cancelled);
+    assert_eq!((error.name, error.by), (ErrorName::Cancelled, By::Body));
     assert!(error.detail.contains("the disk is gone"), "{error}");
     // The same when the response has begun.
     let (pieces, body) = channel();
@@ -124,4 +125,78 @@ async fn dropping_the_response_ends_an_upload_that_waits() {
     drop(response);
     soon("the end of the upload", pieces.closed()).await;
     assert_eq!(soon("a cancel", peer.cancelled()).await, stream);
+}
+
+#[tokio::test]
+async fn a_response_that_goes_on_after_its_requests_body_failed_is_not_taken_for_whole() {
+    const OTHERS: usize = 2_000;
+    let relay = Relay::start().await;
+    let client = client(&[&relay]);
+    let config = Config {
+        streams: 2 * OTHERS as u64,
+        ..Config::default()
+    };
+    let (pieces, body) = channel();
+    let fetch = tokio::spawn(client.fetch(Request::post(URL).body(body).expect("a request")));
+    let mut peer = relay.session(config).await;
+    let (stream, ..) = peer.opened().await;
+    peer.head(stream, 200, false).await;
+    let response = soon("a head", fetch).await.expect("no panic");
+    let response = response.expect("a response");
+    peer.piece(stream, "begun, ").await;
+    peer.settled().await;
+    let others: Vec<_> = (0..OTHERS)
+        .map(|_| tokio::spawn(client.fetch(get())))
+        .collect();
+    for _ in 0..OTHERS {
+        peer.opened().await;
+    }
+    // More cancels than the ration has, so that the one that counts is kept back.
+    for other in others {
+        other.abort();
+        assert!(other.await.expect_err("aborted").is_cancelled());
+    }
+    let broken = FetchError::new(ErrorName::DnsError, "the disk is gone");
+    pieces.send(Err(broken)).await.expect("it is read");
+    soon("the end of the upload", pieces.closed()).await;
+    // The relay cannot know.
+    peer.piece(stream, "and ended").await;
+    peer.end(stream).await;
+    peer.settled().await;
+    let error = soon("an end", text(response)).await.expect_err("it failed");
+    assert_eq!((error.name, error.by), (ErrorName::Cancelled, By::Body));
+}
+
+/// A body that panics when it is told to.
+struct Panics(tokio::sync::oneshot::Receiver<()>);
+
+impl http_body::Body for Panics {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+        let told = std::task::ready!(std::pin::Pin::new(&mut self.0).poll(cx));
+        panic!("a test's body panics: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_panics_cancels() {
+    let relay = Relay::start().await;
+    let client = client(&[&relay]);
+    let (panic, body) = tokio::sync::oneshot::channel();
+    let request = Request::post(URL).body(Panics(body)).expect("a request");
+    let fetch = tokio::spawn(client.fetch(request));
+    let mut peer = relay.peer().await;
+    let (stream, ..) = peer.opened().await;
+    peer.head(stream, 200, false).await;
+    let response = soon("a head", fetch).await.expect("no panic");
+    panic.send(()).expect("it waits");
+    assert_eq!(soon("a cancel", peer.cancelled()).await, stream);
+    let error = soon("an end", text(response.expect("a response"))).await;
+    let error = error.expect_err("it failed");
+    assert_eq!((error.name, error.by), (ErrorName::Cancelled, By::Body));
 }

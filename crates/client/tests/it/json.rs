@@ -79,12 +79,11 @@ async fn refused_credentials_are_told_of() {
         async move { client.connect().await }
     });
     relay.socket().await.refuse(StatusCode::UNAUTHORIZED).await;
-    relay.socket().await.refuse(StatusCode::UNAUTHORIZED).await;
     let error = soon("an end", connecting)
         .await
         .expect("no panic")
         .expect_err("refused");
-    assert_eq!(error.name, ErrorName::DestinationUnavailable);
+    assert_eq!(error.name, ErrorName::HttpRequestDenied);
     assert!(error.detail.contains("401"), "{error}");
 }
 

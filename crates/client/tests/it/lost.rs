@@ -30,13 +30,8 @@ async fn without_the_session_idempotent_fetches_go_elsewhere_and_others_fail() {
         .insert("idempotency-key", "k".parse().expect("a value"));
     let keyed = tokio::spawn(client.fetch(keyed));
     let post = tokio::spawn(client.fetch(with_body(Method::POST, "once")));
-    let mut stubborn = get();
-    let never = Some(Failover::Never);
-    stubborn.extensions_mut().insert(Options {
-        failover: never,
-        ..Options::default()
-    });
-    let stubborn = tokio::spawn(client.fetch(stubborn));
+    let never = Options::default().failover(Failover::Never);
+    let stubborn = tokio::spawn(client.fetch_with(get(), never));
     let mut peer = first.peer().await;
     assert_eq!(peer.fetches(5).await.len(), 5);
     // It comes back without the session.
@@ -89,6 +84,7 @@ async fn a_relay_that_does_not_come_back_is_given_up_in_time() {
     peer.opened().await;
     peer.opened().await;
     drop(peer);
+    let lost = first.url.clone();
     drop(first);
     let mut peer = second.peer().await;
     let (stream, head, _) = peer.opened().await;
@@ -104,6 +100,8 @@ async fn a_relay_that_does_not_come_back_is_given_up_in_time() {
         .expect("no panic")
         .expect_err("it failed");
     assert_eq!(error.name, ErrorName::OutcomeUnknown);
+    let told = [&*lost, "did not come back within 200ms"];
+    assert!(told.iter().all(|it| error.detail.contains(it)), "{error}");
 }
 
 #[tokio::test]

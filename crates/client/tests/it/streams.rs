@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use fetchway_client::{ErrorName, FetchError, FinalUrl, Options, RedirectMode, Timeouts};
+use fetchway_client::{By, ErrorName, FinalUrl, Options, RedirectMode, Timeouts};
+use fetchway_policy::FetchError;
 use fetchway_wire::v1::{Reset, ResponseHead};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Frame;
@@ -29,16 +30,13 @@ async fn a_head_says_all_that_was_asked_and_all_that_was_answered() {
         .headers_mut()
         .insert("connection", HeaderValue::from_static("close"));
     let total = Some(std::time::Duration::from_millis(1_500));
-    request.extensions_mut().insert(Options {
-        lane: "slow".to_owned(),
-        redirect: RedirectMode::Manual,
-        decode: false,
-        timeouts: Timeouts {
-            total,
-            ..Timeouts::default()
-        },
-        failover: None,
-    });
+    let timeouts = Timeouts {
+        total,
+        ..Timeouts::default()
+    };
+    let options = Options::default().lane("slow").decode(false);
+    let options = options.redirect(RedirectMode::Manual).timeouts(timeouts);
+    request.extensions_mut().insert(options);
     let fetch = tokio::spawn(client.fetch(request));
     let mut peer = relay.peer().await;
     assert_eq!(peer.headers["authorization"], "Bearer s3cret");
@@ -325,7 +323,8 @@ async fn failures_have_the_relays_names() {
         .await
         .expect("no panic")
         .expect_err("it failed");
-    assert_eq!(failed, error);
+    assert_eq!((failed.name, &failed.detail), (error.name, &error.detail));
+    assert_eq!(failed.by, By::Relay, "it is not about a relay");
     // Within a body too.
     let fetch = tokio::spawn(client.fetch(get()));
     let (stream, ..) = peer.opened().await;
@@ -336,12 +335,10 @@ async fn failures_have_the_relays_names() {
         .expect("a response");
     let error = FetchError::new(ErrorName::HttpResponseIncomplete, "it broke off");
     peer.fail(stream, Reset::new(Bytes::new(), &error)).await;
-    assert_eq!(
-        soon("the end", text(response))
-            .await
-            .expect_err("it failed"),
-        error
-    );
+    let failed = soon("the end", text(response)).await;
+    let failed = failed.expect_err("it failed");
+    assert_eq!((failed.name, &failed.detail), (error.name, &error.detail));
+    assert_eq!(failed.by, By::Relay);
 }
 
 #[tokio::test]

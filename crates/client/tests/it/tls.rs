@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use fetchway_client::{Client, ErrorName};
+use fetchway_client::{By, Client, Error, ErrorName};
 use fetchway_lab::Certificate;
 use fetchway_wire::v1::Config;
+use http::StatusCode;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsAcceptor;
 
 use crate::support::{Relay, Socket, get, soon, text};
@@ -64,4 +66,69 @@ async fn a_relay_is_trusted_by_its_certificate_only() {
         .expect("no panic")
         .expect_err("no trust");
     assert_eq!(error.name, ErrorName::TlsCertificateError);
+    assert!(
+        error.detail.contains("issuer of its certificate"),
+        "{error}"
+    );
+}
+
+/// A fetch by a client that has all the time there is; `serve` is what it finds.
+async fn fails_at_once(url: String, serve: impl Future<Output = ()>) -> Error {
+    let client = Client::builder().relay(url).build().expect("a client");
+    let fetch = tokio::spawn(client.fetch(get()));
+    serve.await;
+    let ended = soon("an end", fetch).await.expect("no panic");
+    let error = ended.expect_err("there is no relay");
+    assert_eq!(error.by, By::Client);
+    error
+}
+
+#[tokio::test]
+async fn what_cannot_heal_is_not_waited_for() {
+    let certificate = Certificate::generate::<&str>(&[]).expect("a certificate");
+    let acceptor = acceptor(&certificate);
+    let relay = Relay::start().await;
+    let secure = relay.url.replace("ws://", "wss://");
+    let accept = async || {
+        let accepted = soon("a connection", relay.listener.accept()).await;
+        accepted.expect("a connection").0
+    };
+
+    let error = fails_at_once(secure.clone(), async {
+        let refused = acceptor.accept(accept().await).await;
+        refused.expect_err("the client does not trust it");
+    });
+    let error = error.await;
+    assert_eq!(error.name, ErrorName::TlsCertificateError, "{error}");
+
+    // Plain HTTP where TLS was expected.
+    let error = fails_at_once(secure, async {
+        let mut tcp = accept().await;
+        let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+        tcp.write_all(answer).await.expect("it is read");
+    });
+    let error = error.await;
+    assert_eq!(error.name, ErrorName::TlsProtocolError, "{error}");
+    assert!(error.detail.contains("is it a ws:// relay?"), "{error}");
+
+    // TLS where plain HTTP was expected.
+    let error = fails_at_once(relay.url.clone(), async {
+        let refused = acceptor.accept(accept().await).await;
+        refused.expect_err("no TLS is spoken");
+    });
+    let error = error.await;
+    assert_eq!(error.name, ErrorName::ProxyConfigurationError, "{error}");
+    assert!(error.detail.contains("does it want wss://?"), "{error}");
+
+    for status in [StatusCode::OK, StatusCode::PERMANENT_REDIRECT] {
+        let error = fails_at_once(relay.url.clone(), async {
+            Socket::read(accept().await).await.refuse(status).await;
+        });
+        let error = error.await;
+        assert_eq!(error.name, ErrorName::ProxyConfigurationError, "{error}");
+        assert!(
+            error.detail.contains("no WebSocket: is a relay there?"),
+            "{error}"
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_client::{Client, Encoding, ErrorName, FinalUrl, Options};
+use fetchway_client::{By, Client, Encoding, ErrorName, FinalUrl, Options};
 use fetchway_lab::{Kind, Origin, checksum, filler};
 use fetchway_testkit::{PATIENCE, TestNode};
 use http::Request;
@@ -48,13 +48,9 @@ async fn fetches_go_through_in_either_encoding() {
             let body = response.into_body().bytes(1 << 20).await.expect("a body");
             assert!(filler(Kind::Binary, at, at * 1_000).matches(&body));
         }
-        let mut request = get(origin.url("/echo"));
-        let lane = "nowhere".to_owned();
-        request.extensions_mut().insert(Options {
-            lane,
-            ..Options::default()
-        });
-        let error = client.fetch(request).await.expect_err("no such lane");
+        let request = get(origin.url("/echo"));
+        let fetch = client.fetch_with(request, Options::default().lane("nowhere"));
+        let error = fetch.await.expect_err("no such lane");
         assert_eq!(error.name, ErrorName::InvalidRequest, "{error}");
         assert!(client.close(PATIENCE).await);
     }
@@ -102,5 +98,36 @@ async fn trailers_and_bodies_stream() {
         .await
         .expect("the origin is left");
     assert!(client.close(Duration::from_secs(10)).await);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_of_json_that_is_too_long_fails_and_one_that_fits_goes_through() {
+    let origin = Origin::builder().start().expect("an origin");
+    let post = |body: Vec<u8>| {
+        let request = Request::post(origin.url("/upload")).body(Full::from(body));
+        request.expect("a request")
+    };
+    let node = TestNode::open(&[("relay.max-message", "1MiB")]);
+    let narrow = client(&node, Encoding::Json);
+    let answer = narrow.fetch(post(vec![b'a'; 2 << 20]));
+    let answer = tokio::time::timeout(PATIENCE, answer).await;
+    let error = answer.expect("it is answered").expect_err("it is too long");
+    assert_eq!(
+        (error.name, error.by),
+        (ErrorName::LimitExceeded, By::Relay)
+    );
+    assert!(narrow.close(PATIENCE).await);
+    node.stop().await;
+    // Each zero takes six bytes in a JSON string.
+    let node = TestNode::open(&[]);
+    let client = client(&node, Encoding::Json);
+    let response = client.fetch(post(vec![0; 9 << 20])).await;
+    let body = response.expect("a response").into_body();
+    let seen = body.bytes(1 << 20).await.expect("a body");
+    let seen: serde_json::Value = serde_json::from_slice(&seen).expect("JSON");
+    let sum = checksum(&vec![0; 9 << 20]);
+    assert_eq!(seen["checksum"], format!("{sum:08x}"));
+    assert!(client.close(PATIENCE).await);
     node.stop().await;
 }

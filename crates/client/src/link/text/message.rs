@@ -1,4 +1,4 @@
-//! The JSON messages: a request as it is sent, an answer as it is read. `docs/json.md`.
+//! The JSON messages that are sent: a fetch, a cancel. `docs/json.md`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use fetchway_policy::redirect::RedirectMode;
-use fetchway_policy::{ErrorName, FetchError, Timeouts};
-use fetchway_wire::json::ClientResponse;
-use fetchway_wire::v1::{RequestHead, ResponseHead};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use fetchway_policy::{ErrorName, Timeouts};
+use fetchway_wire::v1::RequestHead;
+use http::{HeaderMap, header};
 use serde::Serialize;
+
+use crate::error::Error;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,12 +49,34 @@ struct Clocks {
     total: Option<f64>,
 }
 
-/// The message that asks for a fetch.
+/// Bytes of the longest message that is sent. A relay takes no more unless it is told to; where it
+/// takes less, it says so.
+pub(crate) const MAX_REQUEST: usize = 48 << 20;
+
+/// A request that does not fit into a message.
+pub(crate) fn too_long(len: usize) -> Error {
+    let detail = format!(
+        "The request has {len} bytes or more, over the {MAX_REQUEST} that a message of JSON may have: \
+         use Encoding::Auto, and a relay that speaks fetchway.v1."
+    );
+    Error::new(ErrorName::LimitExceeded, detail)
+}
+
+/// The message that asks for a fetch. `has_base64`: the relay is known to take it for any body.
 ///
 /// # Errors
-/// `invalid_request` for a field that is not UTF-8, which JSON cannot carry.
-pub(super) fn request(id: u64, head: &RequestHead, body: &[u8]) -> Result<String, FetchError> {
+/// `invalid_request` for a field that is not UTF-8, which JSON cannot carry; `limit_exceeded`.
+pub(super) fn request(
+    id: u64,
+    head: &RequestHead,
+    body: &[u8],
+    has_base64: bool,
+) -> Result<String, Error> {
+    if body.len() > MAX_REQUEST {
+        return Err(too_long(body.len()));
+    }
     let text = std::str::from_utf8(body).ok();
+    let text = text.filter(|text| !has_base64 || !is_longer_than_base64(text));
     let message = Message {
         id,
         url: &head.url,
@@ -67,10 +89,25 @@ pub(super) fn request(id: u64, head: &RequestHead, body: &[u8]) -> Result<String
         redirect: (head.redirect != RedirectMode::Follow).then(|| head.redirect.as_str()),
         decode: (!head.decode).then_some(false),
     };
-    serde_json::to_string(&message).map_err(|error| {
+    let message = serde_json::to_string(&message).map_err(|error| {
         let detail = format!("The request cannot be written as JSON ({error}).");
-        FetchError::new(ErrorName::InvalidRequest, detail)
-    })
+        Error::new(ErrorName::InvalidRequest, detail)
+    })?;
+    if message.len() > MAX_REQUEST {
+        return Err(too_long(message.len()));
+    }
+    Ok(message)
+}
+
+/// Whether a text takes more as a JSON string than in base64: a control character takes six bytes.
+fn is_longer_than_base64(text: &str) -> bool {
+    let escape = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    let escapes: usize = text.bytes().map(escape).sum();
+    escapes > text.len().div_ceil(3)
 }
 
 /// The message that withdraws a fetch.
@@ -78,7 +115,7 @@ pub(super) fn cancel(id: u64) -> String {
     format!("{{\"cancel\":{id}}}")
 }
 
-fn fields(fields: &HeaderMap) -> Result<BTreeMap<&str, Cow<'_, str>>, FetchError> {
+fn fields(fields: &HeaderMap) -> Result<BTreeMap<&str, Cow<'_, str>>, Error> {
     let mut texts: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
     // The relay counts for itself, and an older one would send the field twice.
     for (name, value) in fields
@@ -89,7 +126,7 @@ fn fields(fields: &HeaderMap) -> Result<BTreeMap<&str, Cow<'_, str>>, FetchError
             let detail = format!(
                 "The field {name} is not UTF-8, and this relay speaks JSON only: leave it out."
             );
-            return Err(FetchError::new(ErrorName::InvalidRequest, detail));
+            return Err(Error::new(ErrorName::InvalidRequest, detail));
         };
         match texts.entry(name.as_str()) {
             std::collections::btree_map::Entry::Vacant(entry) => {
@@ -111,8 +148,7 @@ fn clocks(timeouts: &Timeouts) -> Option<Clocks> {
     if *timeouts == Timeouts::default() {
         return None;
     }
-    // Zero is refused in JSON: the shortest clock is a millisecond.
-    let millis = |time: Option<Duration>| time.map(|time| (time.as_millis() as f64).max(1.0));
+    let millis = |time: Option<Duration>| time.map(|time| time.as_millis() as f64);
     Some(Clocks {
         connect: millis(timeouts.connect),
         header: millis(timeouts.header),
@@ -121,74 +157,11 @@ fn clocks(timeouts: &Timeouts) -> Option<Clocks> {
     })
 }
 
-/// A response, whole.
-pub(super) type Whole = (Box<ResponseHead>, Bytes);
-
-/// An answer's id, if it is one of ours, and what became of the fetch.
-pub(super) fn answer(text: &[u8]) -> Option<(u64, Result<Whole, FetchError>)> {
-    let answer: ClientResponse = serde_json::from_slice(text).ok()?;
-    let id = answer.id.as_u64()?;
-    Some((id, outcome(answer)))
-}
-
-fn outcome(answer: ClientResponse) -> Result<Whole, FetchError> {
-    if answer.status == 0 || answer.error.is_some() && answer.error_code.is_some() {
-        let known = |code: &str| {
-            let mut names = ErrorName::ALL.iter();
-            names.find(|name| name.as_str() == code).copied()
-        };
-        // Older servers give no names.
-        let name = answer.error_code.as_deref().and_then(known);
-        let name = name.unwrap_or(ErrorName::ProxyInternalError);
-        let detail = answer
-            .error
-            .unwrap_or_else(|| "The relay does not say why.".to_owned());
-        return Err(FetchError::new(name, detail));
-    }
-    let broken = |what: &str| {
-        let detail = format!("The relay's answer has {what}: it cannot be read.");
-        FetchError::new(ErrorName::HttpProtocolError, detail)
-    };
-    let status = StatusCode::from_u16(answer.status);
-    let status = status.map_err(|_| broken("a status that is none"))?;
-    let mut fields = HeaderMap::with_capacity(answer.headers.len());
-    let cookies = answer.set_cookie;
-    for (name, value) in &answer.headers {
-        if name == header::SET_COOKIE.as_str() && !cookies.is_empty() {
-            continue;
-        }
-        let name = HeaderName::try_from(name).map_err(|_| broken("a field's name that is none"))?;
-        fields.append(
-            name,
-            field(value).ok_or_else(|| broken("a forbidden field"))?,
-        );
-    }
-    for cookie in &cookies {
-        let value = field(cookie).ok_or_else(|| broken("a forbidden cookie"))?;
-        fields.append(header::SET_COOKIE, value);
-    }
-    let body = match answer.body_base64 {
-        Some(coded) => STANDARD
-            .decode(coded)
-            .map_err(|_| broken("a body that is no base64"))?
-            .into(),
-        None => answer.body.into(),
-    };
-    let head = ResponseHead {
-        tag: Bytes::new(),
-        status,
-        url: answer.url.unwrap_or_default(),
-        fields,
-    };
-    Ok((Box::new(head), body))
-}
-
-fn field(text: &str) -> Option<HeaderValue> {
-    HeaderValue::from_bytes(text.as_bytes()).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http::HeaderValue;
+
     use super::*;
 
     fn head() -> RequestHead {
@@ -214,37 +187,41 @@ mod tests {
 
     #[test]
     fn a_request_says_everything_and_nothing_twice() {
-        let text = request(7, &head(), b"hello").expect("it can be written");
+        let text = request(7, &head(), b"hello", true).expect("it can be written");
         assert_eq!(
             text,
             r#"{"id":7,"url":"https://example.com/","method":"POST","headers":{"cookie":"a=1; b=2","x":"1, 2"},"body":"hello","lane":"slow","timeout":{"total":2000.0},"redirect":"manual","decode":false}"#
         );
-        let text = request(8, &head(), &[0xFF]).expect("it can be written");
+        let text = request(8, &head(), &[0xFF], false).expect("it can be written");
         assert!(text.contains(r#""bodyBase64":"/w==""#), "{text}");
     }
 
     #[test]
-    fn answers_are_read_with_and_without_names_of_failures() {
-        let (id, whole) = answer(
-            br#"{"id":3,"status":200,"headers":{"a":"b","set-cookie":"x=1, y=2"},"setCookie":["x=1","y=2"],"body":"","bodyBase64":"/w==","url":"http://e/"}"#,
-        )
-        .expect("an answer");
-        let (head, body) = whole.expect("a response");
-        assert_eq!(
-            (id, head.status, &body[..]),
-            (3, StatusCode::OK, &[0xFF][..])
-        );
-        assert_eq!(head.fields.get_all("set-cookie").iter().count(), 2);
-        let failed = |text: &[u8]| answer(text).expect("an answer").1.expect_err("it failed");
-        let named = failed(
-            br#"{"id":3,"status":0,"headers":{},"body":"","error":"no","errorCode":"dns_error"}"#,
-        );
-        assert_eq!(named.name, ErrorName::DnsError);
-        let plain = failed(br#"{"id":3,"status":0,"headers":{},"body":"","error":"no"}"#);
-        assert_eq!(
-            (plain.name, &*plain.detail),
-            (ErrorName::ProxyInternalError, "no")
-        );
-        assert!(answer(br#"{"id":"unknown","status":0}"#).is_none());
+    fn a_body_is_sent_in_the_shorter_way_that_the_relay_knows() {
+        let said = |body: &[u8], has_base64| {
+            let text = request(8, &head(), body, has_base64).expect("it can be written");
+            (
+                text.contains(r#""body":"#),
+                text.contains(r#""bodyBase64":"#),
+            )
+        };
+        let (text, base64) = ((true, false), (false, true));
+        assert_eq!(said(&[0; 30], true), base64);
+        assert_eq!(said(br#"{"a":"b"}"#, true), base64);
+        assert_eq!(said(br#"{"name":"value"}"#, true), text);
+        // A server from before the subprotocols might not look at it.
+        assert_eq!(said(&[0; 30], false), text);
+    }
+
+    #[test]
+    fn what_counts_is_the_length_of_the_message() {
+        // 12 MiB in base64, and 54 MiB as it is escaped.
+        let zeros = vec![0; 9 << 20];
+        let message = request(8, &head(), &zeros, true).expect("it fits");
+        assert!(message.len() < 13 << 20, "{}", message.len());
+        for too_long in [zeros, vec![b'a'; MAX_REQUEST]] {
+            let error = request(8, &head(), &too_long, false).expect_err("too long");
+            assert_eq!(error.name, ErrorName::LimitExceeded);
+        }
     }
 }

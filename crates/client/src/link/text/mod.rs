@@ -1,22 +1,26 @@
 //! A socket of the JSON encoding: whole bodies, each answer one message, and nothing outlives it.
 
+mod answer;
 mod message;
+mod pending;
 mod speak;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Instant;
 
-use bytes::Bytes;
-use fetchway_policy::FetchError;
-use fetchway_wire::v1::{RequestHead, ResponseHead};
+use fetchway_wire::v1::RequestHead;
 
 use super::slot::Failure;
 use super::socket::{Liveness, Socket};
 use crate::builder::Settings;
+use crate::error::Error;
 use crate::queue::Queue;
+
+pub(crate) use message::{MAX_REQUEST, too_long};
+pub(crate) use pending::Pending;
 
 /// Fetches under way on one socket. JSON tells no limit; this is what a relay's binary sessions have.
 const MAX_FETCHES: usize = 1_000;
@@ -30,8 +34,12 @@ struct Asked {
     sent: bool,
     /// Nobody waits for the answer any more.
     dropped: bool,
-    answer: Option<Result<message::Whole, Failure>>,
+    answer: Option<Result<answer::Whole, Failure>>,
     reader: Option<Waker>,
+    /// Bytes of its message.
+    len: usize,
+    /// Bytes of its answer, counted among those unread.
+    unread: usize,
 }
 
 struct State {
@@ -39,6 +47,9 @@ struct State {
     /// Messages to be written, each with the fetch it asks for, if any.
     out: VecDeque<(Option<u64>, String)>,
     queued: usize,
+    /// Bytes of answers that nobody has taken yet. With `window` of them no more is read.
+    unread: usize,
+    window: usize,
     last: u64,
     socket: Socket,
     unwanted: bool,
@@ -53,15 +64,20 @@ pub(crate) struct Text {
     room: AtomicBool,
     queue: Arc<Queue>,
     liveness: Liveness,
+    /// The relay takes any body in base64.
+    has_base64: bool,
 }
 
 impl Text {
-    pub(super) fn new(settings: &Settings, queue: Arc<Queue>) -> Arc<Self> {
+    pub(super) fn new(settings: &Settings, queue: Arc<Queue>, has_base64: bool) -> Arc<Self> {
+        let window = usize::try_from(settings.windows.session_window).unwrap_or(usize::MAX);
         Arc::new(Self {
             state: Mutex::new(State {
                 asked: HashMap::new(),
                 out: VecDeque::new(),
                 queued: 0,
+                unread: 0,
+                window: window.max(1),
                 last: 0,
                 socket: Socket::new(Instant::now(), None),
                 unwanted: false,
@@ -75,6 +91,7 @@ impl Text {
                 ping_every: settings.ping_every,
                 dead_after: settings.dead_after,
             },
+            has_base64,
         })
     }
 
@@ -101,8 +118,8 @@ impl Text {
     /// As that of a binary session.
     fn note(&self, state: &State) -> bool {
         self.load.store(state.asked.len(), Ordering::Relaxed);
-        let room =
-            state.over.is_none() && state.asked.len() < MAX_FETCHES && state.queued < MAX_QUEUED;
+        let open = state.over.is_none() && !state.unwanted;
+        let room = open && state.asked.len() < MAX_FETCHES && state.queued < MAX_QUEUED;
         self.room.store(room, Ordering::Relaxed);
         room
     }
@@ -113,23 +130,30 @@ impl Text {
         head: &RequestHead,
         body: &[u8],
         reader: &Waker,
-    ) -> Option<Result<Pending, FetchError>> {
+    ) -> Option<Result<Pending, Error>> {
         let mut state = self.lock();
         if !self.note(&state) {
             return None;
         }
-        let id = state.last + 1;
-        let text = match message::request(id, head, body) {
+        state.last += 1;
+        let id = state.last;
+        // It may be megabytes.
+        drop(state);
+        let text = match message::request(id, head, body, self.has_base64) {
             Ok(text) => text,
             Err(error) => return Some(Err(error)),
         };
-        state.last = id;
-        state.queued += text.len();
-        state.out.push_back((Some(id), text));
+        let mut state = self.lock();
+        if !self.note(&state) {
+            return None;
+        }
         let asked = Asked {
             reader: Some(reader.clone()),
+            len: text.len(),
             ..Asked::default()
         };
+        state.queued += text.len();
+        state.out.push_back((Some(id), text));
         state.asked.insert(id, asked);
         self.note(&state);
         let writer = state.socket.writer();
@@ -180,61 +204,17 @@ impl Text {
     }
 }
 
-/// A fetch whose answer somebody waits for. Dropped before, it is withdrawn.
-pub(crate) struct Pending {
-    text: Arc<Text>,
-    id: u64,
-}
-
-impl Pending {
-    /// The response, or why there is none.
-    pub(crate) fn poll_answer(
-        &mut self,
-        cx: &Context<'_>,
-    ) -> Poll<Result<(Box<ResponseHead>, Bytes), Failure>> {
-        let mut state = self.text.lock();
-        let Some(asked) = state.asked.get_mut(&self.id) else {
-            // Asked again after its answer.
-            return Poll::Pending;
-        };
-        if let Some(answer) = asked.answer.take() {
-            state.asked.remove(&self.id);
-            let room = self.text.note(&state);
-            drop(state);
-            if room {
-                self.text.queue.nudge();
-            }
-            return Poll::Ready(answer);
-        }
-        asked.reader = Some(cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        let mut state = self.text.lock();
-        let Some(asked) = state.asked.get_mut(&self.id) else {
-            return;
-        };
-        if asked.answer.is_some() {
-            state.asked.remove(&self.id);
-        } else {
-            // It counts until it is answered, so that cancels are bounded as fetches are.
-            asked.dropped = true;
-            asked.reader = None;
-            if asked.sent {
-                state.out.push_back((None, message::cancel(self.id)));
-            }
-        }
-        let room = self.text.note(&state);
-        let writer = state.socket.writer();
-        drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
-        if room {
-            self.text.queue.nudge();
-        }
+impl State {
+    /// Nothing is left to be done for a fetch. Gives whoever may go on now: the reader if there is room
+    /// for more answers, the writer if the socket is to be closed.
+    fn forget(&mut self, id: u64) -> [Option<Waker>; 2] {
+        let unread = self.asked.remove(&id).map_or(0, |asked| asked.unread);
+        self.unread -= unread;
+        let more = unread > 0 && self.unread < self.window;
+        let last = self.unwanted && self.asked.is_empty();
+        [
+            more.then(|| self.socket.reader()).flatten(),
+            last.then(|| self.socket.writer()).flatten(),
+        ]
     }
 }

@@ -2,14 +2,17 @@
 
 mod peer;
 mod plain;
+mod socket;
 
-pub(crate) use peer::{Relay, Socket};
+pub(crate) use peer::Peer;
 pub(crate) use plain::PlainRelay;
+pub(crate) use socket::{Relay, Socket};
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_client::{Body, Builder, Client, FetchError};
+use fetchway_client::{Body, Builder, Client, Error};
+use fetchway_policy::FetchError;
 use http::{Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, Full};
@@ -66,7 +69,7 @@ impl http_body::Body for ChannelBody {
 }
 
 /// The rest of a body as text.
-pub(crate) async fn text(response: Response<Body>) -> Result<String, FetchError> {
+pub(crate) async fn text(response: Response<Body>) -> Result<String, Error> {
     let body = response.into_body().collect().await?.to_bytes();
     Ok(String::from_utf8(body.to_vec()).expect("text"))
 }

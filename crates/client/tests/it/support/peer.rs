@@ -10,24 +10,11 @@ use fetchway_wire::v1::{
 };
 use fetchway_ws::{CloseCode, Decoder, Event as WsEvent, Opcode, Receiver, Role};
 use fetchway_ws::{close_payload, put_frame};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
 
-use super::soon;
-
-/// A listener that a client takes for a relay.
-pub(crate) struct Relay {
-    pub(crate) listener: TcpListener,
-    pub(crate) url: String,
-}
-
-/// An accepted connection, before its handshake is answered.
-pub(crate) struct Socket<S = TcpStream> {
-    io: S,
-    pub(crate) headers: HeaderMap,
-    rest: BytesMut,
-}
+use super::{Socket, soon};
 
 /// A session's end on one socket.
 pub(crate) struct Peer<S = TcpStream> {
@@ -42,94 +29,7 @@ pub(crate) struct Peer<S = TcpStream> {
     behind: Bytes,
 }
 
-impl Relay {
-    pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("ws://{}/", listener.local_addr().expect("a bound listener"));
-        Self { listener, url }
-    }
-
-    /// The next connection's handshake.
-    pub(crate) async fn socket(&self) -> Socket {
-        let (tcp, _) = soon("a connection", self.listener.accept())
-            .await
-            .expect("a connection");
-        tcp.set_nodelay(true).expect("a TCP socket");
-        Socket::read(tcp).await
-    }
-
-    /// The next connection's session, a new one.
-    pub(crate) async fn session(&self, config: Config) -> Peer {
-        self.socket().await.session(config).await
-    }
-
-    /// The same with limits that are in nobody's way.
-    pub(crate) async fn peer(&self) -> Peer {
-        self.session(Config::default()).await
-    }
-}
-
 impl<S: tokio::io::AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// Reads a handshake.
-    pub(crate) async fn read(mut io: S) -> Self {
-        let mut rest = BytesMut::new();
-        let end = loop {
-            if let Some(at) = rest.windows(4).position(|four| four == b"\r\n\r\n") {
-                break at + 4;
-            }
-            let read = soon("a handshake", io.read_buf(&mut rest)).await;
-            assert_ne!(
-                read.expect("a handshake"),
-                0,
-                "the client left within its handshake"
-            );
-        };
-        let head = String::from_utf8(rest.split_to(end).to_vec()).expect("a text");
-        let mut headers = HeaderMap::new();
-        for line in head.lines().skip(1).filter(|line| !line.is_empty()) {
-            let (name, value) = line.split_once(": ").expect("a field");
-            let name: HeaderName = name.parse().expect("a name");
-            headers.append(name, value.parse().expect("a value"));
-        }
-        Self { io, headers, rest }
-    }
-
-    /// Refuses the WebSocket.
-    pub(crate) async fn refuse(mut self, status: StatusCode) {
-        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
-        self.io
-            .write_all(answer.as_bytes())
-            .await
-            .expect("the answer is sent");
-    }
-
-    /// Accepts it with this subprotocol.
-    pub(crate) async fn accept(
-        mut self,
-        protocol: Option<&'static str>,
-    ) -> (S, HeaderMap, BytesMut) {
-        let mut response = fetchway_ws::accept(&Method::GET, &self.headers).expect("a handshake");
-        if let Some(protocol) = protocol {
-            let protocol = HeaderValue::from_static(protocol);
-            response
-                .headers_mut()
-                .insert("sec-websocket-protocol", protocol);
-        }
-        let mut answer = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
-        for (name, value) in response.headers() {
-            answer.extend_from_slice(name.as_str().as_bytes());
-            answer.extend_from_slice(b": ");
-            answer.extend_from_slice(value.as_bytes());
-            answer.extend_from_slice(b"\r\n");
-        }
-        answer.extend_from_slice(b"\r\n");
-        self.io
-            .write_all(&answer)
-            .await
-            .expect("the answer is sent");
-        (self.io, self.headers, self.rest)
-    }
-
     /// Begins a new session, whatever the client asks for.
     pub(crate) async fn session(self, config: Config) -> Peer<S> {
         self.session_or(config, None).await
@@ -313,11 +213,22 @@ impl<S: tokio::io::AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
     /// Answers with a head; `end`: there is no body.
     pub(crate) async fn head(&mut self, stream: u64, status: u16, end: bool) {
+        let status = StatusCode::from_u16(status).expect("a status");
+        self.respond(stream, status, HeaderMap::new(), end).await;
+    }
+
+    /// Answers with a head of one field; a body follows.
+    pub(crate) async fn head_with(&mut self, stream: u64, name: &'static str, value: HeaderValue) {
+        let fields = HeaderMap::from_iter([(HeaderName::from_static(name), value)]);
+        self.respond(stream, StatusCode::OK, fields, false).await;
+    }
+
+    async fn respond(&mut self, stream: u64, status: StatusCode, fields: HeaderMap, end: bool) {
         let head = ResponseHead {
             tag: Bytes::new(),
-            status: StatusCode::from_u16(status).expect("a status"),
+            status,
             url: String::new(),
-            fields: HeaderMap::new(),
+            fields,
         };
         self.session
             .respond(stream, &head, end)
@@ -370,6 +281,20 @@ impl<S: tokio::io::AsyncRead + AsyncWrite + Unpin> Peer<S> {
         let mut out = BytesMut::new();
         put_frame(&mut out, opcode, payload, None);
         self.write.write_all(&out).await.expect("the client reads");
+    }
+
+    /// Returns when the client has taken all that was sent before: it answers a ping behind it.
+    pub(crate) async fn settled(&mut self) {
+        self.flush().await;
+        self.write_message(Opcode::Ping, b"").await;
+        loop {
+            self.take();
+            match soon("a pong", self.receiver.next()).await {
+                Ok(Some(WsEvent::Pong(_))) => return,
+                Ok(Some(WsEvent::Message(message))) => self.behind = message.data.freeze(),
+                other => panic!("no pong, but {other:?}"),
+            }
+        }
     }
 
     /// Loses the socket, and keeps the session.

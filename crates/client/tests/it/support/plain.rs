@@ -30,19 +30,46 @@ impl PlainRelay {
 
     /// The next request.
     pub(crate) async fn request(&mut self) -> Value {
-        match soon("a request", self.receiver.next()).await {
-            Ok(Some(Event::Message(message))) => {
-                assert!(message.text, "a binary message came");
-                serde_json::from_slice(&message.data).expect("JSON")
+        loop {
+            match soon("a request", self.receiver.next()).await {
+                Ok(Some(Event::Message(message))) => {
+                    assert!(message.text, "a binary message came");
+                    return serde_json::from_slice(&message.data).expect("JSON");
+                }
+                Ok(Some(Event::Ping(payload))) => self.write(Opcode::Pong, &payload).await,
+                other => panic!("no request, but {other:?}"),
             }
-            other => panic!("no request, but {other:?}"),
         }
     }
 
     /// Sends an answer.
     pub(crate) async fn send(&mut self, answer: &Value) {
+        self.write(Opcode::Text, answer.to_string().as_bytes())
+            .await;
+    }
+
+    async fn write(&mut self, opcode: Opcode, payload: &[u8]) {
         let mut out = BytesMut::new();
-        put_frame(&mut out, Opcode::Text, answer.to_string().as_bytes(), None);
+        put_frame(&mut out, opcode, payload, None);
         self.write.write_all(&out).await.expect("the client reads");
+    }
+
+    /// Waits for the client's Close.
+    pub(crate) async fn closed(&mut self) -> Option<u16> {
+        loop {
+            match self.receiver.next().await {
+                Ok(Some(Event::Close(code, _))) => return Some(code),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// Waits for a ping, and does not answer it.
+    pub(crate) async fn pinged(&mut self) {
+        match self.receiver.next().await {
+            Ok(Some(Event::Ping(_))) => {}
+            other => panic!("no ping, but {other:?}"),
+        }
     }
 }
