@@ -1,9 +1,11 @@
 //! What must hold for every input: the bodies of the fuzz targets, also run by `cargo test` on the
 //! committed corpora. Each panics when it does not hold.
 
+mod gateway_reader;
 mod v1_frames;
 mod v1_session;
 
+pub use gateway_reader::gateway_reader;
 pub use v1_frames::v1_frames;
 pub use v1_session::v1_session;
 

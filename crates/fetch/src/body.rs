@@ -28,6 +28,8 @@ pub(crate) enum Source {
     Http2 {
         download: Download,
         upload: Upload,
+        /// What went wrong with the upload while nobody read the response.
+        failed: Option<FetchError>,
         /// Held until the stream has ended.
         _place: StreamLease,
     },
@@ -55,8 +57,14 @@ impl Source {
                 frame.map_err(|error| incomplete(crate::pool::name_http1(&error)))
             }
             Self::Http2 {
-                download, upload, ..
+                download,
+                upload,
+                failed,
+                ..
             } => {
+                if let Some(error) = failed.take() {
+                    return Poll::Ready(Some(Err(error)));
+                }
                 // An upload that goes on beside the response. That the origin takes no more of it
                 // is of no interest now; that there is no more, though there should be, is.
                 if let Poll::Ready(Err(UploadError::Body(error))) = upload.poll(cx) {
@@ -65,6 +73,20 @@ impl Source {
                 download.poll(cx).map_err(incomplete)
             }
             Self::Done => Poll::Ready(None),
+        }
+    }
+
+    /// Moves on with a request body that is still under way.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        match self {
+            // It reads one piece of the response at most: nobody has asked for another.
+            Self::Http1 { connection, .. } => connection.drive(cx),
+            Self::Http2 { upload, failed, .. } => {
+                if let Poll::Ready(Err(UploadError::Body(error))) = upload.poll(cx) {
+                    *failed = Some(error);
+                }
+            }
+            Self::Done => {}
         }
     }
 
@@ -175,7 +197,8 @@ pub(crate) fn over_cap(cap: u64) -> FetchError {
 
 /// A response body. Dropping it before its end cancels the fetch.
 ///
-/// A request body that is still under way moves on as this is polled, not by itself.
+/// A request body that is still under way moves on as this is polled, not by itself. Whoever stops
+/// reading for a while calls [`Body::drive`] instead.
 pub struct Body {
     raw: Raw,
     decoder: Option<Box<Decoder>>,
@@ -215,6 +238,13 @@ impl Body {
         if let Some(permit) = &mut self.raw.permit {
             permit.set_paused(paused);
         }
+    }
+
+    /// Moves on with a request body that is still under way, without reading of the response: for a
+    /// fetch that has one, whenever its task is woken while its reader has stopped. An origin may want
+    /// to answer only as it reads, and its client to read only when it has sent all.
+    pub fn drive(&mut self, cx: &mut Context<'_>) {
+        self.raw.source.drive(cx);
     }
 
     /// Ends the fetch by `error`, and its connection or stream with it.

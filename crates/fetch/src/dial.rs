@@ -35,12 +35,14 @@ pub(crate) struct Dialer {
     own: RwLock<Vec<SocketAddr>>,
 }
 
-/// Where to, and whether under TLS.
+/// Where to, and how it is spoken to.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) host: Host<String>,
     pub(crate) port: u16,
     pub(crate) tls: bool,
+    /// Without TLS, and in HTTP/2 from the first byte (RFC 9113 section 3.3).
+    pub(crate) h2c: bool,
 }
 
 impl fmt::Display for Target {
@@ -66,7 +68,8 @@ impl Dialer {
             .push(listener);
     }
 
-    /// Opens a connection. `h2` in the answer: the origin chose HTTP/2.
+    /// Opens a connection, and says whether it is for HTTP/2: the origin chose it, or is known to
+    /// speak it.
     pub(crate) async fn dial(
         &self,
         target: &Target,
@@ -84,7 +87,7 @@ impl Dialer {
             .await
             .map_err(timed_out(ErrorName::ConnectionTimeout, "Connecting to"))??;
         if !target.tls {
-            return Ok((Stream::Plain(tcp), false));
+            return Ok((Stream::Plain(tcp), target.h2c));
         }
         let stream = tokio::time::timeout_at(deadline, self.handshake(target, tcp))
             .await

@@ -1,6 +1,6 @@
 //! The engine: what it is made of, and the way into it.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use fetchway_policy::guard::AddressPolicy;
@@ -15,7 +15,7 @@ use crate::config::{DEFAULT_LANE, EngineConfig};
 use crate::dial::Dialer;
 use crate::dns::Dns;
 use crate::observe::Observer;
-use crate::pool::{self, Network, Pool};
+use crate::pool::{self, Kind, Network, Pool};
 use crate::queue::Queued;
 use crate::request::FetchRequest;
 use crate::run::Run;
@@ -101,25 +101,42 @@ impl Engine {
     /// What may be reached under `policy`. Equal policies share one network and its connections.
     #[must_use]
     pub fn network(&self, policy: &Arc<AddressPolicy>) -> Arc<Network> {
-        let mut networks = self
-            .0
-            .networks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut networks = self.networks();
         networks.retain(|known| known.strong_count() > 0);
         let known = networks
             .iter()
             .filter_map(Weak::upgrade)
-            .find(|known| known.policy() == &**policy);
-        known.unwrap_or_else(|| {
-            let network = Arc::new(Network::new(
-                policy.clone(),
-                self.0.pool.clone(),
-                self.0.gate.clone(),
-            ));
-            networks.push(Arc::downgrade(&network));
-            network
-        })
+            .find(|known| known.is_common(policy));
+        known.unwrap_or_else(|| self.open_network(&mut networks, policy.clone(), Kind::Common))
+    }
+
+    /// What may be reached under `policy`, with connections that nobody gets at but those whom the
+    /// caller gives the network to: [`Engine::network`] never hands it out.
+    ///
+    /// With `h2c`, origins without TLS are spoken to in HTTP/2 with prior knowledge (RFC 9113 section
+    /// 3.3). One that speaks only HTTP/1.1 fails with `http_protocol_error`.
+    #[must_use]
+    pub fn private_network(&self, policy: Arc<AddressPolicy>, h2c: bool) -> Arc<Network> {
+        let mut networks = self.networks();
+        networks.retain(|known| known.strong_count() > 0);
+        self.open_network(&mut networks, policy, Kind::Private { h2c })
+    }
+
+    fn networks(&self) -> MutexGuard<'_, Vec<Weak<Network>>> {
+        (self.0.networks.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_network(
+        &self,
+        networks: &mut Vec<Weak<Network>>,
+        policy: Arc<AddressPolicy>,
+        kind: Kind,
+    ) -> Arc<Network> {
+        let (pool, gate) = (self.0.pool.clone(), self.0.gate.clone());
+        let network = Arc::new(Network::new(policy, kind, pool, gate));
+        // The sweeper finds it there.
+        networks.push(Arc::downgrade(&network));
+        network
     }
 
     /// Begins a session whose fetches may go where `network` does.

@@ -61,6 +61,7 @@ pub(crate) async fn exchange(
             let source = Source::Http2 {
                 download,
                 upload,
+                failed: None,
                 _place: place,
             };
             (head, source)
@@ -134,7 +135,10 @@ fn content_length(outgoing: &Outgoing<'_>) -> Option<u64> {
 
 fn http2_uri(site: &Site, url: &Url) -> Result<Uri, FetchError> {
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTPS);
+    parts.scheme = Some(match site.target.tls {
+        true => Scheme::HTTPS,
+        false => Scheme::HTTP,
+    });
     parts.authority = site.authority.as_bytes().try_into().ok();
     parts.path_and_query = Some(redirect::target(url)?);
     Uri::from_parts(parts).map_err(|_| {

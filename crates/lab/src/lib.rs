@@ -4,7 +4,8 @@
 //! compresses. What it sends is deterministic, so that a client can verify every byte
 //! ([`expected_body`], [`verify`], [`filler`]); what it saw is counted ([`Origin::stats`]) and can
 //! be waited for ([`Origin::wait_until`]), so that a test needs no sleep. [`FastOrigin`] gives one
-//! small answer at the least possible cost, for benches.
+//! small answer at the least possible cost, for benches. [`Api`] is what stands behind a gateway: it
+//! keeps account of every client, and does as a script says.
 //!
 //! # Routes
 //!
@@ -27,6 +28,7 @@
 //! | `/close` | no answer: the connection (h2: the stream) is broken |
 //! | `/gate?key=K&after=0&n=0` | waits for [`Origin::open_gate`]; with `after`, headers and that many of `n` bytes go out before |
 //! | `/upload` | JSON: `bytes` and `checksum` of the request body, counted as it comes; `gate=K` reads on only when the gate is open, `early=1` answers without reading |
+//! | `/duplex?n=1048576` | `n` bytes of [`filler`], then what `/upload` says, read at the same time |
 //! | `/stats` | [`Stats`] as JSON |
 //!
 //! `close=1` on any route makes the origin end the HTTP/1.1 connection after the answer; it never
@@ -34,6 +36,7 @@
 //!
 //! Read `origin` first, then `serve`, `routes`, `filler`.
 
+mod api;
 mod body;
 mod certificate;
 mod fast;
@@ -45,6 +48,7 @@ mod routes;
 mod serve;
 mod stats;
 
+pub use api::{Account, Api, ApiReply, ApiRequest, ApiStats, Epoch};
 pub use certificate::Certificate;
 pub use fast::FastOrigin;
 pub use filler::{Filler, Kind, checksum, expected_body, filler, verify};

@@ -58,6 +58,7 @@ pub struct Builder {
     names: Vec<String>,
     certificate: Option<Arc<Certificate>>,
     http2: bool,
+    h2c: bool,
     max_concurrent_streams: u32,
 }
 
@@ -69,7 +70,8 @@ impl Builder {
         self
     }
 
-    /// Speak TLS, with HTTP/2 and HTTP/1.1 by ALPN. Without it the origin speaks HTTP/1.1 only.
+    /// Speak TLS, with HTTP/2 and HTTP/1.1 by ALPN. Without it the origin speaks HTTP/1.1 only,
+    /// or HTTP/2 only ([`h2c`](Self::h2c)).
     #[must_use]
     pub fn tls(mut self) -> Self {
         self.tls = true;
@@ -88,6 +90,14 @@ impl Builder {
     pub fn certificate(mut self, certificate: Arc<Certificate>) -> Self {
         self.tls = true;
         self.certificate = Some(certificate);
+        self
+    }
+
+    /// Speak HTTP/2 without TLS, to clients that know it beforehand (RFC 9113 section 3.3), and
+    /// nothing else. Without effect on an origin with TLS.
+    #[must_use]
+    pub fn h2c(mut self) -> Self {
+        self.h2c = true;
         self
     }
 
@@ -135,6 +145,7 @@ impl Builder {
         let listening = Listening {
             listener,
             tls,
+            h2c: self.h2c,
             max_concurrent_streams: self.max_concurrent_streams,
             shared: Arc::clone(&shared),
         };
@@ -198,6 +209,7 @@ impl Origin {
             names: Vec::new(),
             certificate: None,
             http2: true,
+            h2c: false,
             max_concurrent_streams: 100,
         }
     }

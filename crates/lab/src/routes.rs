@@ -76,6 +76,7 @@ async fn route(
         )),
         "/echo" => reflect::echo(shared, request).await,
         "/upload" => reflect::upload(shared, query, request).await,
+        "/duplex" => reflect::duplex(shared, query, request),
         "/stats" => Ok(json(&shared.counters.read().to_json())),
         "/delay" => waiting::delay(query).await,
         "/stall" => waiting::stall(query),

@@ -32,6 +32,8 @@ pub(crate) struct Order {
 pub(crate) struct Listening {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<TlsAcceptor>,
+    /// Without TLS, HTTP/2 from the first byte.
+    pub(crate) h2c: bool,
     pub(crate) max_concurrent_streams: u32,
     pub(crate) shared: Arc<Shared>,
 }
@@ -70,7 +72,10 @@ async fn connection(
     // A failure means that the peer has left already; serving it will show the same.
     let _ = stream.set_nodelay(true);
     let Some(tls) = &listening.tls else {
-        return http1(&listening, stream, orders).await;
+        return match listening.h2c {
+            true => http2(&listening, stream, orders).await,
+            false => http1(&listening, stream, orders).await,
+        };
     };
     let shaken = tokio::select! {
         () = stopped(&mut orders) => return,

@@ -2,12 +2,13 @@
 //!
 //! Read `limits` (what a session may ask for) and `upgrade` (the WebSocket begins, all sessions end).
 //! Then one of the two encodings: `json`, whose session is its socket, or `v1`, binary, whose session
-//! outlives its sockets. `ending` is what they have in common.
+//! outlives its sockets. `ending` is what they have in common; `places` bounds how many there are.
 
 mod ending;
 mod json;
 mod limits;
 mod observe;
+mod places;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -15,4 +16,5 @@ mod v1;
 
 pub use limits::{BinaryLimits, Limits, Principal};
 pub use observe::{NoSessionObserver, SessionObserver};
+pub use places::{Place, Places, Refusal};
 pub use upgrade::{Encoding, Relay};

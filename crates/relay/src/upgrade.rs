@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fetchway_fetch::{Engine, SessionConfig, SessionLimits};
-use fetchway_ws::HandshakeError;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -17,6 +15,7 @@ use tokio::sync::watch;
 use crate::ending::{CLOSING, Ending, Phase};
 use crate::limits::Principal;
 use crate::observe::SessionObserver;
+use crate::places::{Places, Refusal};
 use crate::v1::Directory;
 use crate::{json, v1};
 
@@ -58,18 +57,27 @@ impl Relay {
     }
 
     /// Answers a WebSocket handshake and, once the connection is handed over, runs the session.
-    /// `protocol` is the subprotocol to confirm; `guard` is kept until the session has ended.
+    /// `protocol` is the subprotocol to confirm. A JSON session has its place of `places` from here on,
+    /// a binary one from its first HELLO to its end, however many sockets it has.
     ///
     /// # Errors
-    /// A request that is no handshake; the caller answers with its status.
+    /// [`Refusal`]: the caller answers with a status.
     pub fn upgrade(
         &self,
         mut request: Request<Incoming>,
         principal: Principal,
         (encoding, protocol): (Encoding, Option<HeaderValue>),
-        guard: impl Send + 'static,
-    ) -> Result<Response<Full<Bytes>>, HandshakeError> {
+        places: Arc<dyn Places>,
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
         let mut response = fetchway_ws::accept(request.method(), request.headers())?;
+        let place = match encoding {
+            Encoding::Json => places.session(),
+            Encoding::V1 => places.socket(),
+        };
+        let Some(place) = place else {
+            self.refused(&principal.name);
+            return Err(Refusal::Full);
+        };
         if let Some(protocol) = protocol {
             response
                 .headers_mut()
@@ -78,30 +86,24 @@ impl Relay {
         let upgraded = hyper::upgrade::on(&mut request);
         let (relay, phase) = (self.clone(), self.phase.subscribe());
         tokio::spawn(async move {
-            relay.serve(upgraded, encoding, principal, phase).await;
-            drop(guard);
+            let Ok(upgraded) = upgraded.await else {
+                // The client left between its handshake and our answer.
+                return;
+            };
+            let io = TokioIo::new(upgraded);
+            match encoding {
+                Encoding::Json => {
+                    relay.session(io, principal, phase).await;
+                    drop(place);
+                }
+                Encoding::V1 => {
+                    let socket = Some(place);
+                    let entry = v1::Entry { socket, places };
+                    v1::serve(&relay, io, principal, entry, phase).await;
+                }
+            }
         });
         Ok(response.map(|()| Full::default()))
-    }
-
-    async fn serve(
-        &self,
-        upgraded: OnUpgrade,
-        encoding: Encoding,
-        principal: Principal,
-        phase: watch::Receiver<Phase>,
-    ) {
-        let Ok(upgraded) = upgraded.await else {
-            // The client left between its handshake and our answer.
-            return;
-        };
-        let io = TokioIo::new(upgraded);
-        match encoding {
-            Encoding::Json => {
-                self.session(io, principal, phase).await;
-            }
-            Encoding::V1 => v1::serve(self, io, principal, phase).await,
-        }
     }
 
     /// Runs a session of the JSON encoding.
@@ -125,6 +127,12 @@ impl Relay {
         self.observer.session_opened();
         tracing::debug!(client = %principal.name, "session opened");
         principal.name.clone()
+    }
+
+    /// A session that would be one too many has been refused.
+    pub(crate) fn refused(&self, client: &str) {
+        tracing::info!(client, "a session over the limit was refused");
+        self.observer.session_refused();
     }
 
     /// A session has ended.

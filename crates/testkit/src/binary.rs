@@ -136,11 +136,13 @@ impl Binary {
     /// # Errors
     /// The close code; none if the socket just ended.
     pub async fn frame(&mut self) -> Result<Frame, Option<u16>> {
+        // Of the whole, or the relay's pings would turn a hang into more of it.
+        let until = tokio::time::Instant::now() + PATIENCE;
         loop {
             if let Some(frame) = self.frames.pop_front() {
                 return Ok(frame);
             }
-            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            let next = tokio::time::timeout_at(until, self.socket.next()).await;
             match next.expect("something comes") {
                 Some(Ok(Message::Binary(message))) => {
                     let mut message = Bytes::copy_from_slice(&message);

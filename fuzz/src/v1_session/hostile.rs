@@ -18,7 +18,7 @@ struct Host {
     config: Config,
     client: bool,
     now: Instant,
-    /// What the application believes to be open.
+    /// What the application knows to be open: it was told of them, and of no end, and has ended none.
     open: BTreeSet<u64>,
     /// Bytes sent, and the highest limit that the peer has told.
     sent: u64,
@@ -51,6 +51,9 @@ pub(super) fn run(script: &mut Script<'_>, config: Config, client: bool) {
             return;
         }
         check(&host.session, host.config);
+        // A stream that has left the session is over for the application too.
+        let (known, open) = (host.open.len() as u64, host.session.open_streams());
+        assert!(known <= open, "{known} streams are known, {open} are open");
     }
     host.finish();
 }
@@ -156,12 +159,27 @@ impl Host {
             Some(Event::Reset { stream, .. }) => {
                 self.open.remove(&stream);
             }
-            Some(Event::Data { stream, bytes, .. }) => {
+            Some(Event::Data { stream, bytes, end }) => {
                 assert!(!bytes.is_empty() || self.client || self.open.contains(&stream));
+                self.ended(stream, end);
             }
-            _ => {}
+            Some(Event::Head { stream, end, .. }) => self.ended(stream, end),
+            Some(Event::Trailers { stream, .. }) => self.ended(stream, true),
+            Some(Event::GoingAway(going)) => {
+                if self.client {
+                    self.open.retain(|id| *id <= going.last);
+                }
+            }
+            Some(Event::Hello(_) | Event::Stopped { .. }) | None => {}
         }
         Ok(())
+    }
+
+    /// The peer's half of a stream has ended: at a client, the stream has.
+    fn ended(&mut self, stream: u64, end: bool) {
+        if end && self.client {
+            self.open.remove(&stream);
+        }
     }
 
     fn transmit(&mut self, most: usize) {
@@ -218,11 +236,21 @@ impl Host {
                     self.open.insert(id);
                 }
             }
-            1 => may_be_gone(session.respond(id, &response(script.length()), what & 8 == 0)),
+            1 => {
+                let end = what & 8 == 0;
+                let done = session.respond(id, &response(script.length()), end);
+                if done.is_ok() && end && !self.client {
+                    self.open.remove(&id);
+                }
+            }
             2 | 3 => {
                 give(session, id, script.piece());
             }
-            4 => may_be_gone(session.end(id)),
+            4 => {
+                if session.end(id).is_ok() && !self.client {
+                    self.open.remove(&id);
+                }
+            }
             5 => may_be_gone(session.stop(id)),
             6 => {
                 if session.reset(id, Reset::cancelled()).is_ok() {

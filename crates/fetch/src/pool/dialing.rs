@@ -99,7 +99,8 @@ impl Site {
         );
         let (sender, limit) = tokio::time::timeout_at(until, opened)
             .await
-            .map_err(|_| h2::no_settings(&self.target.to_string()))??;
+            .map_err(|_| h2::no_settings(&self.target.to_string()))?
+            .map_err(|error| h2::not_spoken(&self.target, error))?;
         let shared = Shared::new(id, sender, limit, meter);
         let mut state = self.state();
         state.protocol = Protocol::Http2;

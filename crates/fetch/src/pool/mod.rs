@@ -22,7 +22,7 @@ pub(crate) use h1::{H1, name as name_http1};
 pub use h2::MAX_STREAMS;
 pub(crate) use h2::{Download, Upload, UploadError, exchange as exchange_http2};
 pub use network::Network;
-pub(crate) use network::{Pool, sweep};
+pub(crate) use network::{Kind, Pool, sweep};
 pub(crate) use shared::StreamLease;
 pub(crate) use site::{Lease, Site};
 

@@ -60,31 +60,49 @@ impl Drop for IdlePlace {
 /// The origins that one address policy allows, and the connections opened under it.
 pub struct Network {
     policy: Arc<AddressPolicy>,
+    kind: Kind,
     pool: Arc<Pool>,
     gate: Arc<Gate>,
     sites: Mutex<HashMap<Box<str>, Arc<Site>>>,
+}
+
+/// Who uses a network, and how it speaks to origins without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// All who have the same policy. HTTP/1.1.
+    Common,
+    /// Only those whom its owner gives it to. HTTP/2 with prior knowledge if `h2c`.
+    Private { h2c: bool },
 }
 
 impl std::fmt::Debug for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Network")
             .field("policy", &self.policy)
+            .field("kind", &self.kind)
             .finish_non_exhaustive()
     }
 }
 
 impl Network {
-    pub(crate) fn new(policy: Arc<AddressPolicy>, pool: Arc<Pool>, gate: Arc<Gate>) -> Self {
+    pub(crate) fn new(
+        policy: Arc<AddressPolicy>,
+        kind: Kind,
+        pool: Arc<Pool>,
+        gate: Arc<Gate>,
+    ) -> Self {
         Self {
             policy,
+            kind,
             pool,
             gate,
             sites: Mutex::default(),
         }
     }
 
-    pub(crate) fn policy(&self) -> &AddressPolicy {
-        &self.policy
+    /// Whether it is the one that all share whose policy is `policy`.
+    pub(crate) fn is_common(&self, policy: &AddressPolicy) -> bool {
+        self.kind == Kind::Common && *self.policy == *policy
     }
 
     fn sites(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Site>>> {
@@ -101,7 +119,7 @@ impl Network {
         if let Some(site) = sites.get(key) {
             return Ok(site.clone());
         }
-        let target = target(url)?;
+        let target = target(url, self.kind)?;
         self.policy
             .check_host(url.host_str().unwrap_or_default(), target.port)?;
         if sites.len() >= MAX_SITES {
@@ -134,11 +152,12 @@ impl Network {
     }
 }
 
-fn target(url: &Url) -> Result<Target, FetchError> {
+fn target(url: &Url, kind: Kind) -> Result<Target, FetchError> {
     let invalid = |detail| FetchError::new(ErrorName::InvalidRequest, detail);
     if !matches!(url.scheme(), "http" | "https") {
         return Err(invalid("The URL's scheme is neither http nor https."));
     }
+    let tls = url.scheme() == "https";
     Ok(Target {
         host: url
             .host()
@@ -147,7 +166,8 @@ fn target(url: &Url) -> Result<Target, FetchError> {
         port: url
             .port_or_known_default()
             .ok_or_else(|| invalid("The URL has no port."))?,
-        tls: url.scheme() == "https",
+        tls,
+        h2c: !tls && kind == Kind::Private { h2c: true },
     })
 }
 

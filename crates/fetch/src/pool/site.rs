@@ -1,8 +1,9 @@
 //! The connections of one origin under one address policy: who gets which.
 //!
 //! Plain HTTP, and HTTPS known to speak HTTP/1.1: an idle connection, else the fetch dials its own.
-//! HTTPS otherwise: fetches wait in a queue while tasks dial for them (`dialing`), one until it is
-//! known what the origin speaks, then as many as the queue needs at the origin's stream limit.
+//! HTTPS otherwise, and HTTP/2 with prior knowledge: fetches wait in a queue while tasks dial for them
+//! (`dialing`), one until it is known what the origin speaks and how many streams it allows, then as
+//! many as the queue needs at its stream limit.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -80,7 +81,7 @@ impl Site {
         policy: Arc<AddressPolicy>,
         pool: Arc<Pool>,
     ) -> Self {
-        let protocol = if target.tls {
+        let protocol = if target.tls || target.h2c {
             Protocol::Unknown
         } else {
             Protocol::Http1

@@ -15,6 +15,7 @@ mod lanes;
 mod observe;
 mod pool_h1;
 mod pool_h2;
+mod private;
 mod redirects;
 mod resend_h1;
 mod retry;

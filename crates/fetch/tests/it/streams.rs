@@ -1,7 +1,8 @@
 //! Bodies both ways over both protocols: flow control, readers that stop, answers that come early,
 //! trailers.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -169,6 +170,67 @@ async fn an_upload_goes_on_beside_its_response() {
     };
     let (connection, ()) = tokio::join!(origin, fetch);
     connection.closed().await;
+}
+
+/// What `done` gives; meanwhile nobody reads the response, and its request goes on.
+async fn driven<T>(response: &mut fetchway_fetch::Body, done: impl Future<Output = T>) -> T {
+    let mut done = pin!(done);
+    let both = poll_fn(|cx| {
+        response.drive(cx);
+        done.as_mut().poll(cx)
+    });
+    soon(both).await
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_while_nobody_reads_its_response() {
+    for (origin, rig) in both() {
+        let url = origin.url("/duplex?n=1048576&seed=3");
+        let (feeder, request) = fed(Method::POST, &url, None);
+        let mut body = rig.fetch(request).await.unwrap().response.into_body();
+        let piece = Bytes::from(vec![b'x'; 1 << 20]);
+        driven(&mut body, async {
+            for _ in 0..4 {
+                feed(&feeder, &piece).await;
+            }
+            drop(feeder);
+            origin
+                .wait_until(|stats| stats.bytes_received == 4 << 20)
+                .await;
+        })
+        .await;
+        let whole = body.collect().await.unwrap().to_bytes();
+        let (sent, told) = whole.split_at(1 << 20);
+        assert!(sent == filler(Kind::Text, 3, 1 << 20).to_vec());
+        assert!(told.starts_with(b"{\"bytes\":4194304,"), "{told:?}");
+        rig.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_fails_while_nobody_reads_is_told_to_the_next_reader() {
+    for (origin, rig) in both() {
+        let (feeder, request) = fed(Method::POST, &origin.url("/duplex?n=10"), None);
+        let mut body = rig.fetch(request).await.unwrap().response.into_body();
+        let broken = FetchError::new(ErrorName::LimitExceeded, "as the test has it");
+        driven(&mut body, async {
+            feeder.send(Err(broken)).await.unwrap();
+            // There is room for another, or nobody any more, when it has been seen.
+            let _ = feeder.reserve().await;
+        })
+        .await;
+        let mut ended = None;
+        while ended.is_none() {
+            ended = data(&mut body).await.expect("it is not complete").err();
+        }
+        // Over HTTP/1.1 hyper keeps the reason to itself.
+        if origin.certificate().is_some() {
+            let name = ended.map(|error| error.name);
+            assert_eq!(name, Some(ErrorName::LimitExceeded));
+        }
+        soon(origin.wait_until(|stats| stats.in_flight == 0)).await;
+        rig.finish().await;
+    }
 }
 
 #[tokio::test]

@@ -1,16 +1,23 @@
 //! Routes that tell the client what it sent.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use http::{Request, StatusCode};
+use http_body::Frame;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::{Refusal, Reply, text};
-use crate::filler::{CHECKSUM_START, extend_checksum};
+use super::{Refusal, Reply, text, unsized_reply};
+use crate::body::{Cut, filling};
+use crate::filler::{CHECKSUM_START, Kind, extend_checksum, filler};
 use crate::origin::Shared;
 use crate::query::Query;
+use crate::stats::Counters;
 
 /// Request bytes `/echo` keeps to send back; more is answered 413.
 const MAX_ECHO: usize = 64 << 20;
@@ -18,7 +25,7 @@ const MAX_ECHO: usize = 64 << 20;
 pub(super) async fn echo(shared: &Shared, request: Request<Incoming>) -> Result<Reply, Refusal> {
     let (head, mut incoming) = request.into_parts();
     let mut body = Vec::new();
-    while let Some(part) = next_part(shared, &mut incoming).await? {
+    while let Some(part) = next_part(&shared.counters, &mut incoming).await? {
         body.extend_from_slice(&part);
         if body.len() > MAX_ECHO {
             let sentence = format!("the body is over {MAX_ECHO} bytes; use /upload");
@@ -57,28 +64,56 @@ pub(super) async fn upload(
     if let Some(key) = query.get("gate") {
         shared.gates.waiter(key)?.await;
     }
-    let mut incoming = request.into_body();
-    let (mut bytes, mut sum) = (0_u64, CHECKSUM_START);
-    while let Some(part) = next_part(shared, &mut incoming).await? {
-        bytes += part.len() as u64;
-        sum = extend_checksum(sum, &part);
-    }
     Ok(super::json(
-        &json!({ "bytes": bytes, "checksum": format!("{sum:08x}") }),
+        &account(&shared.counters, request.into_body()).await?,
     ))
 }
 
-/// The next data of a request body. A client that leaves in the middle gets no answer.
-async fn next_part(
+/// Reads the request and sends the answer at the same time, neither waiting for the other.
+pub(super) fn duplex(
     shared: &Shared,
-    incoming: &mut Incoming,
-) -> Result<Option<bytes::Bytes>, Refusal> {
+    query: &Query,
+    request: Request<Incoming>,
+) -> Result<Reply, Refusal> {
+    let sent = filler(
+        Kind::Text,
+        query.number_or("seed", 0)?,
+        query.number_or("n", 0)?,
+    );
+    let counters = Arc::clone(&shared.counters);
+    // A task of its own: what waits to be sent must not hold up what is to be read. It ends with the
+    // request, and so with its connection.
+    let reading = tokio::spawn(async move { account(&counters, request.into_body()).await });
+    let told = stream::once(async move {
+        match reading.await {
+            Ok(Ok(account)) => Ok(Frame::data(Bytes::from(account.to_string()))),
+            _ => Err(Cut),
+        }
+    });
+    Ok(unsized_reply(
+        "text/plain; charset=utf-8",
+        Box::pin(filling(sent).chain(told)),
+    ))
+}
+
+/// Reads a body and tells what it was.
+async fn account(counters: &Counters, mut incoming: Incoming) -> Result<Value, Refusal> {
+    let (mut bytes, mut sum) = (0_u64, CHECKSUM_START);
+    while let Some(part) = next_part(counters, &mut incoming).await? {
+        bytes += part.len() as u64;
+        sum = extend_checksum(sum, &part);
+    }
+    Ok(json!({ "bytes": bytes, "checksum": format!("{sum:08x}") }))
+}
+
+/// The next data of a request body. A client that leaves in the middle gets no answer.
+async fn next_part(counters: &Counters, incoming: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
     while let Some(frame) = incoming.frame().await {
         let Ok(frame) = frame else {
             return Err(Refusal::Drop);
         };
         if let Ok(data) = frame.into_data() {
-            shared.counters.received(data.len());
+            counters.received(data.len());
             return Ok(Some(data));
         }
     }

@@ -39,6 +39,16 @@ pub struct AddressPolicy {
 }
 
 impl AddressPolicy {
+    /// Allows every address, private ones too: for destinations that the operator has named, never
+    /// for those that a client names.
+    #[must_use]
+    pub fn allow_all() -> Self {
+        Self {
+            allow_nets: vec![IpNet::v4([0; 4], 0), IpNet::v6(&[], 0)],
+            ..Self::default()
+        }
+    }
+
     /// Whether `ip` may be dialled.
     ///
     /// An IPv6 address that carries IPv4 addresses (mapped, NAT64, 6to4, Teredo, ISATAP, …) is

@@ -253,3 +253,17 @@ fn every_spelling_of_a_host_ends_up_refused() {
         assert_prohibited(parsed);
     }
 }
+
+#[test]
+fn what_the_operator_names_may_be_any_address() {
+    let all = AddressPolicy::allow_all();
+    for &(first, last, _) in RANGES {
+        for end in [first, last] {
+            assert_eq!(all.check_address(ip(end)), Ok(()), "{end}");
+        }
+    }
+    for address in ["8.8.8.8", "2606:4700::1", "::ffff:10.0.0.1", "4000::1"] {
+        assert_eq!(all.check_address(ip(address)), Ok(()), "{address}");
+    }
+    assert_eq!(all.check_host("anything.internal", 1), Ok(()));
+}

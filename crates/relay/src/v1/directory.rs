@@ -1,11 +1,14 @@
 //! Finds sessions by their tokens, and bounds those that have no socket.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fetchway_wire::v1::TOKEN;
+use tokio::time::Instant;
 
+use super::park::TRIM;
 use super::session::Session;
+use crate::places::Place;
 
 /// Tokens of one session that are good at a time: the one that its client is known to have, and those
 /// that it may have been given since.
@@ -20,8 +23,16 @@ pub(crate) struct Directory {
 #[derive(Default)]
 struct Known {
     by_token: HashMap<[u8; TOKEN], Arc<Session>>,
-    /// Those without a socket, by credential; the oldest first.
-    parked: HashMap<Arc<str>, Vec<Arc<Session>>>,
+    /// Those without a socket, by credential.
+    parked: HashMap<Arc<str>, Parked>,
+}
+
+/// One credential's sessions without a socket. Some of them may have got one this moment.
+struct Parked {
+    /// The oldest first.
+    sessions: VecDeque<Arc<Session>>,
+    /// When they were last seen to be within their bounds.
+    trimmed: Instant,
 }
 
 impl Directory {
@@ -47,8 +58,11 @@ impl Directory {
         let mut known = self.known();
         known.unpark(session);
         known.keep_since(session, used);
-        known.by_token.insert(token, session.clone());
         let mut state = session.lock();
+        if state.over {
+            return;
+        }
+        known.by_token.insert(token, session.clone());
         state.tokens.push(token);
         if state.tokens.len() > MAX_TOKENS {
             let oldest = state.tokens.remove(1);
@@ -64,15 +78,40 @@ impl Directory {
     /// The session has no socket now. If its credential then has too many, the oldest end.
     pub(super) fn park(&self, session: &Arc<Session>) {
         let mut known = self.known();
-        let name = session.principal.name.clone();
         known.unpark(session);
-        known.parked.entry(name).or_default().push(session.clone());
+        if session.lock().socket.is_some() {
+            // It was quicker.
+            return;
+        }
+        let name = session.principal.name.clone();
+        let parked = known.parked.entry(name).or_insert_with(|| Parked {
+            sessions: VecDeque::new(),
+            trimmed: Instant::now(),
+        });
+        parked.sessions.push_back(session.clone());
         known.trim(session);
     }
 
-    /// Ends what is over the bounds: what is parked may go on to receive.
+    /// Ends what is over the bounds. Each parked session asks for it, and one of them in a while is
+    /// heard.
     pub(super) fn trim(&self, session: &Session) {
-        self.known().trim(session);
+        let mut known = self.known();
+        let parked = known.parked.get(&session.principal.name);
+        if parked.is_some_and(|parked| parked.trimmed.elapsed() >= TRIM) {
+            known.trim(session);
+        }
+    }
+
+    /// Ends the session of a credential that has been without a socket for longest, for its place.
+    pub(super) fn displace(&self, name: &str) -> Option<Place> {
+        let mut known = self.known();
+        let parked = &mut known.parked.get_mut(name)?.sessions;
+        while let Some(oldest) = parked.pop_front() {
+            if let Some(place) = oldest.evict() {
+                return Some(place);
+            }
+        }
+        None
     }
 
     /// The session is over.
@@ -99,8 +138,9 @@ impl Known {
     fn unpark(&mut self, session: &Arc<Session>) {
         let name = &session.principal.name;
         if let Some(parked) = self.parked.get_mut(name) {
-            parked.retain(|other| !Arc::ptr_eq(other, session));
-            if parked.is_empty() {
+            let sessions = &mut parked.sessions;
+            sessions.retain(|other| !Arc::ptr_eq(other, session));
+            if sessions.is_empty() {
                 self.parked.remove(name);
             }
         }
@@ -111,15 +151,136 @@ impl Known {
         let Some(parked) = self.parked.get_mut(&session.principal.name) else {
             return;
         };
-        let held = |session: &Arc<Session>| session.lock().machine.held();
-        let mut bytes: u64 = parked.iter().map(held).sum();
-        while parked.len() > limits.parked || bytes > limits.parked_bytes as u64 {
-            if parked.is_empty() {
-                break;
-            }
-            let oldest = parked.remove(0);
-            bytes -= held(&oldest).min(bytes);
-            oldest.evicted.notify_one();
+        parked.trimmed = Instant::now();
+        let sessions = &mut parked.sessions;
+        let mut bytes: u64 = sessions.iter().map(|session| weight(session)).sum();
+        while (sessions.len() > limits.parked || bytes > limits.parked_bytes as u64)
+            && let Some(oldest) = sessions.pop_front()
+        {
+            bytes -= weight(&oldest).min(bytes);
+            // Its place is given back. One that has a socket again stays.
+            drop(oldest.evict());
         }
+    }
+}
+
+/// Bytes that a session holds while nobody comes for them: on their way out, and of requests that no
+/// origin has taken yet. One that has a socket again is none of the parked.
+fn weight(session: &Session) -> u64 {
+    let state = session.lock();
+    match state.socket {
+        Some(_) => 0,
+        None => state.machine.held() + state.machine.unread(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use fetchway_fetch::{Engine, EngineConfig, NoObserver};
+    use fetchway_policy::guard::AddressPolicy;
+    use fetchway_wire::v1::{self, Config, Hello};
+    use futures_util::FutureExt as _;
+
+    use super::super::writer::Socket;
+    use super::*;
+    use crate::{BinaryLimits, Limits, NoSessionObserver, Principal, Relay};
+
+    fn session(relay: &Relay, parked: usize) -> Arc<Session> {
+        let binary = BinaryLimits {
+            parked,
+            ..BinaryLimits::default()
+        };
+        let principal = Principal {
+            name: "test".into(),
+            limits: Limits {
+                binary,
+                ..Limits::default()
+            },
+            policy: Arc::new(AddressPolicy::default()),
+            lanes: None,
+        };
+        let machine = v1::Session::relay(Config::default(), &Hello::default(), [1; TOKEN], None);
+        let fetches = relay.fetches(&principal);
+        let place: Place = Box::new(());
+        Arc::new(Session::new(
+            fetches,
+            principal,
+            machine,
+            ([1; TOKEN], place),
+        ))
+    }
+
+    fn relay() -> Relay {
+        let engine = Engine::new(EngineConfig::default(), Arc::new(NoObserver));
+        Relay::new(
+            engine.expect("the defaults work"),
+            Arc::new(NoSessionObserver),
+        )
+    }
+
+    fn parked(directory: &Directory) -> usize {
+        let known = directory.known();
+        known
+            .parked
+            .values()
+            .map(|parked| parked.sessions.len())
+            .sum()
+    }
+
+    /// Between the loss of its socket and this it may have got the next one.
+    #[tokio::test]
+    async fn a_session_with_a_socket_is_not_parked() {
+        let (relay, directory) = (relay(), Directory::default());
+        let session = session(&relay, 10);
+        session.lock().socket = Some(Arc::new(Socket::default()));
+        directory.park(&session);
+        assert_eq!(parked(&directory), 0);
+        session.lock().socket = None;
+        directory.park(&session);
+        directory.park(&session);
+        assert_eq!(parked(&directory), 1);
+    }
+
+    #[tokio::test]
+    async fn a_session_that_got_a_socket_is_not_evicted() {
+        let (relay, directory) = (relay(), Directory::default());
+        let sessions = [(); 2].map(|()| session(&relay, 10));
+        for session in &sessions {
+            directory.park(session);
+        }
+        sessions[0].lock().socket = Some(Arc::new(Socket::default()));
+        let place = directory.displace("test");
+        assert!(place.is_some(), "the other one's");
+        assert!(!sessions[0].lock().over && sessions[1].lock().over);
+        let told = |session: &Session| session.evicted.notified().now_or_never().is_some();
+        assert!(!told(&sessions[0]) && told(&sessions[1]));
+        assert!(directory.displace("test").is_none());
+        // It can be resumed under none of its tokens, whoever comes too late.
+        directory.resumed(&sessions[1], &[1; TOKEN], [2; TOKEN]);
+        assert!(directory.find(&[2; TOKEN], "test").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_credentials_sessions_are_looked_at_once_a_second() {
+        let (relay, directory) = (relay(), Directory::default());
+        let sessions = [(); 3].map(|()| session(&relay, 10));
+        for session in &sessions {
+            directory.park(session);
+        }
+        let trimmed = || directory.known().parked["test"].trimmed;
+        let first = trimmed();
+        let mut seen = Vec::new();
+        for _ in 0..20 {
+            tokio::time::advance(Duration::from_millis(100)).await;
+            for session in &sessions {
+                directory.trim(session);
+                seen.push(trimmed() - first);
+            }
+        }
+        seen.dedup();
+        let seconds: Vec<u64> = seen.iter().map(Duration::as_secs).collect();
+        assert_eq!(seconds, [0, 1, 2]);
     }
 }

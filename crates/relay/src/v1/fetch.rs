@@ -1,7 +1,7 @@
 //! One fetch of a binary session: from its OPEN to its end.
 
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use fetchway_fetch::{Body, FetchRequest, Fetched, Queued, RequestBody};
@@ -21,6 +21,8 @@ struct Asked {
     stream: u64,
     tag: Bytes,
     url: String,
+    /// It had a body, which may still be on its way.
+    uploads: bool,
 }
 
 impl Session {
@@ -30,20 +32,17 @@ impl Session {
             Event::Opened { stream, head, end } => self.opened(stream, head, end),
             Event::Data { stream, bytes, end } => {
                 if let Some(upload) = self.upload(stream, end) {
-                    upload.data(bytes, end);
+                    let taken = upload.data(bytes, end);
+                    self.taken(stream, &upload, taken);
                 }
             }
             Event::Trailers { stream, trailers } => {
                 if let Some(upload) = self.upload(stream, true) {
-                    upload.trailers(trailers);
+                    let taken = upload.trailers(trailers);
+                    self.taken(stream, &upload, taken);
                 }
             }
-            Event::Reset { stream, .. } => {
-                let running = self.running().by_stream.remove(&stream);
-                if let Some(running) = running {
-                    running.task.abort();
-                }
-            }
+            Event::Reset { stream, .. } => self.withdraw(stream),
             // A client's HELLO is read before; the others no client sends.
             Event::Hello(_) | Event::Head { .. } | Event::Stopped { .. } | Event::GoingAway(_) => {}
         }
@@ -54,6 +53,21 @@ impl Session {
         let mut running = self.running();
         let upload = &mut running.by_stream.get_mut(&stream)?.upload;
         if end { upload.take() } else { upload.clone() }
+    }
+
+    /// A body that is not what was said of it ends its fetch.
+    fn taken(&self, stream: u64, upload: &Upload, taken: Result<(), FetchError>) {
+        if let Err(error) = taken {
+            self.fail(stream, upload.tag.clone(), &error);
+            self.withdraw(stream);
+        }
+    }
+
+    fn withdraw(&self, stream: u64) {
+        let running = self.running().by_stream.remove(&stream);
+        if let Some(running) = running {
+            running.task.abort();
+        }
     }
 
     fn opened(self: &Arc<Self>, stream: u64, head: Result<Box<RequestHead>, Malformed>, end: bool) {
@@ -99,14 +113,15 @@ impl Session {
         if running.by_stream.len() >= limits.in_flight.saturating_add(limits.queued) {
             return Err(too_many());
         }
-        let upload = (!end).then(|| Arc::new(Upload::default()));
+        let said = length(&head.fields);
+        let upload = (!end).then(|| Arc::new(Upload::new(said, head.tag.clone())));
         let body = match &upload {
             None => RequestBody::empty(),
             Some(upload) => RequestBody::stream(Box::pin(UploadBody {
                 session: self.clone(),
                 stream,
                 upload: upload.clone(),
-                left: length(&head.fields),
+                left: said,
                 ended: false,
             })),
         };
@@ -124,6 +139,7 @@ impl Session {
             stream,
             tag: head.tag,
             url: head.url,
+            uploads: upload.is_some(),
         };
         // Queued here and not in its task: tasks begin in any order.
         let queued = engine.queue(&self.fetches, request);
@@ -163,7 +179,7 @@ impl Session {
         };
         let stream = asked.stream;
         // There is room before anything is read. A stream that is gone was cancelled: so are we.
-        if !self.is_roomy() && self.room(stream, &mut body).await.is_err() {
+        if !self.is_roomy() && self.room(asked, &mut body).await.is_err() {
             return Ok(());
         }
         // What the origin sent along with its header goes along with it here too.
@@ -183,12 +199,13 @@ impl Session {
         if whole || given.is_err() {
             return Ok(());
         }
-        self.body(stream, &mut body).await
+        self.body(asked, &mut body).await
     }
 
     /// Passes on the rest of a body, until it has ended or nobody wants it.
-    async fn body(&self, stream: u64, body: &mut Body) -> Result<(), FetchError> {
-        while self.room(stream, body).await.is_ok() {
+    async fn body(&self, asked: &Asked, body: &mut Body) -> Result<(), FetchError> {
+        let stream = asked.stream;
+        while self.room(asked, body).await.is_ok() {
             let frame = body.frame().await.transpose()?;
             let whole = body.is_end_stream();
             let given = self.act(|state| match frame {
@@ -202,20 +219,35 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until the stream can take another piece. Meanwhile its reader has stopped.
-    async fn room(&self, stream: u64, body: &mut Body) -> Result<(), Gone> {
+    /// Waits until the stream can take another piece. Meanwhile its reader has stopped, but a request
+    /// body goes on: its client may read only when all of it is sent.
+    async fn room(&self, asked: &Asked, body: &mut Body) -> Result<(), Gone> {
         let mut paused = false;
         std::future::poll_fn(|cx| {
-            let room = self.lock().machine.poll_room(stream, cx);
-            if room.is_pending() && !paused {
-                paused = true;
-                body.set_paused(true);
-            } else if let (Poll::Ready(_), true) = (&room, paused) {
+            let room = self.poll_room(asked.stream, cx);
+            if room.is_pending() {
+                if !std::mem::replace(&mut paused, true) {
+                    body.set_paused(true);
+                }
+                if asked.uploads {
+                    body.drive(cx);
+                }
+            } else if paused {
                 body.set_paused(false);
             }
             room
         })
         .await
+    }
+
+    fn poll_room(&self, stream: u64, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        let (room, wakers) = {
+            let machine = &mut self.lock().machine;
+            (machine.poll_room(stream, cx), machine.take_wakers())
+        };
+        // Room that this stream may not use is others'.
+        wakers.into_iter().for_each(std::task::Waker::wake);
+        room
     }
 }
 

@@ -2,11 +2,15 @@
 //! `fetchway_wire::v1::Session`; here is what it drives.
 //!
 //! `session` holds the machine and the fetches under way, `fetch` is one of them, `upload` its request
-//! body, `directory` finds sessions by their tokens and bounds those without a socket, `serve` is one
-//! socket from HELLO to its end, `reader` and `writer` are its halves.
+//! body, `directory` finds sessions by their tokens and bounds those without a socket. `serve` is one
+//! socket from beginning to end: `attach` its HELLO, `reader` and `writer` its halves, `park` what
+//! comes of a session that has lost it, `closing` how it is closed.
 
+mod attach;
+mod closing;
 mod directory;
 mod fetch;
+mod park;
 mod reader;
 mod serve;
 mod session;
@@ -15,5 +19,6 @@ mod tests;
 mod upload;
 mod writer;
 
+pub(crate) use attach::Entry;
 pub(crate) use directory::Directory;
 pub(crate) use serve::serve;

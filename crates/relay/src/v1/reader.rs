@@ -11,6 +11,7 @@ use tokio::io::AsyncRead;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
+use super::closing::{broken, leaving, replaced, text, too_long};
 use super::directory::Directory;
 use super::session::{Session, now};
 use super::writer::Socket;
@@ -44,8 +45,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         loop {
             let phase = *self.phase.borrow_and_update();
             if phase != Phase::Open && self.leave(phase) {
-                let reason = "this node is shutting down";
-                return Ending::of("shutdown", CloseCode::GoingAway, reason);
+                return leaving();
             }
             acks.arm(self.due);
             let ended = tokio::select! {
@@ -180,30 +180,4 @@ impl Acks {
             self.armed = true;
         }
     }
-}
-
-pub(super) fn broken(breach: Breach) -> Ending {
-    Ending::of(
-        "protocol",
-        CloseCode::Private(breach.code()),
-        breach.reason(),
-    )
-}
-
-pub(super) fn replaced() -> Ending {
-    let reason = "a newer socket has taken over";
-    Ending::of("replaced", CloseCode::Private(4409), reason)
-}
-
-pub(super) fn text() -> Ending {
-    let reason = "a text message came in the binary encoding";
-    Ending::of("protocol", CloseCode::Unsupported, reason)
-}
-
-pub(super) fn too_long() -> Ending {
-    Ending::of(
-        "protocol",
-        CloseCode::TooBig,
-        "a message is longer than 64 KiB",
-    )
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::upload::Upload;
 use super::writer::Socket;
 use crate::limits::Principal;
+use crate::places::Place;
 
 /// One client's session. It outlives its sockets.
 pub(crate) struct Session {
@@ -36,11 +37,19 @@ pub(crate) struct State {
     pub(super) socket: Option<Arc<Socket>>,
     /// What it can be resumed with; the last one is the newest.
     pub(super) tokens: Vec<[u8; TOKEN]>,
+    /// Its place among the sessions of its credential, until it is over.
+    place: Option<Place>,
     /// It can't be resumed any more.
     pub(super) over: bool,
 }
 
 impl State {
+    /// The session is over. Gives its place, if it was not before.
+    pub(super) fn finish(&mut self) -> Option<Place> {
+        (self.over, self.socket) = (true, None);
+        self.place.take()
+    }
+
     /// Whether the session is on this socket still.
     pub(super) fn is_on(&self, socket: &Arc<Socket>) -> bool {
         let current = self.socket.as_ref();
@@ -73,7 +82,7 @@ impl Session {
         fetches: fetchway_fetch::Session,
         principal: Principal,
         machine: v1::Session,
-        token: [u8; TOKEN],
+        (token, place): ([u8; TOKEN], Place),
     ) -> Self {
         Self {
             fetches,
@@ -82,6 +91,7 @@ impl Session {
                 machine,
                 socket: None,
                 tokens: vec![token],
+                place: Some(place),
                 over: false,
             }),
             running: Mutex::default(),
@@ -130,12 +140,32 @@ impl Session {
         self.held.load(Ordering::Relaxed) < self.principal.limits.answers as u64
     }
 
-    /// Ends every fetch; none is told, as the session is over.
-    pub(super) fn end(&self) {
-        {
+    /// Ends the session, if it is on this socket still. Of several that end at once, one does it.
+    pub(super) fn end(&self, socket: &Arc<Socket>) -> bool {
+        let place = {
             let mut state = self.lock();
-            (state.over, state.socket) = (true, None);
+            if !state.is_on(socket) {
+                return false;
+            }
+            state.finish()
+        };
+        drop(place);
+        self.abort();
+        true
+    }
+
+    /// Ends the session, if it has no socket: whoever waits for the next one is told. Gives its place.
+    pub(super) fn evict(&self) -> Option<Place> {
+        let mut state = self.lock();
+        if state.socket.is_some() || state.over {
+            return None;
         }
+        self.evicted.notify_one();
+        state.finish()
+    }
+
+    /// Ends every fetch of a session that is over; none is told.
+    pub(super) fn abort(&self) {
         let running = {
             let mut running = self.running();
             running.leaving = true;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use fetchway_policy::FetchError;
+use fetchway_policy::{ErrorName, FetchError};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
@@ -16,13 +16,18 @@ use super::session::Session;
 const SMALL: usize = 4 << 10;
 
 /// What has come of the body. The stream's window bounds it.
-#[derive(Default)]
 pub(crate) struct Upload {
+    /// Its length, if the client has said it.
+    said: Option<u64>,
+    /// The request's.
+    pub(super) tag: Bytes,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
+    /// Bytes that have come in all.
+    came: u64,
     pieces: VecDeque<Bytes>,
     /// Small pieces, put together: each by itself would take many times its bytes.
     tail: BytesMut,
@@ -51,22 +56,52 @@ impl State {
 }
 
 impl Upload {
+    pub(super) fn new(said: Option<u64>, tag: Bytes) -> Self {
+        Self {
+            said,
+            tag,
+            state: Mutex::default(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, put: impl FnOnce(&mut State)) {
+    fn put(&self, put: impl FnOnce(&mut State)) -> Result<(), FetchError> {
         let mut state = self.state();
         put(&mut state);
+        self.check(state.came, state.end)?;
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
+        Ok(())
     }
 
-    pub(super) fn data(&self, bytes: Bytes, end: bool) {
+    /// An origin would cut off a body that is too long, and wait for the rest of one that is too short.
+    fn check(&self, came: u64, end: bool) -> Result<(), FetchError> {
+        let detail = match self.said {
+            Some(said) if came > said => format!(
+                "The request's body is longer than its content-length of {said}: correct the field, or \
+                 leave it out."
+            ),
+            Some(said) if end && came < said => format!(
+                "The request's body ended after {came} of the {said} bytes that its content-length says."
+            ),
+            _ => return Ok(()),
+        };
+        Err(FetchError::new(ErrorName::InvalidRequest, detail))
+    }
+
+    /// Takes a piece of the body.
+    ///
+    /// # Errors
+    /// `invalid_request` if its length is not what was said. What is there of it must not be sent on.
+    pub(super) fn data(&self, bytes: Bytes, end: bool) -> Result<(), FetchError> {
         self.put(|state| {
+            state.came += bytes.len() as u64;
             if bytes.len() < SMALL {
                 state.tail.extend_from_slice(&bytes);
             } else {
@@ -74,14 +109,18 @@ impl Upload {
                 state.pieces.push_back(bytes);
             }
             state.end |= end;
-        });
+        })
     }
 
-    pub(super) fn trailers(&self, trailers: HeaderMap) {
+    /// Takes the end of the body.
+    ///
+    /// # Errors
+    /// As of [`data`](Self::data).
+    pub(super) fn trailers(&self, trailers: HeaderMap) -> Result<(), FetchError> {
         self.put(|state| {
             state.trailers = Some(trailers);
             state.end = true;
-        });
+        })
     }
 }
 
@@ -145,7 +184,8 @@ impl http_body::Body for UploadBody {
 
 impl Drop for UploadBody {
     fn drop(&mut self) {
-        if !self.ended {
+        // All that was said has come, and perhaps not the end: more would be a mistake to be told of.
+        if !self.ended && self.left != Some(0) {
             // If the stream is over, there is nobody to tell.
             let _ = self.session.act(|state| state.machine.stop(self.stream));
         }

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::session::{Session, now};
 use crate::observe::SessionObserver;
+use crate::places::Place;
 
 /// One socket of a session.
 #[derive(Default)]
@@ -22,6 +23,8 @@ pub(crate) struct Socket {
     control: Mutex<Control>,
     /// The writer has bytes that the socket does not take.
     blocked: AtomicBool,
+    /// Its place among the sockets without a session, once it has been replaced.
+    place: Mutex<Option<Place>>,
 }
 
 #[derive(Default)]
@@ -54,6 +57,11 @@ impl Socket {
         self.put(|control| {
             control.close.get_or_insert(payload);
         });
+    }
+
+    /// Keeps a place until the socket has ended.
+    pub(super) fn keep(&self, place: Option<Place>) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }
 
     pub(super) fn is_blocked(&self) -> bool {

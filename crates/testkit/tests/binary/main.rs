@@ -1,8 +1,10 @@
 //! The binary encoding as a client sees it: a real node, real sockets, frames right and wrong.
 
+mod duplex;
 mod leaving;
 mod peers;
 mod resume;
+mod sessions;
 mod streams;
 
 use fetchway_lab::Origin;

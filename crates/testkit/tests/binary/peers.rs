@@ -3,7 +3,8 @@
 use bytes::{BufMut, BytesMut};
 use fetchway_lab::Origin;
 use fetchway_testkit::{Binary, TestNode, data, get, head, open};
-use fetchway_wire::v1::{Frame, Hello, Reset};
+use fetchway_wire::v1::frame::Part;
+use fetchway_wire::v1::{Frame, GoingAway, Hello, Reset};
 use http::Method;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -53,6 +54,11 @@ async fn frames_out_of_place() {
         data(9, "x", false),
         Frame::Reset { stream: 9, reset },
         Frame::Stop { stream: 1 },
+        // Its stream is still the relay's.
+        Frame::GoingAway(GoingAway {
+            last: 0,
+            detail: String::new(),
+        }),
         Frame::Ack(99),
         Frame::Limit {
             stream: 9,
@@ -93,6 +99,69 @@ async fn more_bytes_than_allowed() {
         }
     }
     assert_eq!(client.close_code().await, Some(4413));
+    undisturbed(&node, &origin).await;
+    node.stop().await;
+}
+
+/// Each stream keeps to its own limit, and all of them together pass the session's.
+#[tokio::test]
+async fn more_bytes_than_the_session_may_send() {
+    let settings = [
+        ("relay.session-window", "64KiB"),
+        ("relay.stream-window", "16KiB"),
+        ("lanes.default.concurrency", "1"),
+    ];
+    let (node, origin) = (TestNode::open(&settings), origin());
+    let (mut client, hello) = client(&node).await;
+    assert_eq!(hello.session_window, Some(64 << 10));
+    // Behind it the others wait for their turn, and no byte of theirs is taken.
+    client.send([get(1, &origin.url("/gate?key=shut"))]).await;
+    origin.wait_until(|stats| stats.in_flight == 1).await;
+    let post = head(Method::POST, &origin.url("/upload"), "");
+    for stream in 2..=4 {
+        client
+            .send([
+                open(stream, &post, false),
+                data(stream, vec![0; 16_000], false),
+            ])
+            .await;
+    }
+    client.send([Frame::Ping(b"so far"[..].into())]).await;
+    while !matches!(client.next().await, Frame::Pong(_)) {}
+    client
+        .send([open(5, &post, false), data(5, vec![0; 16_000], false)])
+        .await;
+    client
+        .send([open(6, &post, false), data(6, vec![0; 10_000], false)])
+        .await;
+    assert_eq!(client.close_code().await, Some(4413));
+    undisturbed(&node, &origin).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn more_unfinished_heads_than_allowed() {
+    let begun = |stream| Frame::Block {
+        stream,
+        part: Part::Open,
+        end: true,
+        more: true,
+        block: vec![1; 16_000].into(),
+    };
+    let frames: Vec<Frame> = (2..=18).map(begun).collect();
+    let (within, over) = frames.split_at(16);
+    let (node, origin) = (TestNode::open(&[]), origin());
+    let (mut client, _) = client(&node).await;
+    client.send([get(1, &origin.url("/gate?key=shut"))]).await;
+    origin.wait_until(|stats| stats.in_flight == 1).await;
+    for frame in within {
+        client.send([frame.clone()]).await;
+    }
+    client.send([Frame::Ping(b"so far"[..].into())]).await;
+    while !matches!(client.next().await, Frame::Pong(_)) {}
+    client.send(over.iter().cloned()).await;
+    assert_eq!(client.close_code().await, Some(4400));
+    origin.wait_until(|stats| stats.aborted == 1).await;
     undisturbed(&node, &origin).await;
     node.stop().await;
 }

@@ -96,6 +96,51 @@ async fn an_upload_reaches_the_origin_chunk_by_chunk() {
 }
 
 #[tokio::test]
+async fn an_upload_is_as_long_as_its_content_length_says() {
+    let (node, origin) = (TestNode::open(&[]), origin());
+    let mut client = wide(&node).await;
+    let upload = |stream, path: &str| {
+        let mut head = head(Method::POST, &origin.url(path), "a tag");
+        let length = http::HeaderValue::from_static("7");
+        head.fields.insert(http::header::CONTENT_LENGTH, length);
+        open(stream, &head, false)
+    };
+    let long = "The request's body is longer than its content-length of 7: correct the field, or leave \
+                it out.";
+    let short = "The request's body ended after 3 of the 7 bytes that its content-length says.";
+    // Where it is shut, the origin does not answer though it has all that it was told of.
+    type Case<'a> = (&'a str, &'a [u8], &'a [u8], bool, &'a str);
+    let cases: [Case<'_>; 3] = [
+        ("/upload", b"", &[b'x'; 10_000], false, long),
+        ("/upload", b"", b"few", true, short),
+        ("/upload?gate=shut", b"seven b", b"more", false, long),
+    ];
+    for (stream, (path, first, then, end, detail)) in (1..).zip(cases) {
+        client
+            .send([upload(stream, path), data(stream, first, false)])
+            .await;
+        origin.wait_until(|stats| stats.in_flight == 1).await;
+        client.send([data(stream, then, end)]).await;
+        let Frame::Reset { reset, .. } = client.of_stream(stream).await else {
+            panic!("no RESET");
+        };
+        assert_eq!((&*reset.name, &*reset.detail), ("invalid_request", detail));
+        assert_eq!(reset.tag, "a tag");
+        // It is not left waiting for the rest.
+        if path.contains("gate") {
+            origin.open_gate("shut").expect("few keys");
+        }
+        origin.wait_until(|stats| stats.in_flight == 0).await;
+    }
+    client
+        .send([upload(4, "/upload"), data(4, &b"seven b"[..], true)])
+        .await;
+    assert_eq!(client.answer(4).await.0.status.as_u16(), 200);
+    drop(client);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn an_early_answer_stops_the_upload() {
     let (node, origin) = (TestNode::open(&[]), origin());
     let mut client = wide(&node).await;

@@ -90,6 +90,34 @@ fn a_hello_raises_the_limits_of_streams_that_are_open_already() {
     assert_eq!(early + late, sent as u64);
 }
 
+/// Their place in memory is another one in each session; what goes over the wire is not.
+#[test]
+fn streams_that_a_hello_sets_free_go_on_in_the_order_of_their_numbers() {
+    for _ in 0..20 {
+        let now = std::time::Instant::now();
+        let mut client = Session::client(Config::default());
+        for _ in 0..3 {
+            let id = client.open(&get(), false).expect("it may");
+            client
+                .data(id, Bytes::from(vec![7; 20 << 10]))
+                .expect("open");
+        }
+        frames(&mut client, now);
+        let hello = Hello {
+            session_window: Some(1 << 20),
+            stream_window: Some(1 << 20),
+            ..Hello::default()
+        };
+        client.receive(Frame::Hello(hello), now).expect("a HELLO");
+        let late = frames(&mut client, now);
+        let order = late.iter().map(|frame| match frame {
+            Frame::Data { stream, .. } => *stream,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(order.collect::<Vec<_>>(), [1, 2, 3]);
+    }
+}
+
 #[test]
 fn a_relay_that_keeps_no_sessions_gives_no_token() {
     let config = Config {
@@ -141,6 +169,22 @@ fn after_going_away_streams_finish_and_later_ones_are_not_looked_at() {
     let (events, _) = pair.settle();
     assert_eq!(crate::pair::body(&events, kept), b"rest");
     assert_eq!(pair.client.open_streams(), 0);
+}
+
+#[test]
+fn only_a_relay_goes_away() {
+    let (mut relay, now) = relay(Config::default());
+    relay.receive(open(5, true), now).expect("an OPEN");
+    let going = GoingAway {
+        last: 0,
+        detail: String::new(),
+    };
+    let breach = relay.receive(Frame::GoingAway(going), now);
+    assert_eq!(breach, Err(Breach::Malformed("only a relay goes away")));
+    assert_eq!(relay.open_streams(), 1, "its fetches are still the relay's");
+    let mut pair = Pair::new();
+    pair.client.go_away("a client just leaves");
+    assert_eq!(frames(&mut pair.client, pair.now), []);
 }
 
 #[test]

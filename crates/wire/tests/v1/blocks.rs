@@ -110,6 +110,90 @@ fn nothing_of_the_stream_comes_within_a_block_but_a_reset() {
     assert_eq!((relay.open_streams(), relay.unread()), (0, 0));
 }
 
+/// The beginning of a block, which goes on; at most one of a stream.
+fn begin(stream: u64, part: Part) -> Frame {
+    Frame::Block {
+        stream,
+        part,
+        end: true,
+        more: true,
+        block: vec![1; 100].into(),
+    }
+}
+
+const UNFINISHED: Breach = Breach::Malformed("more than 16 blocks are unfinished");
+
+#[test]
+fn sixteen_blocks_may_be_unfinished() {
+    let (mut relay, now) = relay(Config::default());
+    for stream in 1..=16 {
+        let piece = relay.receive(begin(stream, Part::Open), now);
+        assert_eq!(piece, Ok(None));
+    }
+    // One that ends, or whose stream does, makes room: by its own RESET, or by ours.
+    let mut last = piece(Part::More, false, vec![1]);
+    if let Frame::Block { stream, .. } = &mut last {
+        *stream = 3;
+    }
+    let ended = relay.receive(last, now);
+    assert!(matches!(ended, Ok(Some(Event::Opened { .. }))), "{ended:?}");
+    assert_eq!(relay.receive(begin(17, Part::Open), now), Ok(None));
+    let reset = Reset::cancelled();
+    let frame = Frame::Reset {
+        stream: 7,
+        reset: reset.clone(),
+    };
+    assert_eq!(relay.receive(frame, now), Ok(None));
+    assert_eq!(relay.receive(begin(18, Part::Open), now), Ok(None));
+    relay.reset(9, reset).expect("it is open");
+    assert_eq!(relay.receive(begin(19, Part::Open), now), Ok(None));
+    // Blocks that came whole count for nothing.
+    let whole = relay.receive(open(20, true), now);
+    assert!(matches!(whole, Ok(Some(_))), "{whole:?}");
+    assert_eq!(relay.receive(begin(21, Part::Open), now), Err(UNFINISHED));
+    assert_eq!(UNFINISHED.code(), 4400);
+}
+
+#[test]
+fn sixteen_heads_may_be_unfinished_at_a_client() {
+    let mut pair = Pair::new();
+    for _ in 0..17 {
+        pair.client.open(&get(), true).expect("room");
+    }
+    pair.client_sends();
+    for stream in 1..=16 {
+        let piece = pair.client.receive(begin(stream, Part::Head), pair.now);
+        assert_eq!(piece, Ok(None));
+    }
+    let breach = pair.client.receive(begin(17, Part::Head), pair.now);
+    assert_eq!(breach, Err(UNFINISHED));
+}
+
+/// Whoever holds heads back for want of credit, or sends them again, still ends one before the next.
+#[test]
+fn our_own_blocks_are_one_after_the_other() {
+    let small = Config {
+        session_window: 0,
+        unacked: 5_000,
+        ..Config::default()
+    };
+    let mut pair = Pair::with(small, small);
+    for _ in 0..40 {
+        pair.client.open(&long_get(60_000), true).expect("room");
+    }
+    let mut opened = 0;
+    for round in 0..500 {
+        opened += pair.client_sends().len();
+        pair.now += std::time::Duration::from_millis(26);
+        pair.relay_sends();
+        if round % 7 == 0 {
+            pair.resume();
+            pair.relay_sends();
+        }
+    }
+    assert_eq!(opened, 40);
+}
+
 #[test]
 fn a_stop_waits_for_the_end_of_a_block() {
     let mut pair = Pair::new();

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use fetchway_wire::v1::{Config, Frame, Reset, Session};
 
-use crate::pair::{Pair, get, ok, parse};
+use crate::pair::{Pair, frames, get, ok, parse};
 
 /// Counts how often it is woken.
 #[derive(Default)]
@@ -81,6 +81,119 @@ fn a_session_that_holds_enough_lets_all_its_streams_wait() {
     relay.take_wakers().into_iter().for_each(Waker::wake);
     assert_eq!(count.0.load(Ordering::Relaxed), 2);
     assert!(relay.poll_room(3, &mut cx).is_ready());
+}
+
+/// Takes off all that the relay has to send, as if it was received.
+fn acknowledge(relay: &mut Session, before: &mut u64) {
+    let mut out = BytesMut::new();
+    relay.transmit(Instant::now(), &mut out, 60_000);
+    let sent = parse(out.freeze());
+    *before += sent.iter().filter(|frame| frame.is_sequenced()).count() as u64;
+    relay
+        .receive(Frame::Ack(*before), Instant::now())
+        .expect("no breach");
+}
+
+#[test]
+fn room_that_is_not_used_is_the_next_ones() {
+    let mut pair = pair(4);
+    let counts = [(); 4].map(|()| Arc::new(Count::default()));
+    let wakers = counts.clone().map(Waker::from);
+    let woken = |stream: usize| counts[stream - 1].0.load(Ordering::Relaxed);
+    let relay = &mut pair.relay;
+    let mut acknowledged = 0;
+    let cx = |stream: usize| Context::from_waker(&wakers[stream - 1]);
+    assert!(relay.poll_room(1, &mut cx(1)).is_ready());
+    respond(relay, 1, 20_000);
+    for stream in [2, 3, 4] {
+        assert!(relay.poll_room(stream as u64, &mut cx(stream)).is_pending());
+    }
+    acknowledge(relay, &mut acknowledged);
+    relay.take_wakers().into_iter().for_each(Waker::wake);
+    assert_eq!([2, 3, 4].map(woken), [1, 0, 0]);
+    // Stream 2 sees it, and then waits for its origin: there is nothing that it could send.
+    assert!(relay.poll_room(2, &mut cx(2)).is_ready());
+    relay.take_wakers().into_iter().for_each(Waker::wake);
+    assert_eq!([2, 3, 4].map(woken), [1, 1, 0]);
+    // Stream 3 uses it up, so that the chain ends there.
+    assert!(relay.poll_room(3, &mut cx(3)).is_ready());
+    respond(relay, 3, 20_000);
+    relay.take_wakers().into_iter().for_each(Waker::wake);
+    assert_eq!([2, 3, 4].map(woken), [1, 1, 1]);
+    assert!(relay.poll_room(4, &mut cx(4)).is_pending());
+    acknowledge(relay, &mut acknowledged);
+    relay.take_wakers().into_iter().for_each(Waker::wake);
+    assert_eq!([2, 3, 4].map(woken), [1, 1, 2]);
+}
+
+/// One whose own queue is full has no use for the session's room either.
+#[test]
+fn a_full_stream_passes_the_sessions_room_on() {
+    let client = Config {
+        stream_window: 0,
+        ..Config::default()
+    };
+    let relay = Config {
+        held: 60_000,
+        ..Config::default()
+    };
+    let mut pair = Pair::with(client, relay);
+    for _ in 0..4 {
+        pair.client.open(&get(), true).expect("few streams");
+    }
+    pair.client_sends();
+    let counts = [(); 2].map(|()| Arc::new(Count::default()));
+    let wakers = counts.clone().map(Waker::from);
+    let woken = || counts.clone().map(|count| count.0.load(Ordering::Relaxed));
+    let relay = &mut pair.relay;
+    let mut acknowledged = 0;
+    // Of the first stream 16 KiB may go, and more than 32 KiB stay.
+    respond(relay, 1, 50_000);
+    acknowledge(relay, &mut acknowledged);
+    respond(relay, 3, 14_000);
+    respond(relay, 4, 14_000);
+    for (stream, waker) in (1..).zip(&wakers) {
+        let mut cx = Context::from_waker(waker);
+        assert!(relay.poll_room(stream, &mut cx).is_pending());
+    }
+    acknowledge(relay, &mut acknowledged);
+    relay.take_wakers().into_iter().for_each(Waker::wake);
+    assert_eq!(woken(), [1, 0]);
+    let mut cx = Context::from_waker(&wakers[0]);
+    assert!(relay.poll_room(1, &mut cx).is_pending());
+    relay.take_wakers().into_iter().for_each(Waker::wake);
+    assert_eq!(woken(), [1, 1]);
+}
+
+#[test]
+fn a_stream_of_single_bytes_is_full_before_they_fill_the_session() {
+    let client = Config {
+        stream_window: 0,
+        ..Config::default()
+    };
+    let mut pair = Pair::with(client, Config::default());
+    let ids: Vec<u64> = (0..8).map(|_| pair.stream()).collect();
+    let relay = &mut pair.relay;
+    for id in &ids {
+        // All that the client lets go.
+        relay.data(*id, vec![0; 16 << 10].into()).expect("open");
+    }
+    frames(relay, pair.now);
+    let before = relay.held();
+    let mut cx = Context::from_waker(Waker::noop());
+    for id in &ids {
+        let mut given = 0;
+        while relay.poll_room(*id, &mut cx).is_ready() && given < 32 << 10 {
+            relay.data(*id, Bytes::from_static(b"x")).expect("open");
+            given += 1;
+        }
+        assert!(given >= 100, "{given} pieces");
+    }
+    let more = relay.held() - before;
+    assert!(
+        more <= 8 * (33 << 10),
+        "{more} bytes for 8 streams of 32 KiB"
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Whose frame comes next.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use fetchway_wire::v1::{Config, Frame};
 
@@ -57,21 +59,63 @@ fn long_bodies_take_turns_by_frames_of_16_kib() {
     }
 }
 
+/// Streams share the link by bytes, whatever the pieces that their applications give.
 #[test]
-fn a_long_head_takes_turns_too() {
+fn small_pieces_have_as_much_of_the_link_as_large_ones() {
+    let wide = Config {
+        unacked: 8 << 20,
+        ..Config::default()
+    };
+    let mut pair = Pair::with(wide, wide);
+    let ids: Vec<u64> = (0..4).map(|_| pair.stream()).collect();
+    let pieces = [1_000, 9_000, 16_384, 30_000];
+    for (id, piece) in ids.iter().zip(pieces) {
+        for _ in 0..200_000 / piece {
+            let bytes = Bytes::from(vec![0; piece]);
+            pair.relay.data(*id, bytes).expect("open");
+        }
+    }
+    let sent = streams_of(&frames(&mut pair.relay, pair.now));
+    let mut shares: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut first = 0;
+    for (id, bytes) in sent {
+        *shares.entry(id).or_default() += bytes;
+        // While all four have something to send.
+        if shares.values().sum::<u64>() < 600_000 {
+            let of = |id| shares.get(&id).copied().unwrap_or(0);
+            let (least, most) = (ids.iter().map(|id| of(*id)), ids.iter().map(|id| of(*id)));
+            let (least, most) = (least.min(), most.max());
+            // A turn is 16 KiB, and what the one before left of its own. Small frames cost more.
+            assert!(most <= least.map(|least| least + 40_000), "{shares:?}");
+            first += 1;
+        }
+    }
+    assert!(first > 200, "{first}");
+    assert_eq!(shares.len(), 4);
+}
+
+#[test]
+fn the_pieces_of_a_block_follow_each_other() {
     let mut pair = Pair::new();
-    let a = pair.client.open(&get(), true).expect("room");
-    let b = pair.client.open(&get(), true).expect("room");
+    let ids: Vec<u64> = (0..3)
+        .map(|_| pair.client.open(&get(), true).expect("room"))
+        .collect();
     pair.client_sends();
     let mut head = ok();
     head.fields = crate::pair::long_get(60_000).fields;
-    pair.relay.respond(a, &head, true).expect("open");
-    pair.relay.respond(b, &ok(), true).expect("open");
+    pair.relay.respond(ids[0], &head, true).expect("open");
+    pair.relay.respond(ids[1], &head, true).expect("open");
+    pair.relay.respond(ids[2], &ok(), true).expect("open");
     let sent = frames(&mut pair.relay, pair.now);
-    let short = sent
+    let order: Vec<u64> = sent
         .iter()
-        .position(|frame| matches!(frame, Frame::Block { stream, .. } if *stream == b));
-    assert_eq!(short, Some(1));
+        .filter_map(|frame| match frame {
+            Frame::Block { stream, .. } => Some(*stream),
+            _ => None,
+        })
+        .collect();
+    // So a peer has to put together few at a time. Four frames are the most that a block may have.
+    assert_eq!(order, [1, 1, 1, 1, 2, 2, 2, 2, 3]);
 }
 
 #[test]

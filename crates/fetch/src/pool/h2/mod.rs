@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use super::Failure;
 use super::shared::StreamLease;
 use crate::clock::IN_TIME;
+use crate::dial::Target;
 use crate::meter::{Meter, Metered};
 use crate::request::Sending;
 use crate::stream::Stream;
@@ -121,6 +122,19 @@ async fn drive(
 pub(super) fn no_settings(origin: &str) -> FetchError {
     let detail = format!("{origin} did not finish the HTTP/2 handshake{IN_TIME}");
     FetchError::new(ErrorName::ConnectionTimeout, detail)
+}
+
+/// What it is called when a connection breaks off before its SETTINGS have come. Where nobody has
+/// asked the origin before, it most likely speaks HTTP/1.1 only.
+pub(super) fn not_spoken(target: &Target, error: FetchError) -> FetchError {
+    if !target.h2c || error.name != ErrorName::HttpProtocolError {
+        return error;
+    }
+    let detail = format!(
+        "{target} did not answer in HTTP/2, which it was configured to speak without TLS (h2c): have it \
+         do so, or address it as http."
+    );
+    FetchError::new(error.name, detail)
 }
 
 /// Sends a request and waits for the response's header.

@@ -124,10 +124,23 @@ impl Rig {
     }
 
     pub(crate) fn with_policy(config: EngineConfig, policy: AddressPolicy) -> Self {
+        Self::with_network(config, |engine| engine.network(&Arc::new(policy)))
+    }
+
+    /// On a private network that speaks HTTP/2 to origins without TLS.
+    pub(crate) fn h2c(config: EngineConfig) -> Self {
+        Self::with_network(config, |engine| {
+            engine.private_network(Arc::new(loopback()), true)
+        })
+    }
+
+    pub(crate) fn with_network(
+        config: EngineConfig,
+        network: impl FnOnce(&Engine) -> Arc<Network>,
+    ) -> Self {
         let count = Arc::new(Count::default());
         let engine = Engine::new(config, count.clone()).expect("an engine");
-        let network = engine.network(&Arc::new(policy));
-        let session = engine.session(network, PLENTY);
+        let session = engine.session(network(&engine), PLENTY);
         Self {
             engine,
             session,

@@ -7,6 +7,7 @@ use fetchway_lab::Certificate;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{RecvStream, SendStream};
 use http::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::server::TlsStream;
@@ -16,6 +17,11 @@ use super::peer::acceptor;
 use super::{Peer, RawPeer, soon};
 
 type Tls = TlsStream<TcpStream>;
+
+/// What a connection is spoken on: TLS, or bare TCP.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
 /// A listener that speaks HTTP/2 over TLS.
 pub(crate) struct H2Peer {
@@ -111,12 +117,12 @@ impl Drop for H2Conn {
 
 impl H2Conn {
     /// With usual settings.
-    pub(crate) async fn open(tls: Tls) -> Self {
-        let handshake = Builder::new().handshake(tls);
+    pub(crate) async fn open(io: impl Io) -> Self {
+        let handshake = Builder::new().handshake(io);
         Self::start(soon(handshake).await.expect("an HTTP/2 handshake"))
     }
 
-    fn start(connection: Connection<Tls, Bytes>) -> Self {
+    fn start(connection: Connection<impl Io, Bytes>) -> Self {
         let (tell, streams) = mpsc::channel(1_000);
         Self {
             streams,
@@ -160,7 +166,7 @@ pub(crate) fn head(respond: &mut SendResponse<Bytes>, end: bool) -> SendStream<B
         .expect("a response")
 }
 
-async fn drive(mut connection: Connection<Tls, Bytes>, tell: mpsc::Sender<Stream>) {
+async fn drive(mut connection: Connection<impl Io, Bytes>, tell: mpsc::Sender<Stream>) {
     // How it ended is for the client's side to tell.
     while let Some(Ok(stream)) = connection.accept().await {
         if tell.send(stream).await.is_err() {

@@ -10,29 +10,39 @@
 //! let `transmit` turn it into frames, one stream after the other. Sequenced frames are kept until
 //! they are acknowledged, and sent again on the next socket from where the peer lost them.
 //!
-//! `send` is the way out, `receive` the way in, `resume` what happens between two sockets, `stream`
-//! one stream's state.
+//! The way out: `send` takes what the application gives, `room` says how much it may, `transmit`
+//! makes frames of it. The way in: `receive`, with `pieces` for blocks; `credit` says how much may
+//! come, `cancels` how often streams may be cancelled. `resume` is what happens between two sockets.
+//! `stream` is one stream's state, `map` finds it, `state` has the rest, `event` what is told.
 
+mod cancels;
+mod credit;
+mod event;
+mod map;
+mod pieces;
 mod receive;
 mod resume;
+mod room;
 mod send;
+mod state;
 mod stream;
+mod transmit;
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::HeaderMap;
 
+use self::cancels::Cancels;
+use self::map::Streams;
+use self::state::{HelloState, In, Out};
 use self::stream::Stream;
-use super::block::{RequestHead, ResponseHead};
-use super::frame::{Frame, GoingAway, Hello, MAX_PING, Malformed, Reset, TOKEN};
+use super::frame::{GoingAway, Hello, MAX_PING, TOKEN};
 use super::varint;
 
+pub use event::{Breach, Event, Gone};
 pub use resume::{CannotSave, Saved};
-pub use send::{FILL, PASSES};
+pub use transmit::{FILL, PASSES};
 
 /// What either side may count on before the other's HELLO has come, and the least it may say there.
 pub mod floor {
@@ -46,16 +56,6 @@ pub mod floor {
 
 /// How long an acknowledgement or a limit may wait for other frames to travel with.
 pub const ACK_DELAY: Duration = Duration::from_millis(25);
-
-/// Frames received that are acknowledged without delay.
-const ACK_FRAMES: u64 = 256;
-
-/// Cancels that a client has in hand at first, and at most; each fetch that ends otherwise gives one
-/// back, and so does each [`CANCEL_EVERY`].
-const CANCELS: u64 = 1_000;
-
-/// See [`CANCELS`].
-const CANCEL_EVERY: Duration = Duration::from_millis(10);
 
 /// Which end of the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,114 +97,12 @@ impl Default for Config {
     }
 }
 
-/// What has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The peer's HELLO has come.
-    Hello(Hello),
-    /// At a relay: a fetch. A head that cannot be read is to be answered with a reset.
-    Opened {
-        /// Its stream.
-        stream: u64,
-        /// What is asked for.
-        head: Result<Box<RequestHead>, Malformed>,
-        /// There is no body.
-        end: bool,
-    },
-    /// At a client: a response.
-    Head {
-        /// Its stream.
-        stream: u64,
-        /// What was answered.
-        head: Box<ResponseHead>,
-        /// There is no body.
-        end: bool,
-    },
-    /// A piece of a body. Its bytes are to be reported by [`Session::consumed`].
-    Data {
-        /// Its stream.
-        stream: u64,
-        /// The piece.
-        bytes: Bytes,
-        /// The last one.
-        end: bool,
-    },
-    /// The body has ended with these fields.
-    Trailers {
-        /// Its stream.
-        stream: u64,
-        /// The fields.
-        trailers: HeaderMap,
-    },
-    /// The stream is over. At a relay: its fetch was cancelled.
-    Reset {
-        /// Its stream.
-        stream: u64,
-        /// Why.
-        reset: Reset,
-    },
-    /// The peer wants no more of the body that is sent to it.
-    Stopped {
-        /// Its stream.
-        stream: u64,
-    },
-    /// The peer looks at no streams after a certain one. At a client: those of its own that are later
-    /// are over; their fetches can be sent to another relay.
-    GoingAway(GoingAway),
-}
-
-/// The peer broke the protocol: the session is over, and its socket is closed with a code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Breach {
-    /// Bytes that are no frame, or a frame that has no place where it came.
-    Malformed(&'static str),
-    /// More bytes than were allowed.
-    Credit(&'static str),
-    /// More streams than were allowed.
-    Streams,
-    /// Cancels as fast as the link allows.
-    Cancels,
-}
-
-impl Breach {
-    /// The WebSocket close code: `docs/protocol.md`, "Close codes".
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        match self {
-            Self::Malformed(_) => 4400,
-            Self::Credit(_) => 4413,
-            Self::Streams => 4429,
-            Self::Cancels => 4420,
-        }
-    }
-
-    /// The reason sent with it.
-    #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Malformed(reason) | Self::Credit(reason) => reason,
-            Self::Streams => "more streams are open than the relay allows",
-            Self::Cancels => "streams are cancelled faster than the relay allows",
-        }
-    }
-}
-
-impl From<Malformed> for Breach {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed.0)
-    }
-}
-
-/// The stream has ended, or was never there: what was given for it is dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
-
 /// One end of a session.
 #[derive(Debug)]
 pub struct Session {
     side: Side,
     config: Config,
-    streams: HashMap<u64, Stream, BuildHasherDefault<IdHasher>>,
+    streams: Streams,
     /// Streams that have not ended, on our side of the link.
     open: u64,
     /// The last stream opened.
@@ -222,67 +120,6 @@ pub struct Session {
     /// That is still to be said on this socket.
     going_untold: bool,
     peer_going: Option<u64>,
-}
-
-/// What is said first on the socket at hand.
-#[derive(Debug, Default)]
-struct HelloState {
-    /// To be sent.
-    pending: Option<Hello>,
-    /// The peer's has come on this socket.
-    heard: bool,
-    /// Of a client: nothing sequenced goes out before the relay has said where to go on.
-    waits: bool,
-    token: Option<[u8; TOKEN]>,
-}
-
-/// The way out.
-#[derive(Debug, Default)]
-struct Out {
-    /// Streams with a RESET or STOP to send.
-    urgent: VecDeque<u64>,
-    /// Streams with something else to send, in turn.
-    ready: VecDeque<u64>,
-    /// Streams whose limit is to be told.
-    limits: VecDeque<u64>,
-    /// Weight of blocks and data sent in this session, and what the peer allows.
-    sent: u64,
-    limit: u64,
-    /// Frames not yet acknowledged; those before `again` have been sent on this socket.
-    unacked: VecDeque<Frame>,
-    again: usize,
-    unacked_bytes: u64,
-    /// What waits in all streams, and those that wait until less does.
-    waiting: u64,
-    crowded: VecDeque<u64>,
-    /// Sequenced frames that the peer has acknowledged.
-    acked: u64,
-    ping: Option<Bytes>,
-    pong: Option<Bytes>,
-}
-
-/// The way in.
-#[derive(Debug, Default)]
-struct In {
-    /// Sequenced frames received; of them acknowledged.
-    count: u64,
-    acked: u64,
-    acked_weight: u64,
-    /// Weight received and consumed in this session, and what the peer has been allowed.
-    received: u64,
-    consumed: u64,
-    allowed: u64,
-    /// Its limit is in the queue of those to be told.
-    telling: bool,
-    /// When the acknowledgement is to go out at the latest.
-    due: Option<Instant>,
-}
-
-/// A client's cancels: see [`CANCELS`].
-#[derive(Debug)]
-struct Cancels {
-    left: u64,
-    refilled: Option<Instant>,
 }
 
 impl Session {
@@ -330,7 +167,7 @@ impl Session {
         Self {
             side,
             config,
-            streams: HashMap::default(),
+            streams: Streams::default(),
             open: 0,
             last: 0,
             allowed: floor::STREAMS,
@@ -345,10 +182,7 @@ impl Session {
                 ..In::default()
             },
             wake: Vec::new(),
-            cancels: Cancels {
-                left: CANCELS,
-                refilled: None,
-            },
+            cancels: Cancels::default(),
             going_away: None,
             going_untold: false,
             peer_going: None,
@@ -362,9 +196,13 @@ impl Session {
         let window = hello.stream_window.unwrap_or_default();
         if window > self.peer_stream_window {
             self.peer_stream_window = window;
-            for (id, stream) in &mut self.streams {
-                stream.send.limit = stream.send.limit.max(window);
-                stream.schedule(*id, &mut self.out.ready);
+            let mut ids: Vec<u64> = self.streams.keys().copied().collect();
+            ids.sort_unstable();
+            for id in ids {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.send.limit = stream.send.limit.max(window);
+                    stream.schedule(id, &mut self.out.ready);
+                }
             }
         }
     }
@@ -421,8 +259,11 @@ impl Session {
         self.in_.due
     }
 
-    /// Tells the peer that no stream after the last one so far will be looked at.
+    /// Tells a client that no stream after the last one so far will be looked at.
     pub fn go_away(&mut self, detail: &str) {
+        if self.side == Side::Client {
+            return;
+        }
         // The first word stands: what came after it was not looked at.
         let last = self.going_away.as_ref().map_or(self.last, |said| said.last);
         self.going_away = Some(GoingAway {
@@ -436,27 +277,5 @@ impl Session {
     pub fn ping(&mut self, mut payload: Bytes) {
         payload.truncate(MAX_PING);
         self.out.ping = Some(payload);
-    }
-}
-
-/// Stream numbers count up: one multiplication spreads them.
-#[derive(Debug, Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = (self.0 ^ id)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .rotate_left(32);
     }
 }

@@ -1,24 +1,13 @@
 //! The way in: what each frame means, and what it may not do.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
+use super::pieces::Piece;
 use super::stream::{Half, Stream};
-use super::{ACK_DELAY, ACK_FRAMES, Breach, CANCEL_EVERY, CANCELS, Event, Session, Side};
-use crate::v1::block::{LONG_BLOCK, MAX_BLOCK, RequestHead, ResponseHead, read_trailers};
-use crate::v1::frame::{Frame, Hello, Part, Reset};
-
-/// Bytes received that are acknowledged without delay.
-const ACK_BYTES: u64 = 64 << 10;
-
-/// A block on its way in.
-struct Piece {
-    part: Part,
-    end: bool,
-    more: bool,
-    block: Bytes,
-}
+use super::{Breach, Event, Session, Side};
+use crate::v1::frame::{Frame, Hello, Reset};
 
 impl Session {
     /// Takes a frame that came on the socket at hand.
@@ -60,6 +49,9 @@ impl Session {
                 Ok(None)
             }
             Frame::Pong(_) | Frame::Unknown { .. } => Ok(None),
+            Frame::GoingAway(_) if self.side == Side::Relay => {
+                Err(Breach::Malformed("only a relay goes away"))
+            }
             Frame::GoingAway(going) => {
                 self.going_came(going.last);
                 Ok(Some(Event::GoingAway(going)))
@@ -67,7 +59,7 @@ impl Session {
         }
     }
 
-    /// The peer looks at no stream after `last`: those of ours that are later are over.
+    /// The relay looks at no stream after `last`: those of ours that are later are over.
     fn going_came(&mut self, last: u64) {
         let last = self.peer_going.map_or(last, |before| before.min(last));
         self.peer_going = Some(last);
@@ -80,24 +72,6 @@ impl Session {
         for id in unseen {
             self.over(id);
         }
-    }
-
-    fn count(&mut self, frame: &Frame, now: Instant) -> Result<(), Breach> {
-        let in_ = &mut self.in_;
-        in_.count += 1;
-        in_.received += frame.weight();
-        if in_.received > in_.allowed {
-            return Err(Breach::Credit(
-                "more bytes came than the session's limit allows",
-            ));
-        }
-        let many = in_.count - in_.acked >= ACK_FRAMES;
-        if many || in_.received - in_.acked_weight >= ACK_BYTES {
-            in_.due = Some(now);
-        } else if in_.due.is_none() {
-            in_.due = Some(now + ACK_DELAY);
-        }
-        Ok(())
     }
 
     fn hello_came(&mut self, hello: Hello) -> Result<Option<Event>, Breach> {
@@ -129,7 +103,7 @@ impl Session {
 
     /// The stream of a frame, if it is open. One that has ended here may still get frames that were
     /// under way, which mean nothing any more.
-    fn known(&mut self, id: u64) -> Result<Option<&mut Stream>, Breach> {
+    pub(super) fn known(&mut self, id: u64) -> Result<Option<&mut Stream>, Breach> {
         if id > self.last {
             return Err(Breach::Malformed(
                 "a frame is for a stream that was never opened",
@@ -137,66 +111,6 @@ impl Session {
         }
         let stream = self.streams.get_mut(&id);
         Ok(stream.filter(|stream| !stream.over && stream.send.reset.is_none()))
-    }
-
-    fn block(&mut self, id: u64, piece: Piece) -> Result<Option<Event>, Breach> {
-        let weight = piece.block.len() as u64;
-        // A block is taken as it comes: it needs no room of the application's.
-        self.consume_session(weight);
-        if piece.part == Part::Open {
-            self.open_came(id)?;
-        }
-        let side = self.side;
-        let Some(stream) = self.known(id)? else {
-            return Ok(None);
-        };
-        let receive = &mut stream.receive;
-        let (part, end, block) = match (piece.part, receive.block.take()) {
-            (Part::More, Some((part, end, mut begun))) => {
-                if begun.len() + piece.block.len() > MAX_BLOCK {
-                    return Err(LONG_BLOCK.into());
-                }
-                begun.extend_from_slice(&piece.block);
-                (part, end, begun)
-            }
-            (Part::More, None) => return Err(Breach::Malformed("a MORE goes on with nothing")),
-            (_, Some(_)) => return Err(Breach::Malformed("a frame came within a block")),
-            (part, None) if piece.more => (part, piece.end, BytesMut::from(piece.block)),
-            (part, None) => {
-                let event = finish(side, stream, id, (part, piece.end, &piece.block))?;
-                return Ok(self.after(id, event));
-            }
-        };
-        if piece.more {
-            receive.block = Some((part, end, block));
-            return Ok(None);
-        }
-        let event = finish(side, stream, id, (part, end, &block))?;
-        Ok(self.after(id, event))
-    }
-
-    fn open_came(&mut self, id: u64) -> Result<(), Breach> {
-        if self.side == Side::Client {
-            return Err(Breach::Malformed("a relay opens no streams"));
-        }
-        if id <= self.last {
-            return Err(Breach::Malformed(
-                "a stream was opened with a number that was used before",
-            ));
-        }
-        if self.going_away.is_some() {
-            // It was under way when we said that we leave. What belongs to it is passed over.
-            self.last = id;
-            return Ok(());
-        }
-        if self.open >= self.config.streams {
-            return Err(Breach::Streams);
-        }
-        self.last = id;
-        self.open += 1;
-        let stream = Stream::new(self.peer_stream_window, self.config.stream_window);
-        self.streams.insert(id, stream);
-        Ok(())
     }
 
     fn data_came(&mut self, id: u64, end: bool, bytes: Bytes) -> Result<Option<Event>, Breach> {
@@ -233,7 +147,7 @@ impl Session {
 
     fn reset_came(&mut self, id: u64, reset: Reset, now: Instant) -> Result<Option<Event>, Breach> {
         if self.side == Side::Relay {
-            self.cancelled(now)?;
+            self.cancels.take(now)?;
         }
         let side = self.side;
         let crossed = self
@@ -254,20 +168,6 @@ impl Session {
         self.discard_unread(id);
         self.over(id);
         Ok(told.then_some(Event::Reset { stream: id, reset }))
-    }
-
-    fn cancelled(&mut self, now: Instant) -> Result<(), Breach> {
-        let cancels = &mut self.cancels;
-        let since = now.saturating_duration_since(*cancels.refilled.get_or_insert(now));
-        let more = (since.as_nanos() / CANCEL_EVERY.as_nanos()).min(u128::from(CANCELS)) as u64;
-        if more > 0 {
-            cancels.left = (cancels.left + more).min(CANCELS);
-            // What is left of the time counts for the next one.
-            let rest = since.as_nanos() % CANCEL_EVERY.as_nanos();
-            cancels.refilled = Some(now - Duration::from_nanos(rest as u64));
-        }
-        cancels.left = cancels.left.checked_sub(1).ok_or(Breach::Cancels)?;
-        Ok(())
     }
 
     fn stop_came(&mut self, id: u64) -> Result<Option<Event>, Breach> {
@@ -308,7 +208,7 @@ impl Session {
     }
 
     /// What is to be done with a client's stream when the relay's half of it has ended.
-    fn after(&mut self, id: u64, event: Option<Event>) -> Option<Event> {
+    pub(super) fn after(&mut self, id: u64, event: Option<Event>) -> Option<Event> {
         let ended = self
             .streams
             .get(&id)
@@ -329,6 +229,10 @@ impl Session {
         };
         self.wake.extend(stream.send.waker.take());
         self.open -= 1;
+        if stream.receive.block.is_some() {
+            stream.receive.block = None;
+            self.in_.unfinished -= 1;
+        }
         self.out.waiting -= stream.waiting();
         stream.clear();
         stream.over = true;
@@ -350,89 +254,5 @@ impl Session {
                 queue.retain(|id| *id == 0 || streams.contains_key(id));
             }
         }
-    }
-
-    /// The application has taken `n` bytes of a stream's data: the peer may send as many more. Those
-    /// of a stream that was reset or stopped have been counted before.
-    pub fn consumed(&mut self, id: u64, n: u64) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        let n = n.min(stream.unread());
-        stream.receive.consumed += n;
-        if stream.over {
-            if stream.unread() == 0 {
-                self.streams.remove(&id);
-            }
-        } else if !stream.telling && stream.receive.half != Half::Ended && !stream.receive.stopped {
-            let window = self.config.stream_window;
-            if (stream.receive.consumed + window).saturating_sub(stream.receive.allowed)
-                >= window / 2
-            {
-                stream.telling = true;
-                self.out.limits.push_back(id);
-            }
-        }
-        self.consume_session(n);
-    }
-
-    pub(super) fn discard_unread(&mut self, id: u64) {
-        let unread = self.streams.get(&id).map_or(0, Stream::unread);
-        if unread > 0 {
-            self.consumed(id, unread);
-        }
-    }
-
-    fn consume_session(&mut self, n: u64) {
-        let in_ = &mut self.in_;
-        in_.consumed += n;
-        let window = self.config.session_window;
-        if !in_.telling && (in_.consumed + window).saturating_sub(in_.allowed) >= window / 2 {
-            in_.telling = true;
-            self.out.limits.push_back(0);
-        }
-    }
-}
-
-/// A block is whole.
-fn finish(
-    side: Side,
-    stream: &mut Stream,
-    id: u64,
-    (part, end, block): (Part, bool, &[u8]),
-) -> Result<Option<Event>, Breach> {
-    let after = if end { Half::Ended } else { Half::Body };
-    let receive = &mut stream.receive;
-    match (part, side, receive.half) {
-        (Part::Open, Side::Relay, Half::Head) => {
-            receive.half = after;
-            let head = RequestHead::read(block).map(Box::new);
-            Ok(Some(Event::Opened {
-                stream: id,
-                head,
-                end,
-            }))
-        }
-        (Part::Head, Side::Client, Half::Head) => {
-            receive.half = after;
-            let head = Box::new(ResponseHead::read(block)?);
-            Ok(Some(Event::Head {
-                stream: id,
-                head,
-                end,
-            }))
-        }
-        (Part::Trailers, _, Half::Body) => {
-            receive.half = Half::Ended;
-            let trailers = read_trailers(block)?;
-            let event = Event::Trailers {
-                stream: id,
-                trailers,
-            };
-            Ok((!receive.stopped).then_some(event))
-        }
-        _ => Err(Breach::Malformed(
-            "a head or trailers came where a stream has none",
-        )),
     }
 }

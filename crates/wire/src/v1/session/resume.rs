@@ -132,18 +132,17 @@ impl Session {
     /// [`CannotSave`] tells what has to end first.
     pub fn save(&self) -> Result<Saved, CannotSave> {
         let token = self.hello.token.ok_or(CannotSave::NoToken)?;
+        let mut sending = !self.out.unacked.is_empty();
         let mut open: Vec<u64> = Vec::new();
         for (id, stream) in &self.streams {
             let fresh = stream.receive.half == Half::Head && stream.receive.block.is_none();
             if !fresh || stream.over {
                 return Err(CannotSave::Receiving);
             }
-            if stream.send.half != Half::Ended || !stream.send.items.is_empty() {
-                return Err(CannotSave::Sending);
-            }
+            sending |= stream.send.half != Half::Ended || !stream.send.items.is_empty();
             open.push(*id);
         }
-        if !self.out.unacked.is_empty() {
+        if sending {
             return Err(CannotSave::Sending);
         }
         open.sort_unstable();

@@ -5,7 +5,13 @@ use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::v1::frame::{Part, Reset};
+use crate::v1::frame::{MAX_PIECE, Part, Reset};
+
+/// Bytes that a stream may send before it is the next one's turn. The longest frame fits.
+const TURN: usize = 16 << 10;
+
+/// What a frame takes of a turn beside its piece: at most its type, length, stream and flags.
+const FRAME: usize = TURN - MAX_PIECE;
 
 /// What something that waits takes in memory beside its bytes.
 const ITEM_WEIGHT: usize = 256;
@@ -48,6 +54,9 @@ pub(super) struct Send {
     /// Bytes of data in `items`, and of blocks.
     pub(super) queued: usize,
     pub(super) blocks: usize,
+    /// What is left of its turn. What it did not use, as its next frame was too long, is added to the
+    /// turn after.
+    pub(super) turn: usize,
     /// Data sent, and what the peer allows.
     pub(super) sent: u64,
     pub(super) limit: u64,
@@ -83,6 +92,7 @@ impl Stream {
                 items: VecDeque::new(),
                 queued: 0,
                 blocks: 0,
+                turn: 0,
                 sent: 0,
                 limit,
                 stop: false,
@@ -108,8 +118,39 @@ impl Stream {
     pub(super) fn schedule(&mut self, id: u64, ready: &mut VecDeque<u64>) {
         if !self.scheduled && self.can_send() {
             self.scheduled = true;
+            self.send.turn = TURN;
             ready.push_back(id);
         }
+    }
+
+    /// Puts it back in that queue, if it has more that may go: to its front, as long as its turn lasts
+    /// or a block has to be ended. A `piece` of so many bytes has just been sent.
+    pub(super) fn go_on(&mut self, id: u64, piece: usize, ready: &mut VecDeque<u64>) {
+        if !self.can_send() {
+            return;
+        }
+        self.scheduled = true;
+        self.send.turn = self.send.turn.saturating_sub(piece + FRAME);
+        if self.is_within_block() || self.next_piece() + FRAME <= self.send.turn {
+            ready.push_front(id);
+        } else {
+            self.send.turn += TURN;
+            ready.push_back(id);
+        }
+    }
+
+    /// Bytes that the next frame carries, if the session lets it.
+    fn next_piece(&self) -> usize {
+        let send = &self.send;
+        let bytes = match send.items.front() {
+            None | Some(Item::End) => 0,
+            Some(Item::Block { block, .. }) => block.len(),
+            Some(Item::Data(bytes)) => {
+                let own = usize::try_from(send.limit - send.sent).unwrap_or(usize::MAX);
+                bytes.len().min(own)
+            }
+        };
+        bytes.min(MAX_PIECE)
     }
 
     /// Whether its own limit lets the next item go.
@@ -147,7 +188,12 @@ impl Stream {
 
     /// What waits to be sent, in bytes of memory: a piece of one byte takes many.
     pub(super) fn waiting(&self) -> u64 {
-        (self.send.queued + self.send.blocks + self.send.items.len() * ITEM_WEIGHT) as u64
+        (self.queue() + self.send.blocks) as u64
+    }
+
+    /// The same without the bytes of blocks: what its room for more is measured by.
+    pub(super) fn queue(&self) -> usize {
+        self.send.queued + self.send.items.len() * ITEM_WEIGHT
     }
 
     /// Drops what waits to be sent.

@@ -25,12 +25,27 @@ impl World {
             );
         };
         bound(&self.client, self.config.unacked);
+        self.check_told();
         let unread: u64 = self.fetches.values().map(|fetch| fetch.up.unread).sum();
         let config = self.relay.config;
         if let Some(session) = self.relay.session() {
             assert!(session.unread() <= unread, "the relay's unread bytes");
             assert!(session.unread() <= config.session_window.max(64 << 10));
             bound(session, config.unacked);
+        }
+    }
+
+    /// A stream that has left a session is over for the application too: it was told, or has done it.
+    fn check_told(&mut self) {
+        let waiting = self.fetches.values().filter(|fetch| fetch.ended.is_none());
+        let (waiting, open) = (waiting.count() as u64, self.client.open_streams());
+        assert!(waiting <= open, "{waiting} fetches wait, {open} are open");
+        let fetches = self.fetches.values();
+        let served = fetches.filter(|fetch| fetch.opened && !fetch.relay_over);
+        let served = served.count() as u64;
+        if let Some(session) = self.relay.session() {
+            let open = session.open_streams();
+            assert!(served <= open, "{served} are served, {open} are open");
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Watch {
     sent: u64,
     first_limit: u64,
     streams: HashMap<u64, Sent>,
+    /// The stream whose block has begun and not ended.
+    within: Option<u64>,
     /// New frames seen, and frames seen again.
     pub(super) fresh: u64,
     pub(super) repeated: u64,
@@ -46,6 +48,7 @@ impl Watch {
             sent: 0,
             first_limit: floor::STREAM_WINDOW,
             streams: HashMap::new(),
+            within: None,
             fresh: 0,
             repeated: 0,
         }
@@ -64,6 +67,7 @@ impl Watch {
             self.repeated += 1;
         } else {
             self.count(frame);
+            self.follow(frame);
             let kept = bytes.len() as u64 + KEPT;
             self.log.push_back((bytes.freeze(), kept));
             self.log_kept += kept;
@@ -92,6 +96,24 @@ impl Watch {
                 sent.sent <= sent.limit,
                 "the limit of stream {stream} is passed"
             );
+        }
+    }
+
+    /// A block's pieces follow each other. Only what ends a stream may come between.
+    fn follow(&mut self, frame: &Frame) {
+        match frame {
+            Frame::Block { stream, more, .. } => {
+                let other = self.within.filter(|within| within != stream);
+                assert_eq!(other, None, "a block of stream {stream} comes within one");
+                self.within = more.then_some(*stream);
+            }
+            Frame::Data { stream, .. } => {
+                assert_eq!(self.within, None, "data of {stream} comes within a block");
+            }
+            Frame::Reset { stream, .. } => {
+                self.within = self.within.filter(|within| within != stream);
+            }
+            _ => {}
         }
     }
 

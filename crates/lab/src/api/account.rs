@@ -1,0 +1,328 @@
+//! What the API has heard of each client, and waiting until it has heard something.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::request::ApiRequest;
+
+/// Clients remembered. A bench has a hundred thousand; beyond this a new one is answered 503.
+const MAX_CLIENTS: usize = 1 << 20;
+
+/// Epochs of one client told apart; the eldest is forgotten first.
+const MAX_EPOCHS: usize = 8;
+
+/// Requests recorded; later ones are only counted.
+pub(super) const MAX_RECORDED: usize = 4_096;
+
+/// What a request asks for, by its method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// GET: a client wants to connect.
+    Connect,
+    /// POST: a client's message.
+    Message,
+    /// DELETE: a client is gone.
+    Delete,
+}
+
+/// What a request says of its client.
+pub(super) struct Notice<'a> {
+    pub(super) verb: Verb,
+    /// The first segment of the path, as it was sent.
+    pub(super) id: &'a str,
+    /// `Fetchway-Epoch`.
+    pub(super) epoch: Option<u64>,
+    /// `Fetchway-Sequence`.
+    pub(super) sequence: Option<u64>,
+}
+
+/// What the API has heard of one connection of a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epoch {
+    /// Its number; 0 for requests that name none.
+    pub epoch: u64,
+    /// The greatest `Fetchway-Sequence` of a message.
+    pub last_sequence: u64,
+    /// It was ended by a DELETE.
+    pub deleted: bool,
+}
+
+/// What the API has heard of one client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// GETs.
+    pub connects: u64,
+    /// POSTs.
+    pub messages: u64,
+    /// DELETEs.
+    pub deletes: u64,
+    /// Its connections, the eldest first; the last eight at most.
+    pub epochs: Vec<Epoch>,
+    /// Messages whose sequence number was below that of one before: late, or again.
+    pub out_of_order: u64,
+    /// Messages with the sequence number of the one before.
+    pub repeated: u64,
+    /// Sequence numbers that were passed over.
+    pub skipped: u64,
+    /// Messages that came after their connection's DELETE.
+    pub after_delete: u64,
+    /// It is connected, as an API sees it that knows no epochs: any DELETE ends it.
+    pub known: bool,
+    /// It is connected, as an API sees it that knows them: only the last connection's DELETE ends it.
+    pub known_by_epoch: bool,
+}
+
+/// A reading of the API's counters, of all clients together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApiStats {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections open now.
+    pub open: u64,
+    /// Requests begun.
+    pub requests: u64,
+    /// Requests that wait for a gate or a delay now.
+    pub held: u64,
+    /// Clients heard of.
+    pub clients: u64,
+    /// See [`Account::connects`].
+    pub connects: u64,
+    /// See [`Account::messages`].
+    pub messages: u64,
+    /// See [`Account::deletes`].
+    pub deletes: u64,
+    /// See [`Account::out_of_order`].
+    pub out_of_order: u64,
+    /// See [`Account::repeated`].
+    pub repeated: u64,
+    /// See [`Account::skipped`].
+    pub skipped: u64,
+    /// See [`Account::after_delete`].
+    pub after_delete: u64,
+    /// Clients for which [`Account::known`] holds.
+    pub known: u64,
+    /// Clients for which [`Account::known_by_epoch`] holds.
+    pub known_by_epoch: u64,
+}
+
+impl ApiStats {
+    /// As JSON, with the fields' names.
+    #[must_use]
+    pub fn to_json(self) -> serde_json::Value {
+        serde_json::json!({
+            "connections": self.connections,
+            "open": self.open,
+            "requests": self.requests,
+            "held": self.held,
+            "clients": self.clients,
+            "connects": self.connects,
+            "messages": self.messages,
+            "deletes": self.deletes,
+            "out_of_order": self.out_of_order,
+            "repeated": self.repeated,
+            "skipped": self.skipped,
+            "after_delete": self.after_delete,
+            "known": self.known,
+            "known_by_epoch": self.known_by_epoch,
+        })
+    }
+}
+
+/// All of it, under one lock: a request touches its account and the sums at once.
+#[derive(Default)]
+pub(super) struct Books {
+    pub(super) stats: ApiStats,
+    accounts: HashMap<Box<str>, Account>,
+    pub(super) recorded: Vec<ApiRequest>,
+}
+
+impl Books {
+    /// Enters a request; false for one client too many.
+    fn enter(&mut self, notice: &Notice<'_>) -> bool {
+        let sums = &mut self.stats;
+        sums.requests += 1;
+        if !self.accounts.contains_key(notice.id) {
+            if self.accounts.len() >= MAX_CLIENTS {
+                return false;
+            }
+            self.accounts.insert(notice.id.into(), Account::default());
+            sums.clients += 1;
+        }
+        let Some(account) = self.accounts.get_mut(notice.id) else {
+            return false;
+        };
+        let before = (account.known, account.known_by_epoch);
+        match notice.verb {
+            Verb::Connect => account.connect(notice, sums),
+            Verb::Message => account.message(notice, sums),
+            Verb::Delete => account.delete(notice, sums),
+        }
+        sums.known = sums.known + u64::from(account.known) - u64::from(before.0);
+        sums.known_by_epoch =
+            sums.known_by_epoch + u64::from(account.known_by_epoch) - u64::from(before.1);
+        true
+    }
+}
+
+impl Account {
+    /// The connection that a request belongs to; requests without an epoch belong to one numbered 0.
+    fn epoch(&mut self, epoch: Option<u64>) -> &mut Epoch {
+        let epoch = epoch.unwrap_or(0);
+        let at = match self.epochs.iter().rposition(|known| known.epoch == epoch) {
+            Some(at) => at,
+            None => {
+                if self.epochs.len() == MAX_EPOCHS {
+                    self.epochs.remove(0);
+                }
+                self.epochs.push(Epoch {
+                    epoch,
+                    ..Epoch::default()
+                });
+                self.epochs.len() - 1
+            }
+        };
+        &mut self.epochs[at]
+    }
+
+    fn connect(&mut self, notice: &Notice<'_>, sums: &mut ApiStats) {
+        sums.connects += 1;
+        self.connects += 1;
+        (self.known, self.known_by_epoch) = (true, true);
+        let number = notice.epoch.unwrap_or(0);
+        // It begins anew, also with a number that was there before.
+        self.epochs.retain(|known| known.epoch != number);
+        self.epoch(notice.epoch);
+    }
+
+    fn message(&mut self, notice: &Notice<'_>, sums: &mut ApiStats) {
+        sums.messages += 1;
+        self.messages += 1;
+        let epoch = self.epoch(notice.epoch);
+        let (last, deleted) = (epoch.last_sequence, epoch.deleted);
+        if deleted {
+            self.after_delete += 1;
+            sums.after_delete += 1;
+        }
+        let Some(sequence) = notice.sequence else {
+            return;
+        };
+        if sequence > last {
+            self.epoch(notice.epoch).last_sequence = sequence;
+            self.skipped += sequence - last - 1;
+            sums.skipped += sequence - last - 1;
+        } else if sequence == last {
+            self.repeated += 1;
+            sums.repeated += 1;
+        } else {
+            self.out_of_order += 1;
+            sums.out_of_order += 1;
+        }
+    }
+
+    fn delete(&mut self, notice: &Notice<'_>, sums: &mut ApiStats) {
+        sums.deletes += 1;
+        self.deletes += 1;
+        self.known = false;
+        let epoch = self.epoch(notice.epoch);
+        epoch.deleted = true;
+        let number = epoch.epoch;
+        // The last to connect; its place says so, not its number.
+        if self.epochs.last().is_some_and(|last| last.epoch == number) {
+            self.known_by_epoch = false;
+        }
+    }
+}
+
+/// The books, and who waits for them to change.
+#[derive(Default)]
+pub(super) struct Ledger {
+    books: Mutex<Books>,
+    changed: Notify,
+}
+
+impl Ledger {
+    fn lock(&self) -> MutexGuard<'_, Books> {
+        // Each critical section leaves the books whole, so a panic elsewhere does no harm here.
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes something and tells whoever waits.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Books) -> T) -> T {
+        let changed = change(&mut self.lock());
+        self.changed.notify_waiters();
+        changed
+    }
+
+    pub(super) fn enter(&self, notice: &Notice<'_>) -> bool {
+        self.change(|books| books.enter(notice))
+    }
+
+    pub(super) fn stats(&self) -> ApiStats {
+        self.lock().stats
+    }
+
+    pub(super) fn account(&self, id: &str) -> Option<Account> {
+        self.lock().accounts.get(id).cloned()
+    }
+
+    pub(super) fn recorded(&self) -> Vec<ApiRequest> {
+        self.lock().recorded.clone()
+    }
+
+    /// Waits until `look` finds what it looks for.
+    pub(super) async fn until<T>(&self, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            // Enrol before looking, or a change between the two would be missed.
+            changed.as_mut().enable();
+            if let Some(found) = look(self) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notice(verb: Verb, epoch: u64, sequence: u64) -> Notice<'static> {
+        Notice {
+            verb,
+            id: "a",
+            epoch: Some(epoch),
+            sequence: Some(sequence),
+        }
+    }
+
+    #[test]
+    fn what_is_late_repeated_or_missing_is_counted() {
+        let ledger = Ledger::default();
+        ledger.enter(&notice(Verb::Connect, 7, 0));
+        for sequence in [1, 2, 2, 5, 4] {
+            ledger.enter(&notice(Verb::Message, 7, sequence));
+        }
+        let account = ledger.account("a").expect("it has connected");
+        let counted = (account.repeated, account.skipped, account.out_of_order);
+        assert_eq!(counted, (1, 2, 1));
+        ledger.enter(&notice(Verb::Delete, 7, 6));
+        ledger.enter(&notice(Verb::Message, 7, 6));
+        assert_eq!(ledger.stats().after_delete, 1);
+    }
+
+    #[test]
+    fn a_late_delete_ends_a_client_only_for_an_api_without_epochs() {
+        let ledger = Ledger::default();
+        for (verb, epoch) in [(Verb::Connect, 1), (Verb::Connect, 2), (Verb::Delete, 1)] {
+            ledger.enter(&notice(verb, epoch, 0));
+        }
+        let stats = ledger.stats();
+        assert_eq!((stats.known, stats.known_by_epoch), (0, 1));
+        ledger.enter(&notice(Verb::Delete, 2, 0));
+        assert_eq!(ledger.stats().known_by_epoch, 0);
+    }
+}

@@ -1,0 +1,368 @@
+//! An HTTP API as it stands behind a gateway: it accepts every client, echoes every message, and
+//! keeps account of both.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /<id>` | `ok` |
+//! | `POST /<id>` | the body, with its content type; an empty one with `Fetchway-Send: always` |
+//! | `DELETE /<id>` | 200 without a body |
+//!
+//! Whatever stands behind the id in path and query is taken as it is. It speaks HTTP/1.1 and HTTP/2
+//! with prior knowledge, told apart by a connection's first bytes, at little cost: a bench shares the
+//! machine with it. A script ([`Api::script`]) may answer otherwise, later, or not at all.
+//!
+//! Read `account`, then `h1` and `h2`.
+
+mod account;
+mod h1;
+mod h2;
+mod request;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::Version;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use self::account::{Ledger, MAX_RECORDED, Notice, Verb};
+use self::request::Script;
+use crate::StartError;
+use crate::keyed::Gates;
+use crate::origin::listen;
+
+pub use self::account::{Account, ApiStats, Epoch};
+pub use self::request::{ApiReply, ApiRequest};
+
+/// Bytes of the longest body taken; a longer one is answered 413.
+const MAX_BODY: usize = 16 << 20;
+
+/// How every HTTP/2 connection begins (RFC 9113 section 3.4), as far as it must be read to know.
+const PREFACE: &[u8] = b"PRI ";
+
+/// A running API; dropping it ends it and its connections.
+pub struct Api {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What connections work on.
+#[derive(Default)]
+struct Shared {
+    ledger: Ledger,
+    gates: Gates,
+    script: Mutex<Option<Script>>,
+    recording: AtomicBool,
+    /// Whether a script is there or requests are recorded: without either nothing is copied.
+    watched: AtomicBool,
+    /// Counts the orders to break all connections.
+    breaks: watch::Sender<u64>,
+}
+
+impl Api {
+    /// Starts one on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// No free port.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start() -> Result<Self, StartError> {
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// Starts one, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// An address that cannot be bound.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start_at(addr: SocketAddr) -> Result<Self, StartError> {
+        let (listener, addr) = listen(addr)?;
+        let shared = Arc::new(Shared::default());
+        let accepting = tokio::spawn(accept_loop(listener, Arc::clone(&shared)));
+        Ok(Self {
+            addr,
+            shared,
+            accepting: Mutex::new(Some(accepting)),
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its URL over HTTP/1.1, with a slash at its end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.addr)
+    }
+
+    /// Its URL over HTTP/2 with prior knowledge.
+    #[must_use]
+    pub fn h2c_url(&self) -> String {
+        format!("h2c://{}/", self.addr)
+    }
+
+    /// The counters as they stand.
+    #[must_use]
+    pub fn stats(&self) -> ApiStats {
+        self.shared.ledger.stats()
+    }
+
+    /// Waits until the counters are as asked, and says how they stand then.
+    pub async fn wait_until(&self, mut ready: impl FnMut(&ApiStats) -> bool) -> ApiStats {
+        let look = |ledger: &Ledger| Some(ledger.stats()).filter(|stats| ready(stats));
+        self.shared.ledger.until(look).await
+    }
+
+    /// What was heard of a client; its id as it stands in the path.
+    #[must_use]
+    pub fn account(&self, id: &str) -> Option<Account> {
+        self.shared.ledger.account(id)
+    }
+
+    /// Waits until a client's account is as asked, and says how it stands then.
+    pub async fn wait_for(&self, id: &str, mut ready: impl FnMut(&Account) -> bool) -> Account {
+        let look = |ledger: &Ledger| ledger.account(id).filter(|account| ready(account));
+        self.shared.ledger.until(look).await
+    }
+
+    /// Keeps every request from now on, whole; the first 4,096 of them.
+    pub fn record(&self) {
+        self.shared.recording.store(true, Ordering::Release);
+        self.shared.watched.store(true, Ordering::Release);
+    }
+
+    /// The requests recorded, in the order in which they came.
+    #[must_use]
+    pub fn requests(&self) -> Vec<ApiRequest> {
+        self.shared.ledger.recorded()
+    }
+
+    /// Has `script` answer from now on; what it gives no answer to is answered as ever. Requests are
+    /// counted before it is asked.
+    pub fn script(&self, script: impl Fn(&ApiRequest) -> Option<ApiReply> + Send + Sync + 'static) {
+        *self.shared.lock_script() = Some(Arc::new(script));
+        self.shared.watched.store(true, Ordering::Release);
+    }
+
+    /// Ends the script.
+    pub fn unscript(&self) {
+        *self.shared.lock_script() = None;
+        let recording = self.shared.recording.load(Ordering::Acquire);
+        self.shared.watched.store(recording, Ordering::Release);
+    }
+
+    /// Lets through every answer held at that gate, and those still to come.
+    ///
+    /// # Errors
+    /// More gates than are remembered.
+    pub fn open_gate(&self, gate: &str) -> Result<(), StartError> {
+        let opened = self.shared.gates.open(gate);
+        opened.map_err(|refused| StartError::new("the gate cannot be opened", refused.0))
+    }
+
+    /// Breaks every open connection, in the middle of an answer too; the listener goes on.
+    pub fn break_connections(&self) {
+        self.shared.breaks.send_modify(|breaks| *breaks += 1);
+    }
+
+    /// Goes away as if it were killed: nobody listens, every connection is broken. Gives when it is so.
+    /// Its accounts stay.
+    pub async fn down(&self) {
+        let accepting = self.lock_accepting().take();
+        if let Some(accepting) = accepting {
+            accepting.abort();
+            // Cancelled, as asked.
+            let _ = accepting.await;
+        }
+        self.break_connections();
+        self.wait_until(|stats| stats.open == 0).await;
+    }
+
+    /// Comes back at the same address.
+    ///
+    /// # Errors
+    /// Another program has taken the port meanwhile.
+    pub fn up(&self) -> Result<(), StartError> {
+        let mut accepting = self.lock_accepting();
+        if accepting.is_none() {
+            let (listener, _) = listen(self.addr)?;
+            *accepting = Some(tokio::spawn(accept_loop(
+                listener,
+                Arc::clone(&self.shared),
+            )));
+        }
+        Ok(())
+    }
+
+    fn lock_accepting(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.accepting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        if let Some(accepting) = self.lock_accepting().take() {
+            accepting.abort();
+        }
+        self.break_connections();
+    }
+}
+
+impl Shared {
+    fn lock_script(&self) -> MutexGuard<'_, Option<Script>> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Acquire)
+    }
+
+    /// Records a request and asks the script.
+    fn watch(&self, request: ApiRequest) -> Option<ApiReply> {
+        let script = self.lock_script().clone();
+        let reply = script.and_then(|script| script(&request));
+        if self.recording.load(Ordering::Acquire) {
+            self.ledger.change(|books| {
+                if books.recorded.len() < MAX_RECORDED {
+                    books.recorded.push(request);
+                }
+            });
+        }
+        reply
+    }
+
+    /// Waits as a reply asks.
+    async fn hold(&self, reply: &ApiReply) {
+        if reply.gate.is_none() && reply.delay == Duration::ZERO {
+            return;
+        }
+        let _held = Held::new(self);
+        if let Some(gate) = &reply.gate
+            // With more gates than are remembered it is not held.
+            && let Ok(opened) = self.gates.waiter(gate)
+        {
+            opened.await;
+        }
+        tokio::time::sleep(reply.delay).await;
+    }
+}
+
+/// A request that waits is counted, also when its connection ends meanwhile.
+struct Held<'a>(&'a Shared);
+
+impl<'a> Held<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.ledger.change(|books| books.stats.held += 1);
+        Self(shared)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.ledger.change(|books| books.stats.held -= 1);
+    }
+}
+
+/// An open connection, until dropped.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.ledger.change(|books| {
+            books.stats.connections += 1;
+            books.stats.open += 1;
+        });
+        Self(shared)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.ledger.change(|books| books.stats.open -= 1);
+    }
+}
+
+async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let open = Open::new(Arc::clone(&shared));
+                let mut breaks = shared.breaks.subscribe();
+                tokio::spawn(async move {
+                    let shared = &open.0;
+                    tokio::select! {
+                        // An error: the API itself is gone.
+                        _ = breaks.changed() => {}
+                        // A connection ends when its client wants; there is nobody to tell.
+                        _ = serve(stream, shared) => {}
+                    }
+                });
+            }
+            // Out of descriptors: leave the connection in the backlog instead of spinning.
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut input = BytesMut::with_capacity(8 << 10);
+    while input.len() < PREFACE.len() {
+        if stream.read_buf(&mut input).await? == 0 {
+            return Ok(());
+        }
+    }
+    if input.starts_with(PREFACE) {
+        h2::serve(stream, input, shared).await
+    } else {
+        h1::serve(stream, input, shared).await
+    }
+}
+
+/// What the API makes of a method.
+fn verb(method: &[u8]) -> Option<Verb> {
+    match method {
+        b"GET" => Some(Verb::Connect),
+        b"POST" => Some(Verb::Message),
+        b"DELETE" => Some(Verb::Delete),
+        _ => None,
+    }
+}
+
+/// What is wrong with a request, and the status that says so.
+fn refused(shared: &Shared, notice: &Notice<'_>) -> Option<(u16, &'static str)> {
+    if notice.id.is_empty() {
+        return Some((404, "the path names no client"));
+    }
+    if !shared.ledger.enter(notice) {
+        return Some((503, "the API remembers no more clients"));
+    }
+    None
+}
+
+fn number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// The name of a version, for a script.
+const fn version(is_h2: bool) -> Version {
+    if is_h2 {
+        Version::HTTP_2
+    } else {
+        Version::HTTP_11
+    }
+}

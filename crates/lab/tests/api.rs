@@ -1,0 +1,205 @@
+//! The API behind a gateway, over both its protocols.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fetchway_lab::{Api, ApiReply};
+use http::{Method, Request, Version};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection over HTTP/1.1.
+struct Plain(TcpStream);
+
+impl Plain {
+    async fn connect(api: &Api) -> Self {
+        Self(TcpStream::connect(api.addr()).await.expect("it listens"))
+    }
+
+    async fn send(&mut self, method: &str, target: &str, fields: &str, body: &str) {
+        let length = body.len();
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nhost: api\r\n{fields}content-length: {length}\r\n\r\n{body}"
+        );
+        self.0
+            .write_all(request.as_bytes())
+            .await
+            .expect("it reads");
+    }
+
+    /// Head and body of one answer; nothing at the connection's end.
+    async fn answer(&mut self) -> Option<(String, String)> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            let read = tokio::time::timeout(PATIENCE, self.0.read(&mut byte)).await;
+            match read.expect("an answer in time") {
+                Ok(1) => head.push(byte[0]),
+                _ => return None,
+            }
+        }
+        let head = String::from_utf8(head).expect("text");
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a number"))];
+        self.0.read_exact(&mut body).await.expect("a whole body");
+        Some((head, String::from_utf8(body).expect("text")))
+    }
+
+    async fn ask(
+        &mut self,
+        method: &str,
+        target: &str,
+        fields: &str,
+        body: &str,
+    ) -> (String, String) {
+        self.send(method, target, fields, body).await;
+        self.answer().await.expect("an answer")
+    }
+}
+
+#[tokio::test]
+async fn the_plain_contract_over_http1() {
+    let api = Api::start().expect("a free port");
+    let mut plain = Plain::connect(&api).await;
+    assert_eq!(plain.ask("GET", "/a?x=1", "", "").await.1, "ok");
+    let typed = "Content-Type: text/plain\r\nfetchway-epoch: 3\r\nfetchway-sequence: 1\r\n";
+    let (head, body) = plain.ask("POST", "/a", typed, "hello").await;
+    assert_eq!(body, "hello");
+    assert!(head.contains("content-type: text/plain\r\n"), "{head}");
+    let (head, body) = plain
+        .ask("DELETE", "/a", "fetchway-epoch: 3\r\n", "EOF")
+        .await;
+    assert!(
+        head.starts_with("HTTP/1.1 200 OK\r\n") && body.is_empty(),
+        "{head}"
+    );
+    for (method, target, status) in [("PUT", "/a", "405"), ("GET", "/", "404")] {
+        let (head, _) = plain.ask(method, target, "", "").await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    }
+    let account = api.account("a").expect("it has connected");
+    assert_eq!(
+        (account.connects, account.messages, account.deletes),
+        (1, 1, 1)
+    );
+    assert_eq!(account.epochs[1].last_sequence, 1);
+    assert!(!account.known);
+    assert_eq!(api.stats().connections, 1);
+}
+
+#[tokio::test]
+async fn pipelined_requests_and_large_bodies_are_answered_in_order() {
+    let api = Api::start().expect("a free port");
+    let mut plain = Plain::connect(&api).await;
+    let large = "x".repeat(1 << 20);
+    let mut all = String::new();
+    for body in ["one", &large, "", "four"] {
+        all += &format!(
+            "POST /a HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+    }
+    let sent = plain.0.write_all(all.as_bytes()).await;
+    sent.expect("it reads");
+    for body in ["one", &large, "", "four"] {
+        assert!(plain.answer().await.expect("an answer").1 == body);
+    }
+}
+
+#[tokio::test]
+async fn the_plain_contract_over_http2() {
+    let api = Api::start().expect("a free port");
+    api.record();
+    let stream = TcpStream::connect(api.addr()).await.expect("it listens");
+    let (client, connection) = h2::client::handshake(stream).await.expect("it speaks h2c");
+    let connection = tokio::spawn(connection);
+    let mut client = client.ready().await.expect("it takes streams");
+    let large = "x".repeat(200_000);
+    for (method, body, wanted) in [
+        (Method::GET, "", "ok"),
+        (Method::POST, "hello", "hello"),
+        (Method::POST, &large, &large),
+        (Method::DELETE, "EOF", ""),
+    ] {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}/a/b?c", api.addr()))
+            .body(());
+        let (response, mut send) = client
+            .send_request(request.expect("a request"), false)
+            .expect("a stream");
+        send.send_data(Bytes::copy_from_slice(body.as_bytes()), true)
+            .expect("it takes a body");
+        let mut answer = response.await.expect("an answer").into_body();
+        let mut got = Vec::new();
+        while let Some(piece) = answer.data().await {
+            let piece = piece.expect("a whole body");
+            let _ = answer.flow_control().release_capacity(piece.len());
+            got.extend_from_slice(&piece);
+        }
+        assert!(got == wanted.as_bytes());
+    }
+    drop(client);
+    let recorded = api.requests();
+    assert_eq!(recorded.len(), 4);
+    assert_eq!(recorded[1].text(), "hello");
+    assert_eq!(
+        (recorded[3].id(), recorded[3].version),
+        ("a", Version::HTTP_2)
+    );
+    let account = api.account("a").expect("it has connected");
+    assert_eq!(
+        (account.connects, account.messages, account.deletes),
+        (1, 2, 1)
+    );
+    connection.abort();
+}
+
+#[tokio::test]
+async fn a_script_answers_holds_and_breaks() {
+    let api = Api::start().expect("a free port");
+    api.script(|request| match request.text().as_str() {
+        "fail" => Some(ApiReply::new(503, "not now").header("retry-after", "1")),
+        "hold" => Some(ApiReply::new(200, "held").held("gate")),
+        "break" => Some(ApiReply::broken()),
+        _ => None,
+    });
+    let mut plain = Plain::connect(&api).await;
+    let (head, body) = plain.ask("POST", "/a", "", "fail").await;
+    assert!(
+        head.contains("503 ") && head.contains("retry-after: 1\r\n"),
+        "{head}"
+    );
+    assert_eq!(body, "not now");
+    assert_eq!(plain.ask("POST", "/a", "", "else").await.1, "else");
+
+    plain.send("POST", "/a", "", "hold").await;
+    api.wait_until(|stats| stats.held == 1).await;
+    api.open_gate("gate").expect("one gate");
+    assert_eq!(plain.answer().await.expect("an answer").1, "held");
+
+    plain.send("POST", "/a", "", "break").await;
+    assert!(plain.answer().await.is_none());
+    let account = api.wait_for("a", |account| account.messages == 4).await;
+    assert_eq!(account.connects, 0);
+}
+
+#[tokio::test]
+async fn it_goes_away_and_comes_back_with_its_accounts() {
+    let api = Api::start().expect("a free port");
+    let mut plain = Plain::connect(&api).await;
+    plain.ask("GET", "/a", "", "").await;
+    api.down().await;
+    assert!(plain.answer().await.is_none());
+    TcpStream::connect(api.addr())
+        .await
+        .expect_err("nobody listens");
+    api.up().expect("its port is free");
+    let mut plain = Plain::connect(&api).await;
+    plain.ask("GET", "/a", "", "").await;
+    assert_eq!(api.account("a").expect("known").connects, 2);
+}

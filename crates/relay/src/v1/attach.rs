@@ -1,0 +1,160 @@
+//! A socket's HELLO: it finds its session, or a new one begins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fetchway_wire::v1::{self, Breach, Config, Frame, Hello, decode};
+use fetchway_ws::{CloseCode, Event, Receiver};
+use tokio::io::AsyncRead;
+
+use super::closing::{broken, full, silent, text, too_long};
+use super::session::Session;
+use super::writer::Socket;
+use crate::ending::Ending;
+use crate::limits::Principal;
+use crate::places::{Place, Places};
+use crate::upgrade::Relay;
+
+/// How long a client may take for its HELLO.
+const HELLO_TIME: Duration = Duration::from_secs(10);
+
+/// What a socket came in by.
+pub(crate) struct Entry {
+    /// Its place until its session has one.
+    pub(crate) socket: Option<Place>,
+    /// Where that comes from.
+    pub(crate) places: Arc<dyn Places>,
+}
+
+/// A session, and the socket that it is on now.
+pub(super) struct Attached {
+    pub(super) session: Arc<Session>,
+    pub(super) socket: Arc<Socket>,
+    pub(super) number: u64,
+    /// What it was resumed to: the client has yet to show that it knows this token.
+    pub(super) unconfirmed: Option<[u8; v1::TOKEN]>,
+}
+
+/// The first frame, and what came behind it in the same message.
+pub(super) async fn hello<R: AsyncRead + Unpin>(
+    receiver: &mut Receiver<R>,
+) -> Result<(Hello, Bytes), Ending> {
+    let first = tokio::time::timeout(HELLO_TIME, first(receiver)).await;
+    first.unwrap_or_else(|_| Err(silent()))
+}
+
+async fn first<R: AsyncRead + Unpin>(receiver: &mut Receiver<R>) -> Result<(Hello, Bytes), Ending> {
+    loop {
+        match receiver.next().await {
+            Ok(Some(Event::Message(message))) if message.text => return Err(text()),
+            Ok(Some(Event::Message(message))) => {
+                let mut rest = message.data.freeze();
+                return match decode(&mut rest) {
+                    Ok(Some(Frame::Hello(hello))) => Ok((hello, rest)),
+                    Ok(_) => Err(broken(Breach::Malformed("the first frame is no HELLO"))),
+                    Err(malformed) => Err(broken(malformed.into())),
+                };
+            }
+            Ok(Some(Event::TooLong(_))) => return Err(too_long()),
+            Ok(Some(Event::Ping(_) | Event::Pong(_))) => {}
+            Ok(Some(Event::Close(..))) => return Err(Ending::of("client", CloseCode::Normal, "")),
+            Ok(None) => return Err(Ending::GONE),
+            Err(error) => return Err(Ending::broken(&error)),
+        }
+    }
+}
+
+/// The session that a HELLO asks for, or a new one.
+pub(super) fn attach(
+    relay: &Relay,
+    principal: Principal,
+    hello: &Hello,
+    entry: &mut Entry,
+) -> Result<Attached, Ending> {
+    let token = rand::random();
+    let mut refused = None;
+    if let Some(asked) = &hello.token {
+        match relay.directory.find(asked, &principal.name) {
+            Some(session) => {
+                let attached = resume(relay, session, hello, (asked, token), entry);
+                if let Some(attached) = attached.map_err(broken)? {
+                    return Ok(attached);
+                }
+                refused = Some("the session has just ended");
+            }
+            None => {
+                refused =
+                    Some("there is no such session: its time is over, or it was opened elsewhere");
+            }
+        }
+    }
+    let limits = &principal.limits;
+    let config = Config {
+        streams: limits.in_flight as u64,
+        session_window: limits.binary.session_window as u64,
+        stream_window: limits.binary.stream_window as u64,
+        unacked: limits.binary.unacked as u64,
+        held: limits.answers as u64,
+        resume_within: limits.binary.resume_within,
+    };
+    // Sessions that nobody is connected to make room for one that somebody is.
+    let free = entry.places.session();
+    let Some(place) = free.or_else(|| relay.directory.displace(&principal.name)) else {
+        relay.refused(&principal.name);
+        return Err(full());
+    };
+    entry.socket = None;
+    let machine = v1::Session::relay(config, hello, token, refused);
+    let fetches = relay.fetches(&principal);
+    relay.opened(&principal);
+    let session = Arc::new(Session::new(fetches, principal, machine, (token, place)));
+    let socket = Arc::new(Socket::default());
+    session.lock().socket = Some(socket.clone());
+    if !config.resume_within.is_zero() {
+        relay.directory.add(&session, token);
+    }
+    Ok(Attached {
+        session,
+        socket,
+        number: 0,
+        unconfirmed: None,
+    })
+}
+
+/// Puts a session on a new socket, unless it is over.
+fn resume(
+    relay: &Relay,
+    session: Arc<Session>,
+    hello: &Hello,
+    (used, token): (&[u8; v1::TOKEN], [u8; v1::TOKEN]),
+    entry: &mut Entry,
+) -> Result<Option<Attached>, Breach> {
+    let socket = Arc::new(Socket::default());
+    let mut number = 0;
+    {
+        let mut state = session.lock();
+        if state.over {
+            return Ok(None);
+        }
+        state.machine.resume(hello, token)?;
+        let place = entry.socket.take();
+        if let Some(older) = state.socket.replace(socket.clone()) {
+            // It closes in its own time: meanwhile it counts as one without a session.
+            older.keep(place);
+        }
+        // Whoever serves an older socket, or waits for this one, sees it here. Under the lock: the one
+        // that was counted last is the one that the session is on.
+        session.sockets.send_modify(|sockets| {
+            *sockets += 1;
+            number = *sockets;
+        });
+    }
+    relay.directory.resumed(&session, used, token);
+    Ok(Some(Attached {
+        session,
+        socket,
+        number,
+        unconfirmed: Some(token),
+    }))
+}

@@ -1,0 +1,110 @@
+//! Streams by their numbers.
+//!
+//! Whatever goes over the map and has an effect on what is sent sorts the numbers first: their order
+//! here is another one in each session.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use super::stream::Stream;
+
+pub(super) type Streams = HashMap<u64, Stream, Seed>;
+
+/// What makes the numbers that fall together unpredictable: a client chooses its own.
+#[derive(Clone, Debug)]
+pub(super) struct Seed(u64);
+
+impl Default for Seed {
+    fn default() -> Self {
+        Self(RandomState::new().hash_one(0_u64))
+    }
+}
+
+impl BuildHasher for Seed {
+    type Hasher = IdHasher;
+
+    fn build_hasher(&self) -> IdHasher {
+        IdHasher(self.0)
+    }
+}
+
+/// One multiplication: stream numbers mostly count up, and SipHash would cost as much as a small frame.
+#[derive(Debug)]
+pub(super) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // Folded: each half alone leaves numbers together that differ only at one end.
+        let product = u128::from(self.0 ^ id) * 0x9E37_79B9_7F4A_7C15;
+        self.0 = (product as u64) ^ ((product >> 64) as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// The nth number, given the inverse of the factor.
+    type Family = fn(u64, u64) -> u64;
+
+    /// Of 4,096 hashes, how many different values their `bits` have, shifted to the right by `shift`.
+    fn spread(seed: &Seed, ids: impl Iterator<Item = u64>, shift: u32) -> usize {
+        let parts = ids.map(|id| (seed.hash_one(id) >> shift) & 0xfff);
+        parts.collect::<HashSet<_>>().len()
+    }
+
+    /// The inverse of an odd number modulo 2^64, by Newton's iteration.
+    fn inverse(odd: u64) -> u64 {
+        (0..6).fold(odd, |inverse, _| {
+            inverse.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(inverse)))
+        })
+    }
+
+    #[test]
+    fn numbers_that_agree_in_their_low_or_high_bits_spread() {
+        let seeds = [Seed(0), Seed(1), Seed(u64::MAX), Seed::default()];
+        let undo = inverse(0x9E37_79B9_7F4A_7C15);
+        assert_eq!(undo.wrapping_mul(0x9E37_79B9_7F4A_7C15), 1);
+        let families: [(&str, Family); 6] = [
+            ("in a row", |n, _| n),
+            ("low bits equal", |n, _| n << 50),
+            ("only bits in the middle differ", |n, _| n << 24),
+            ("high bits equal", |n, _| (1 << 61) + n),
+            ("the multiplication undone", |n, undo| n.wrapping_mul(undo)),
+            ("undone, low bits equal", |n, undo| {
+                (n << 20).wrapping_mul(undo)
+            }),
+        ];
+        for seed in &seeds {
+            for (name, family) in families {
+                // Of 4,096 random values 63 in 100 would differ. The low bits choose the bucket, the
+                // high ones tell its entries apart.
+                for shift in [0, 52] {
+                    let ids = (1..=4_096).map(|n| family(n, undo));
+                    let different = spread(seed, ids, shift);
+                    assert!(
+                        different > 1_500,
+                        "{name}: {different} at {shift}, {seed:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_session_has_its_own_order() {
+        assert_ne!(Seed::default().hash_one(1), Seed::default().hash_one(1));
+    }
+}

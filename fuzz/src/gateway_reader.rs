@@ -1,0 +1,92 @@
+//! The reader of a gateway's clients: the bytes of many reads, taken where they lie.
+
+use bytes::BytesMut;
+use fetchway_ws::{Decoder, Event, Message, ProtocolError, Reading, Role, Taken};
+
+/// Longest message that is kept.
+const LIMIT: usize = 1_024;
+
+type Read = (Vec<Event>, Option<ProtocolError>);
+
+/// However the bytes are sliced, and wherever a gateway pauses, the events are those of a plain decoder
+/// that has them all at once; and between messages nothing is kept.
+///
+/// The first byte is a number of bytes that follow it and say how, over and over: seven bits of each are
+/// the length of a slice, and the highest one lets no more than one event be taken before the next slice
+/// comes.
+pub fn gateway_reader(input: &[u8]) {
+    let Some((count, rest)) = input.split_first() else {
+        return;
+    };
+    let (plan, bytes) = rest.split_at(usize::from(*count).min(rest.len()));
+    let whole = decoded(bytes);
+    let sliced = sliced(bytes, plan);
+    assert_eq!(whole, sliced, "slices of {plan:?} read differently");
+}
+
+fn decoded(bytes: &[u8]) -> Read {
+    let mut decoder = Decoder::new(Role::Server, LIMIT);
+    let mut buffer = BytesMut::from(bytes);
+    let mut events = Vec::new();
+    loop {
+        match decoder.decode(&mut buffer) {
+            Ok(Some(event)) => events.push(event),
+            Ok(None) => return (events, None),
+            Err(error) => return (events, Some(error)),
+        }
+    }
+}
+
+fn sliced(bytes: &[u8], plan: &[u8]) -> Read {
+    let mut plan = plan.iter().copied().cycle();
+    let mut reading = Reading::default();
+    let mut events = Vec::new();
+    let mut bytes = bytes;
+    while !bytes.is_empty() {
+        let step = plan.next().unwrap_or(0x7f);
+        let (slice, rest) = bytes.split_at(usize::from(step & 0x7f).max(1).min(bytes.len()));
+        bytes = rest;
+        let at_most = if step & 0x80 == 0 { usize::MAX } else { 1 };
+        match taken(reading, slice, at_most, &mut events) {
+            Ok(kept) => reading = kept,
+            Err(error) => return (events, Some(error)),
+        }
+    }
+    // What a pause has left.
+    match taken(reading, &[], usize::MAX, &mut events) {
+        Ok(_) => (events, None),
+        Err(error) => (events, Some(error)),
+    }
+}
+
+/// One read, of which so many events are taken.
+fn taken(
+    reading: Reading,
+    slice: &[u8],
+    at_most: usize,
+    events: &mut Vec<Event>,
+) -> Result<Reading, ProtocolError> {
+    // The buffer is another's before the next read.
+    let mut buffer = slice.to_vec();
+    let mut slice = reading.with(&mut buffer, LIMIT);
+    for _ in 0..at_most {
+        let Some(next) = slice.next()? else {
+            break;
+        };
+        events.push(match next {
+            Taken::Event(event) => event,
+            Taken::Message(text, data) => Event::Message(Message {
+                text,
+                data: data.into(),
+            }),
+        });
+        if let Some(Event::Message(message)) = events.last() {
+            assert!(message.data.len() <= LIMIT, "a message over the limit");
+            assert!(
+                !message.text || std::str::from_utf8(&message.data).is_ok(),
+                "a text that is not UTF-8"
+            );
+        }
+    }
+    Ok(slice.keep())
+}
