@@ -1,10 +1,12 @@
 //! The load program.
 //!
-//! `relay` and `http` send load to something that runs already. `relay-vs-nginx`, `makespan`,
-//! `stall` and `stream` start what they measure, each in a process of its own, and end it. Read `relay`, `binary`, `http`
-//! and `load` for the load, `process` for the measuring, `versus` and `makespan` for the comparisons.
+//! `relay`, `http` and `gateway` send load to something that runs already. The others start what they
+//! measure, each in a process of its own, and end it. Read `relay`, `binary`, `http` and `load` for the
+//! relay's load, `swarm` and `gateway` for the gateway's, `process` for the measuring, `versus` and
+//! `makespan` for the comparisons.
 
 mod binary;
+mod gateway;
 mod http;
 mod load;
 mod makespan;
@@ -13,8 +15,10 @@ mod node;
 mod origin;
 mod process;
 mod relay;
+mod spread;
 mod stall;
 mod stream;
+mod swarm;
 mod versus;
 
 use std::net::SocketAddr;
@@ -28,7 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::load::Run;
 
 #[derive(Parser)]
-#[command(about = "Load for a fetchway relay, and for what stands beside it")]
+#[command(about = "Load for a fetchway relay or gateway, and for what stands beside it")]
 struct Cli {
     #[command(subcommand)]
     mode: Mode,
@@ -64,6 +68,14 @@ enum Mode {
         #[command(flatten)]
         volume: Volume,
     },
+    /// Open many WebSockets to a running gateway, or several, and have them do things
+    Gateway(Box<gateway::Settings>),
+    /// The gateway beside nginx as a reverse proxy: CPU per message, messages per second, latency
+    GatewayVsNginx(Box<gateway::versus::Settings>),
+    /// What an idle connection of a gateway takes, with and without TLS
+    GatewayMemory(gateway::memory::Settings),
+    /// All clients of a gateway reconnect at once, then many stop reading
+    GatewayStorm(gateway::unrest::Settings),
     /// The relay beside nginx as a reverse proxy: CPU per request, requests per second, latency
     RelayVsNginx(versus::Settings),
     /// Many slow fetches at once over one WebSocket: makespan, memory, dials
@@ -139,6 +151,10 @@ async fn run(mode: Mode) -> anyhow::Result<()> {
         } => {
             say(&http::load(server, &path, volume, None).await?.to_string());
         }
+        Mode::Gateway(settings) => gateway::run(*settings).await?,
+        Mode::GatewayVsNginx(settings) => gateway::versus::run(*settings).await?,
+        Mode::GatewayMemory(settings) => gateway::memory::run(settings).await?,
+        Mode::GatewayStorm(settings) => gateway::unrest::run(settings).await?,
         Mode::RelayVsNginx(settings) => versus::run(&settings).await?,
         Mode::Makespan(settings) => makespan::run(&settings).await?,
         Mode::Stall(settings) => stall::run(&settings).await?,

@@ -92,10 +92,7 @@ impl Process {
 
     /// The most memory that was ever resident, in bytes.
     pub(crate) fn peak_resident(&self) -> anyhow::Result<u64> {
-        let status = proc_file(self.pid, "status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-        Ok(kib.context("/proc names no VmHWM")? * 1024)
+        peak_resident(self.pid)
     }
 }
 
@@ -123,27 +120,92 @@ fn wait_a_little() {
     std::thread::sleep(Duration::from_millis(5));
 }
 
-/// User and system time that a process has used, all its threads together.
-pub(crate) fn cpu_time(pid: i32) -> anyhow::Result<Duration> {
+/// CPU time of a process, all its threads together. The clock ticks a hundred times a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cpu {
+    user: Duration,
+    system: Duration,
+}
+
+/// Microseconds of CPU for one of many things.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Each {
+    /// User and system time.
+    pub(crate) total: f64,
+    /// Of it, user time.
+    pub(crate) user: f64,
+}
+
+impl Cpu {
+    pub(crate) fn total(self) -> Duration {
+        self.user + self.system
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(before.user),
+            system: self.system.saturating_sub(before.system),
+        }
+    }
+
+    pub(crate) fn each(self, count: usize) -> Each {
+        let micros = |time: Duration| time.as_secs_f64() * 1e6 / count as f64;
+        Each {
+            total: micros(self.total()),
+            user: micros(self.user),
+        }
+    }
+}
+
+/// User and system time that a process has used.
+pub(crate) fn cpu(pid: i32) -> anyhow::Result<Cpu> {
     let stat = proc_file(pid, "stat")?;
     // Fields 14 and 15; the second field may hold blanks, but ends with the last parenthesis.
     let fields: Vec<&str> = stat
         .rsplit_once(") ")
         .map(|(_, rest)| rest.split(' ').collect())
         .unwrap_or_default();
-    let ticks = |field: usize| {
-        fields
-            .get(field - 3)
-            .and_then(|ticks| ticks.parse::<u64>().ok())
-    };
-    let (Some(user), Some(system)) = (ticks(14), ticks(15)) else {
-        bail!("/proc/{pid}/stat is not of the known form");
-    };
     // SAFETY: sysconf takes a number and touches no memory.
     let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    Ok(Duration::from_secs_f64(
-        (user + system) as f64 / per_second as f64,
-    ))
+    let time = |field: usize| {
+        let ticks: u64 = fields.get(field - 3)?.parse().ok()?;
+        Some(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+    };
+    let (Some(user), Some(system)) = (time(14), time(15)) else {
+        bail!("/proc/{pid}/stat is not of the known form");
+    };
+    Ok(Cpu { user, system })
+}
+
+/// Both together.
+pub(crate) fn cpu_time(pid: i32) -> anyhow::Result<Duration> {
+    Ok(cpu(pid)?.total())
+}
+
+/// Bytes of a process that are resident. From `smaps_rollup`, which counts pages; `status` may be
+/// some behind.
+pub(crate) fn resident(pid: i32) -> anyhow::Result<u64> {
+    let rollup = proc_file(pid, "smaps_rollup")?;
+    kib_of(&rollup, "Rss:").with_context(|| format!("/proc/{pid}/smaps_rollup names no Rss"))
+}
+
+/// The most bytes of a process that were ever resident.
+pub(crate) fn peak_resident(pid: i32) -> anyhow::Result<u64> {
+    let status = proc_file(pid, "status")?;
+    kib_of(&status, "VmHWM:").context("/proc names no VmHWM")
+}
+
+/// Bytes of the kernel's slab, of the whole machine.
+pub(crate) fn slab() -> anyhow::Result<u64> {
+    let info = fs::read_to_string("/proc/meminfo").context("/proc/meminfo can't be read")?;
+    kib_of(&info, "Slab:").context("/proc/meminfo names no Slab")
+}
+
+/// The bytes that a line in KiB names.
+fn kib_of(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// The children of a process.

@@ -24,6 +24,11 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
+fn gateway_reader() {
+    replay("gateway_reader", fetchway_fuzz::gateway_reader);
+}
+
+#[test]
 fn relay_json() {
     replay("relay_json", fetchway_fuzz::relay_json);
 }

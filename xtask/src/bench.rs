@@ -6,12 +6,16 @@ use crate::setup::{self, NGINX};
 pub(crate) fn run(which: &str, args: &[&str]) -> Result<(), Failure> {
     let (mode, nginx) = match which {
         "relay" => ("relay-vs-nginx", Some(setup::need(&NGINX)?)),
+        "gateway" => ("gateway-vs-nginx", Some(setup::need(&NGINX)?)),
+        "gateway-memory" => ("gateway-memory", None),
+        "gateway-storm" => ("gateway-storm", None),
         "makespan" => ("makespan", None),
         "stall" => ("stall", None),
         "stream" => ("stream", None),
         other => {
             return Err(Failure::new(format!(
-                "there is no bench {other}; there are relay, makespan, stall and stream"
+                "there is no bench {other}; there are relay, makespan, stall, stream, gateway, \
+                 gateway-memory and gateway-storm"
             )));
         }
     };

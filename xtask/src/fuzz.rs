@@ -8,7 +8,13 @@ use std::path::{Path, PathBuf};
 
 use crate::command::{self, Failure, cargo, output, program, root, target_dir};
 
-const TARGETS: [&str; 4] = ["relay_json", "v1_frames", "v1_session", "ws_reader"];
+const TARGETS: [&str; 5] = [
+    "gateway_reader",
+    "relay_json",
+    "v1_frames",
+    "v1_session",
+    "ws_reader",
+];
 
 const INSTRUMENT: &str = "-Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \

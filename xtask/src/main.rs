@@ -1,8 +1,9 @@
 //! The repository's own commands, without dependencies so that they start at once.
 //!
 //! `test` is the one test command, `bench` runs what is measured, `fuzz` runs a fuzz target, `simulate`
-//! the session under many seeds.
+//! the session under many seeds, `autobahn` a conformance suite.
 
+mod autobahn;
 mod bench;
 mod command;
 mod fuzz;
@@ -20,7 +21,14 @@ usage: cargo xtask COMMAND
   bench makespan [ARGS]   many slow fetches at once over one WebSocket
   bench stall [ARGS]      a client that stops reading beside one that does not
   bench stream [ARGS]     large bodies through the binary encoding: memory, stalled streams
-  fuzz TARGET [SECONDS]   fuzz relay_json, v1_frames, v1_session or ws_reader, 60 seconds unless told
+  bench gateway [ARGS]    the gateway beside nginx: CPU per message, messages per second
+  bench gateway-memory [ARGS]
+                          what an idle connection of a gateway takes, with and without TLS
+  bench gateway-storm [ARGS]
+                          all clients reconnect at once, then many stop reading
+  fuzz TARGET [SECONDS]   fuzz gateway_reader, relay_json, v1_frames, v1_session or ws_reader, 60
+                          seconds unless told
+  autobahn [CASES]        Autobahn's cases against a gateway, such as '6.4.*'; all unless told
   simulate [SEEDS]        client, link and relay of the binary encoding, 10,000 seeds unless told";
 
 #[expect(clippy::print_stderr, reason = "a command line program")]
@@ -32,6 +40,7 @@ fn main() -> ExitCode {
         ["bench", which, rest @ ..] => bench::run(which, rest),
         ["fuzz", target] => fuzz::run(target, "60"),
         ["fuzz", target, seconds] => fuzz::run(target, seconds),
+        ["autobahn", cases @ ..] => autobahn::run(cases),
         ["simulate"] => test::simulate("10000"),
         ["simulate", seeds] => test::simulate(seeds),
         _ => Err(Failure::new(USAGE)),

@@ -35,6 +35,15 @@ pub(crate) const CHROMIUM: Need = Need {
     programs: &["chromium", "chromium-browser", "google-chrome"],
     packages: &["chromium"],
 };
+pub(crate) const HAPROXY: Need = Need {
+    programs: &["haproxy"],
+    packages: &["haproxy"],
+};
+/// Makes the certificates of the examples' tests.
+pub(crate) const OPENSSL: Need = Need {
+    programs: &["openssl"],
+    packages: &["openssl"],
+};
 pub(crate) const NGINX: Need = Need {
     programs: &["nginx"],
     packages: &["nginx-light"],
@@ -47,25 +56,33 @@ pub(crate) fn need(need: &Need) -> Result<PathBuf, Failure> {
         return Ok(path);
     }
     let (name, packages) = (need.programs[0], need.packages.join(" "));
-    if find("apt-get").is_none() {
-        return Err(Failure::new(format!(
-            "{name} is missing and there is no apt-get here: install it by hand, then run this again"
-        )));
-    }
-    if !is_root()? {
-        return Err(Failure::new(format!(
-            "{name} is missing: run `sudo apt-get install {packages}`, then this again"
-        )));
-    }
-    say(&format!("{name} is missing; installing {packages}"));
-    update();
-    let mut install = apt(&["install", "--yes", "--quiet", "--no-install-recommends"]);
-    command::run(install.args(need.packages))?;
+    say(&format!("{name} is missing"));
+    install(need.packages)?;
     found().ok_or_else(|| {
         Failure::new(format!(
             "{packages} is installed and {name} is still missing"
         ))
     })
+}
+
+/// Installs Debian packages, if we may.
+pub(crate) fn install(packages: &[&str]) -> Result<(), Failure> {
+    let names = packages.join(" ");
+    if find("apt-get").is_none() {
+        return Err(Failure::new(format!(
+            "{names} cannot be installed, as there is no apt-get here: install it by hand, then run this \
+             again"
+        )));
+    }
+    if !is_root()? {
+        return Err(Failure::new(format!(
+            "{names} is missing: run `sudo apt-get install {names}`, then this again"
+        )));
+    }
+    say(&format!("installing {names}"));
+    update();
+    let mut install = apt(&["install", "--yes", "--quiet", "--no-install-recommends"]);
+    command::run(install.args(packages))
 }
 
 fn apt(args: &[&str]) -> std::process::Command {

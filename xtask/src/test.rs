@@ -6,8 +6,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::command::{self, Failure, cargo, output, program, root, say, target_dir};
-use crate::fuzz;
-use crate::setup::{self, CHROMIUM, MAKE, NODE, PYTHON};
+use crate::setup::{self, CHROMIUM, HAPROXY, MAKE, NGINX, NODE, OPENSSL, PYTHON};
+use crate::{autobahn as cases, fuzz};
 
 /// What came of the steps that are not cargo's.
 #[derive(Default)]
@@ -20,13 +20,15 @@ pub(crate) fn run() -> Result<(), Failure> {
     let mut tally = Tally::default();
     let mut failures = Vec::new();
     // Every step runs, so that one run shows all that is wrong.
-    let steps: [(&str, Step); 6] = [
+    let steps: [(&str, Step); 8] = [
         ("the workspace's tests", workspace),
         ("the README's command", readme),
         ("the fuzz corpora", corpora),
         ("the Python client", python),
         ("the JavaScript client", javascript),
         ("the browser", browser),
+        ("Autobahn's cases", autobahn),
+        ("the proxies of examples/", proxies),
     ];
     for (name, step) in steps {
         say(&format!("\n== {name}"));
@@ -131,6 +133,27 @@ fn browser(tally: &mut Tally) -> Result<(), Failure> {
         let (node, binary) = prepare()?;
         let mut test = node_test(node, binary, "browser");
         test.env("TEST_CHROMIUM", setup::need(&CHROMIUM)?);
+        Ok(test)
+    };
+    counted(tally, run())
+}
+
+fn autobahn(tally: &mut Tally) -> Result<(), Failure> {
+    counted(tally, cases::prepare())
+}
+
+/// HAProxy and nginx, each from its very file.
+fn proxies(tally: &mut Tally) -> Result<(), Failure> {
+    let run = || {
+        let python = setup::need(&PYTHON)?;
+        setup::need(&OPENSSL)?;
+        let (haproxy, nginx) = (setup::need(&HAPROXY)?, setup::need(&NGINX)?);
+        let mut test = program(python, &["run.py"]);
+        test.current_dir(root().join("tests/proxies"))
+            .env("FETCHWAY_BINARY", build()?)
+            .env("TEST_HAPROXY", haproxy)
+            .env("TEST_NGINX", nginx)
+            .env("PYTHONDONTWRITEBYTECODE", "1");
         Ok(test)
     };
     counted(tally, run())

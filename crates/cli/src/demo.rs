@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use fetchway_lab::Origin;
 use fetchway_node::{Layers, Node};
 use url::Url;
@@ -49,7 +50,10 @@ async fn compare(args: &Args) -> anyhow::Result<Comparison> {
         .flag("demo", "guard.allow-net", vec!["127.0.0.0/8"])
         .load()?;
     let node = Node::start(&loaded)?;
-    let relay = format!("ws://{}/", node.addr());
+    let addr = node
+        .addr()
+        .context("the demo's node has no main listener")?;
+    let relay = format!("ws://{addr}/");
     let target = origin.url(&format!("/delay?ms={}", args.delay));
     let intro = paragraph(&format!(
         "An origin that answers after {} ms, and {} fetches of it: {SLOTS} at a time, as a serverless \

@@ -1,10 +1,12 @@
 //! The `fetchway` binary: one file per subcommand.
 //!
-//! `serve` runs a node, `probe` and `demo` compare direct fetches with relayed ones; what those two
-//! share is in `compare`.
+//! `serve` and `gateway` run a node; what they share is in `flags`. `probe` and `demo` compare direct
+//! fetches with relayed ones; what those two share is in `compare`.
 
 mod compare;
 mod demo;
+mod flags;
+mod gateway;
 mod probe;
 mod serve;
 
@@ -35,6 +37,8 @@ struct Cli {
 enum Command {
     /// Run a node: clients send their fetches over one WebSocket each
     Serve(serve::Args),
+    /// Run a gateway: WebSocket clients in front of an HTTP API that knows nothing of them
+    Gateway(gateway::Args),
     /// See in ten seconds what it is for: a slow origin, fetched directly and through a node
     Demo(demo::Args),
     /// Compare direct fetches of a target with relayed ones
@@ -44,6 +48,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Gateway(args) => gateway::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Probe(args) => probe::run(&args),
     };

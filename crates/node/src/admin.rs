@@ -1,6 +1,5 @@
 //! The routes of the admin listener: health, metrics, profiles.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{Method, Request, StatusCode};
@@ -9,7 +8,7 @@ use tokio::task::spawn_blocking;
 
 use crate::auth::{TokenDigest, authorize};
 use crate::http::{health, log_request, not_found, read_only, refuse, unauthorized};
-use crate::listener::Handler;
+use crate::listener::{Handler, Peer};
 use crate::metrics::{Metrics, Refused, Scrape};
 use crate::origin_check::OriginCheck;
 use crate::problem::{Answer, answer, json, problem};
@@ -29,7 +28,7 @@ pub(crate) struct Admin {
 }
 
 impl Handler for Admin {
-    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         let answer = self.route(&request).await;
         log_request("admin", peer, request.method(), request.uri(), &answer);
         answer

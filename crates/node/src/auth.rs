@@ -9,16 +9,20 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use fetchway_policy::guard::AddressPolicy;
-use fetchway_relay::{Limits, Principal};
+use fetchway_relay::{Limits, Place, Places, Principal};
 use http::header::{AUTHORIZATION, HeaderMap, SEC_WEBSOCKET_PROTOCOL};
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::config::{Config, ReadError, RelaySection, Secret, read_token};
 
 /// An offered subprotocol that begins so carries a token, in base64url without padding.
 pub(crate) const TOKEN_PROTOCOL: &str = "fetchway.token.";
+/// Sockets without a session that a holder may always have, however few its sessions: a client whose
+/// last sockets have not ended yet must be able to come back for its session.
+const LEAST_SOCKETS: usize = 8;
+
 /// A header of a request holds no more than this anyway.
 const MAX_TOKEN: usize = 4 << 10;
 
@@ -180,8 +184,40 @@ pub(crate) struct Holder {
     limits: Limits,
     policy: Arc<AddressPolicy>,
     lanes: Option<Arc<BTreeSet<String>>>,
+    places: Arc<HolderPlaces>,
+}
+
+/// How many sessions and sockets a holder may have.
+struct HolderPlaces {
     /// Each session holds a permit until it has ended.
-    places: Arc<Semaphore>,
+    sessions: Arc<Semaphore>,
+    /// Each socket without a session holds one.
+    sockets: Arc<Semaphore>,
+}
+
+impl HolderPlaces {
+    fn new(sessions: usize) -> Self {
+        let of = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        Self {
+            sessions: of(sessions),
+            sockets: of(sessions.max(LEAST_SOCKETS)),
+        }
+    }
+}
+
+impl Places for HolderPlaces {
+    fn session(&self) -> Option<Place> {
+        place(&self.sessions)
+    }
+
+    fn socket(&self) -> Option<Place> {
+        place(&self.sockets)
+    }
+}
+
+fn place(of: &Arc<Semaphore>) -> Option<Place> {
+    let permit = Arc::clone(of).try_acquire_owned().ok()?;
+    Some(Box::new(permit))
 }
 
 impl Holder {
@@ -191,19 +227,18 @@ impl Holder {
         policy: Arc<AddressPolicy>,
         lanes: Option<&[String]>,
     ) -> Self {
-        let places = relay.max_sessions.min(Semaphore::MAX_PERMITS);
         Self {
             name: Arc::from(name),
             limits: relay.to_limits(),
             policy,
             lanes: lanes.map(|lanes| Arc::new(lanes.iter().cloned().collect())),
-            places: Arc::new(Semaphore::new(places)),
+            places: Arc::new(HolderPlaces::new(relay.max_sessions)),
         }
     }
 
-    /// A place for one more session, or none if there are as many as there may be.
-    pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).try_acquire_owned().ok()
+    /// The places of its sessions.
+    pub(crate) fn places(&self) -> Arc<dyn Places> {
+        self.places.clone()
     }
 
     /// On whose behalf this holder's sessions run.
@@ -216,6 +251,7 @@ impl Holder {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -344,10 +380,15 @@ mod tests {
         let ring = keyring(TWO);
         let known = headers(&[("authorization", "Bearer token-of-bob")]);
         let holder = ring.identify(&known).expect("bob is known");
-        let (first, second) = (holder.admit(), holder.admit());
-        assert!(first.is_some() && second.is_some() && holder.admit().is_none());
+        let places = holder.places();
+        let (first, second) = (places.session(), places.session());
+        assert!(first.is_some() && second.is_some() && places.session().is_none());
         drop(second);
-        assert!(holder.admit().is_some());
+        assert!(places.session().is_some());
+        let sockets: Vec<_> = std::iter::from_fn(|| places.socket()).collect();
+        assert_eq!(sockets.len(), LEAST_SOCKETS);
+        drop(sockets);
+        assert!(places.socket().is_some());
     }
 
     #[test]

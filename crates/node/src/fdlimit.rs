@@ -45,15 +45,21 @@ fn get() -> io::Result<libc::rlimit> {
 
 /// How many files `config` may need at worst, if every count is reached at once: a connection for every
 /// fetch that may be in flight (with HTTP/1.1 each has its own) and for each idle one, the sessions of
-/// one token, and the connections that are no sessions.
+/// one token, and the connections that are no sessions. Clients of gateways are not counted: there may
+/// be any number.
 fn at_worst(config: &Config) -> u64 {
     let lanes = config.lanes.values().map(|lane| lane.concurrency);
     let beside = [
         config.fetch.idle_total,
         config.http.max_connections,
-        config.relay.max_sessions,
+        if_relaying(config, config.relay.max_sessions),
     ];
     sum(lanes.chain(beside))
+}
+
+/// A limit of the relay, which does not count where there is none.
+fn if_relaying(config: &Config, limit: usize) -> usize {
+    config.listen.0.0.map_or(0, |_| limit)
 }
 
 /// How many files are needed for what was asked for: the counts that someone has set. What nobody has
@@ -63,10 +69,8 @@ fn asked_for(loaded: &Loaded) -> u64 {
     let is_set =
         |keys: &[&str]| *loaded.source(&KeyPath::of(keys.iter().copied())) != Source::Default;
     let all = config.lanes.values().map(|lane| lane.concurrency);
-    let one_session = config
-        .relay
-        .max_in_flight
-        .min(all.fold(0, usize::saturating_add));
+    let one_session = if_relaying(config, config.relay.max_in_flight);
+    let one_session = one_session.min(all.fold(0, usize::saturating_add));
     let lanes = config.lanes.iter();
     let set = lanes.filter(|(name, _)| is_set(&["lanes", name, "concurrency"]));
     let fetches = set
@@ -103,17 +107,21 @@ pub enum Advice {
 #[must_use]
 pub fn advice(limit: u64, loaded: &Loaded) -> Advice {
     let (needed, worst) = (asked_for(loaded), at_worst(&loaded.config));
+    let clients = match loaded.config.gateways.is_empty() {
+        true => "",
+        false => "; each client of a gateway needs one more",
+    };
     if limit < needed {
         Advice::Warning(format!(
             "at most {limit} files can be open at once, and the configured counts may need {needed}: \
              raise the limit (`ulimit -n {needed}`, or LimitNOFILE={needed} in a systemd unit), or lower \
              relay.max-in-flight, lanes.*.concurrency, fetch.idle-total, http.max-connections or \
-             relay.max-sessions"
+             relay.max-sessions{clients}"
         ))
     } else if limit < worst {
         Advice::Note(format!(
             "at most {limit} files can be open at once; all of lanes.*.concurrency, fetch.idle-total, \
-             http.max-connections and relay.max-sessions together would need {worst}"
+             http.max-connections and relay.max-sessions together would need {worst}{clients}"
         ))
     } else {
         Advice::None
@@ -147,6 +155,24 @@ mod tests {
         };
         assert!(warning.contains(&format!("LimitNOFILE={one}")), "{warning}");
         assert_eq!(advice(at_worst(&defaults.config), &defaults), Advice::None);
+    }
+
+    #[test]
+    fn a_node_that_relays_nothing_needs_nothing_for_it() {
+        let gateway = "listen = 'none'\n[[gateways]]\nlisten = '127.0.0.1:0'\napi = 'http://a/'";
+        let gateway = loaded(gateway);
+        assert_eq!(asked_for(&gateway), OTHER_FILES);
+        let relay = Config::default();
+        let lanes = gateway.config.lanes.values().map(|lane| lane.concurrency);
+        let all = sum(lanes) + (relay.fetch.idle_total + relay.http.max_connections) as u64;
+        assert_eq!(at_worst(&gateway.config), all);
+        let Advice::Note(note) = advice(OTHER_FILES, &gateway) else {
+            panic!("it may need more");
+        };
+        assert!(
+            note.ends_with("each client of a gateway needs one more"),
+            "{note}"
+        );
     }
 
     #[test]

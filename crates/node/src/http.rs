@@ -1,9 +1,8 @@
 //! The routes of the main listener: the relay, and a few answers for whoever comes by HTTP.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fetchway_relay::{Encoding, Relay};
+use fetchway_relay::{Encoding, Refusal, Relay};
 use fetchway_wire::v1::SUBPROTOCOL;
 use http::header::{
     ALLOW, HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
@@ -12,9 +11,9 @@ use http::{Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use crate::auth::{Keyring, TOKEN_PROTOCOL, Unauthorized, offered};
-use crate::listener::Handler;
+use crate::listener::{Handler, Peer};
 use crate::metrics::{Metrics, Refused};
-use crate::origin_check::{OriginCheck, Refusal};
+use crate::origin_check::{self, OriginCheck};
 use crate::problem::{Answer, json, problem, problem_with, text};
 use crate::shutdown::{Phase, Shutdown};
 
@@ -38,7 +37,7 @@ pub(crate) struct Main {
 }
 
 impl Handler for Main {
-    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let answer = self.route(request);
         log_request("main", peer, &method, &uri, &answer);
@@ -78,23 +77,20 @@ impl Main {
             Ok(encoding) => encoding,
             Err(detail) => return problem(StatusCode::BAD_REQUEST, detail),
         };
-        let Some(place) = holder.admit() else {
-            self.metrics.refused(Refused::Sessions);
-            tracing::info!(
-                holder = holder.name(),
-                "a session over the limit was refused"
-            );
-            let detail = "There are as many sessions as this token may have (max-sessions); close \
-                          one, or send more fetches over each.";
-            return problem(StatusCode::TOO_MANY_REQUESTS, detail);
-        };
-        let principal = holder.principal();
-        let upgraded = self.relay.upgrade(request, principal, encoding, place);
-        upgraded.unwrap_or_else(|error| {
-            let version = HeaderValue::from_static("13");
-            let mut answer = problem(error.status(), &error.to_string());
-            answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, version);
-            answer
+        let (principal, places) = (holder.principal(), holder.places());
+        let upgraded = self.relay.upgrade(request, principal, encoding, places);
+        upgraded.unwrap_or_else(|refusal| match refusal {
+            Refusal::Full => {
+                let detail = "There are as many sessions as this token may have (max-sessions); \
+                              close one, or send more fetches over each.";
+                problem(StatusCode::TOO_MANY_REQUESTS, detail)
+            }
+            Refusal::Handshake(error) => {
+                let version = HeaderValue::from_static("13");
+                let mut answer = problem(error.status(), &error.to_string());
+                answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, version);
+                answer
+            }
         })
     }
 }
@@ -145,10 +141,10 @@ pub(crate) fn health() -> Answer {
     json(StatusCode::OK, &body)
 }
 
-pub(crate) fn refuse(metrics: &Metrics, refusal: Refusal) -> Answer {
+pub(crate) fn refuse(metrics: &Metrics, refusal: origin_check::Refusal) -> Answer {
     metrics.refused(match refusal {
-        Refusal::Origin => Refused::Origin,
-        Refusal::Host => Refused::Host,
+        origin_check::Refusal::Origin => Refused::Origin,
+        origin_check::Refusal::Host => Refused::Host,
     });
     refusal.answer()
 }
@@ -183,10 +179,10 @@ pub(crate) fn not_found(path: &str) -> Answer {
 /// Debug level, as query strings are part of it.
 pub(crate) fn log_request(
     listener: &'static str,
-    peer: SocketAddr,
+    peer: Peer,
     method: &Method,
     uri: &Uri,
     answer: &Answer,
 ) {
-    tracing::debug!(listener, %peer, %method, %uri, status = answer.status().as_u16(), "request");
+    tracing::debug!(listener, peer = %peer.addr, %method, %uri, status = answer.status().as_u16(), "request");
 }

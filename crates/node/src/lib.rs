@@ -1,13 +1,15 @@
 //! One running fetchway process: configuration, listeners, TLS, tokens, logs, metrics, shutdown.
 //!
-//! Read `config` first, then `node` (what is put together from it, and how it ends) and `listener`;
-//! `http` and `admin` are the routes of the two listeners, `origin_check` and `auth` stand at their
-//! door. `metrics`, `profile`, `log` and `fdlimit` are what an operator sees of it.
+//! Read `config` first, then `node` (what is put together from it, and how it ends), `core` (what all
+//! of it shares) and `listener`; `http`, `gateways` and `admin` are what answers at the listeners,
+//! `origin_check` and `auth` stand at their door. `metrics`, `profile`, `log` and `fdlimit` are what an operator sees of it.
 
 mod admin;
 mod auth;
 pub mod config;
+mod core;
 pub mod fdlimit;
+mod gateways;
 mod http;
 mod listener;
 pub mod log;

@@ -36,17 +36,23 @@ const MAX_HEADER: usize = 64 << 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What answers the requests of a listener.
-pub(crate) trait Handler: Send + Sync + 'static {
-    fn handle(
-        &self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-    ) -> impl Future<Output = Answer> + Send;
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) addr: SocketAddr,
+    /// It came over TLS.
+    pub(crate) tls: bool,
 }
 
-/// Binds `address`.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// What answers the requests of a listener.
+pub(crate) trait Handler: Send + Sync + 'static {
+    fn handle(&self, request: Request<Incoming>, peer: Peer)
+    -> impl Future<Output = Answer> + Send;
+}
+
+/// Binds `address`. With `share`, other processes of this user may listen there too; each connection
+/// goes to one of them.
+pub(crate) fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -54,6 +60,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // A node that is started again must not wait for its old connections to be forgotten.
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(share)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -137,11 +144,15 @@ impl<H: Handler> Server<H> {
     async fn connection(
         self: Arc<Self>,
         stream: TcpStream,
-        peer: SocketAddr,
+        addr: SocketAddr,
         _place: Option<OwnedSemaphorePermit>,
     ) {
+        let peer = Peer {
+            addr,
+            tls: self.tls.is_some(),
+        };
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "TCP_NODELAY could not be set; the peer is gone");
+            tracing::debug!(peer = %addr, %error, "TCP_NODELAY could not be set; the peer is gone");
             return;
         }
         let Some(tls) = &self.tls else {
@@ -154,14 +165,10 @@ impl<H: Handler> Server<H> {
             Err(_) => format!("not done after {limit}"),
         };
         self.metrics.handshake_failed(self.name);
-        tracing::debug!(%peer, error, "a TLS handshake failed");
+        tracing::debug!(peer = %addr, error, "a TLS handshake failed");
     }
 
-    async fn http(
-        &self,
-        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: SocketAddr,
-    ) {
+    async fn http(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let handler = &self.handler;
         let service =
             service_fn(async |request| Ok::<_, Infallible>(handler.handle(request, peer).await));
@@ -180,7 +187,7 @@ impl<H: Handler> Server<H> {
             }
         };
         if let Err(error) = done {
-            tracing::debug!(%peer, %error, "a connection ended early");
+            tracing::debug!(peer = %peer.addr, %error, "a connection ended early");
         }
     }
 }

@@ -104,11 +104,12 @@ mod tests {
                     [[tokens]]\nname = 'ann'\ntoken = 'secret-2'\nlimits.max-sessions = 1\n";
         let loaded = Layers::new().file("t.toml".as_ref(), toml).load();
         let node = Node::start(&loaded.expect("valid")).expect("it starts");
+        let main = node.addr().expect("a main listener");
         let admin = node.admin_addr().expect("an admin listener");
         ask(admin, "/metrics?asked=1", "Authorization: Bearer secret-1").await;
         ask(admin, "/metrics?asked=1", "Authorization: Bearer secret-3").await;
         for token in ["Authorization: Bearer secret-2", "Cookie: secret-4"] {
-            ask(node.addr(), "/v1/relay?asked=1", token).await;
+            ask(main, "/v1/relay?asked=1", token).await;
         }
         node.stop().await;
         drop(guard);

@@ -8,18 +8,15 @@ use std::time::Duration;
 
 use fetchway_fetch::Engine;
 use fetchway_relay::Relay;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::admin::Admin;
-use crate::auth::{Keyring, TokenDigest, digest_of};
-use crate::config::{Config, HttpSection, Loaded, ReadError, read_token};
+use crate::auth::{Keyring, digest_of};
+use crate::config::{Loaded, ReadError, read_token};
+use crate::core::{Core, require_token};
 use crate::fdlimit::{self, Advice};
-use crate::http::Main;
-use crate::listener::{Handler, Server, bind};
-use crate::metrics::{ListenerName, Metrics, Scrape};
-use crate::origin_check::OriginCheck;
+use crate::gateways::{Plan, Running};
+use crate::metrics::ListenerName;
 use crate::shutdown::{Phase, Shutdown};
 use crate::signals::{Signal, Signals};
 use crate::start_error::StartError;
@@ -27,6 +24,10 @@ use crate::tls::Tls;
 
 /// Time for answers that are being written when the last session has closed.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+/// How the tokens that a listener beyond loopback needs are set.
+const MAIN_TOKEN: &str = "[[tokens]] with a name and a token or token-file";
+const ADMIN_TOKEN: &str = "admin.token or admin.token-file";
 
 /// How a node ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +54,11 @@ impl fmt::Display for Ended {
 
 /// A running node. Dropping it ends it at once.
 pub struct Node {
-    addr: SocketAddr,
+    addr: Option<SocketAddr>,
     admin_addr: Option<SocketAddr>,
     engine: Engine,
     relay: Relay,
+    gateways: Vec<Running>,
     shutdown: Shutdown,
     grace: Duration,
     tls: Vec<Arc<Tls>>,
@@ -79,48 +81,65 @@ impl Node {
         let admin_token = digest_of(&admin_token);
         let main_tls = Tls::new("tls", &config.tls)?;
         let admin_tls = Tls::new("admin.tls", &config.admin.tls)?;
-        require_token("listen", config.listen.0.0, keyring.is_required())?;
-        if config.admin.enabled {
-            require_token(
-                "admin.listen",
-                config.admin.listen.0.0,
-                admin_token.is_some(),
-            )?;
+        let listen = config.listen.0.0.map(|address| address.0);
+        let admin_listen = config.admin.enabled.then_some(config.admin.listen.0.0);
+        if let Some(address) = listen {
+            require_token("listen", address, keyring.is_required(), MAIN_TOKEN)?;
         }
+        if let Some(address) = admin_listen {
+            require_token("admin.listen", address, admin_token.is_some(), ADMIN_TOKEN)?;
+        }
+        let plans = Plan::all(config)?;
         raise_file_limit(loaded);
         let core = Core::new(config)?;
-        // Both are bound before either serves: a node is up as a whole or not at all.
-        let (listener, addr) = core.listen("listen", config.listen.0.0)?;
-        let admin = if config.admin.enabled {
-            Some(core.listen("admin.listen", config.admin.listen.0.0)?)
-        } else {
-            None
-        };
+        // All are bound before any serves: a node is up as a whole or not at all.
+        let main = listen.map(|address| core.listen("listen", address));
+        let main = main.transpose()?;
+        let admin = admin_listen.map(|address| core.listen("admin.listen", address));
+        let admin = admin.transpose()?;
+        let plans: Vec<_> = plans
+            .into_iter()
+            .map(|plan| plan.bind(&core))
+            .collect::<Result<_, _>>()?;
 
         let (has_tls, has_tokens) = (main_tls.is_some(), keyring.is_required());
-        let tls: Vec<_> = main_tls.iter().chain(&admin_tls).cloned().collect();
-        let main = core.main(config, keyring, addr);
-        let mut servers = vec![core.serve(ListenerName::Main, main, main_tls, listener)];
-        let mut admin_addr = None;
+        let mut tls: Vec<_> = main_tls.iter().chain(&admin_tls).cloned().collect();
+        let mut servers = Vec::new();
+        let addr = main.as_ref().map(|(_, addr)| *addr);
+        if let Some((listener, addr)) = main {
+            let main = core.main(config, keyring, addr);
+            servers.push(core.serve(ListenerName::Main, main, main_tls, listener));
+        }
+        let mut told = Vec::new();
+        let mut gateways = Vec::new();
+        for plan in plans {
+            tls.extend(plan.tls());
+            let running = plan.serve(&core, config, &mut servers);
+            told.push(running.told());
+            gateways.push(running);
+        }
+        let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
         if let Some((listener, addr)) = admin {
-            admin_addr = Some(addr);
-            let admin = core.admin(config, admin_token, addr);
+            let admin = core.admin(config, admin_token, addr, told);
             servers.push(core.serve(ListenerName::Admin, admin, admin_tls, listener));
         }
-        let shown = admin_addr.map(tracing::field::display);
         tracing::info!(
-            %addr,
-            admin = shown,
+            addr = addr.map(tracing::field::display),
+            admin = admin_addr.map(tracing::field::display),
             version = env!("CARGO_PKG_VERSION"),
             tls = has_tls,
             tokens = has_tokens,
             "fetchway is listening"
         );
+        for gateway in &gateways {
+            gateway.announce();
+        }
         Ok(Self {
             addr,
             admin_addr,
             engine: core.engine,
             relay: core.relay,
+            gateways,
             shutdown: core.shutdown,
             grace: config.shutdown.grace.0.0,
             tls,
@@ -128,10 +147,27 @@ impl Node {
         })
     }
 
-    /// Where the main listener listens; the port is the real one, where 0 was asked for.
+    /// Where the main listener listens, if there is one; the port is the real one, where 0 was asked
+    /// for.
     #[must_use]
-    pub fn addr(&self) -> SocketAddr {
+    pub fn addr(&self) -> Option<SocketAddr> {
         self.addr
+    }
+
+    /// Where clients of the gateway called `name` connect, if there is one.
+    #[must_use]
+    pub fn gateway_addr(&self, name: &str) -> Option<SocketAddr> {
+        self.gateway(name).map(Running::addr)
+    }
+
+    /// Where the gateway called `name` is pushed to, if it has a listener for that.
+    #[must_use]
+    pub fn push_addr(&self, name: &str) -> Option<SocketAddr> {
+        self.gateway(name)?.push_addr()
+    }
+
+    fn gateway(&self, name: &str) -> Option<&Running> {
+        self.gateways.iter().find(|running| running.name() == name)
     }
 
     /// Where the admin listener listens, if there is one.
@@ -196,7 +232,7 @@ impl Node {
         tracing::info!(grace = ?self.grace, "shutting down: finishing what is in flight");
         let second = async { while next().await == Signal::Reload {} };
         let ended = tokio::select! {
-            drained = self.relay.shutdown(self.grace) => {
+            drained = self.drain() => {
                 if drained { Ended::Drained } else { Ended::GraceOver }
             }
             () = second => Ended::Forced,
@@ -218,109 +254,33 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Relay and gateways side by side; true if nothing had to be cut off.
+    async fn drain(&self) -> bool {
+        let mut gateways = JoinSet::new();
+        for running in &self.gateways {
+            let (gateway, grace) = (running.gateway().clone(), self.grace);
+            gateways.spawn(async move { gateway.shutdown(grace).await });
+        }
+        let mut drained = self.relay.shutdown(self.grace).await;
+        while let Some(gateway) = gateways.join_next().await {
+            drained &= gateway.unwrap_or_else(|error| {
+                tracing::error!(%error, "a gateway's end panicked; this is a fault of fetchway");
+                false
+            });
+        }
+        drained
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         self.shutdown.advance(Phase::Ended);
         self.relay.abort();
-    }
-}
-
-/// What all servers of a node share.
-struct Core {
-    metrics: Arc<Metrics>,
-    engine: Engine,
-    relay: Relay,
-    shutdown: Shutdown,
-    http: HttpSection,
-}
-
-impl Core {
-    fn new(config: &Config) -> Result<Self, StartError> {
-        let metrics = Arc::new(Metrics::new(config.lanes.keys().map(String::as_str)));
-        let observer = Arc::clone(&metrics);
-        let engine = Engine::new(config.engine_config()?, observer).map_err(StartError::Engine)?;
-        let observer = Arc::clone(&metrics);
-        Ok(Self {
-            relay: Relay::new(engine.clone(), observer),
-            metrics,
-            engine,
-            shutdown: Shutdown::default(),
-            http: config.http.clone(),
-        })
-    }
-
-    /// Binds, and tells the engine, which must never fetch from its own node.
-    fn listen(
-        &self,
-        key: &'static str,
-        address: SocketAddr,
-    ) -> Result<(TcpListener, SocketAddr), StartError> {
-        let failed = |e| StartError::Bind(key, address, e);
-        let listener = bind(address).map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
-        self.engine.add_own_listener(bound);
-        Ok((listener, bound))
-    }
-
-    fn main(&self, config: &Config, keyring: Keyring, addr: SocketAddr) -> Main {
-        let open_to_anyone = is_loopback(addr) && !keyring.is_required();
-        Main {
-            relay: self.relay.clone(),
-            keyring,
-            origins: OriginCheck::new(&config.allow_origins, open_to_anyone),
-            metrics: Arc::clone(&self.metrics),
-            shutdown: self.shutdown.clone(),
+        for running in &self.gateways {
+            running.gateway().abort();
         }
     }
-
-    fn admin(&self, config: &Config, token: Option<TokenDigest>, addr: SocketAddr) -> Admin {
-        let metrics = Arc::clone(&self.metrics);
-        Admin {
-            origins: OriginCheck::new(&config.allow_origins, is_loopback(addr)),
-            token,
-            scrape: Arc::new(Scrape::new(Arc::clone(&metrics), self.engine.clone())),
-            metrics,
-            shutdown: self.shutdown.clone(),
-        }
-    }
-
-    fn serve<H: Handler>(
-        &self,
-        name: ListenerName,
-        handler: H,
-        tls: Option<Arc<Tls>>,
-        listener: TcpListener,
-    ) -> JoinHandle<()> {
-        let server = Server {
-            name,
-            handler: Arc::new(handler),
-            tls,
-            http: self.http.clone(),
-            metrics: Arc::clone(&self.metrics),
-            shutdown: self.shutdown.clone(),
-            // "Not ready" can be asked for until the last session is closed.
-            closes_at: match name {
-                ListenerName::Main => Phase::Draining,
-                ListenerName::Admin => Phase::Closing,
-            },
-        };
-        tokio::spawn(server.run(listener))
-    }
-}
-
-fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
-}
-
-fn require_token(key: &'static str, address: SocketAddr, has: bool) -> Result<(), StartError> {
-    if has || is_loopback(address) {
-        return Ok(());
-    }
-    let token = match key {
-        "listen" => "[[tokens]] with a name and a token or token-file",
-        _ => "admin.token or admin.token-file",
-    };
-    Err(StartError::Open(key, address, token))
 }
 
 fn raise_file_limit(loaded: &Loaded) {

@@ -12,13 +12,15 @@ use crate::config::ReadError;
 #[derive(Debug)]
 pub enum StartError {
     /// A listener beyond loopback without a token. `0` is its key, `1` the token's.
-    Open(&'static str, SocketAddr, &'static str),
+    Open(String, SocketAddr, String),
     /// The address is taken or not ours.
-    Bind(&'static str, SocketAddr, io::Error),
+    Bind(String, SocketAddr, io::Error),
     /// A file that the configuration names.
     File(ReadError),
     /// The engine refuses its configuration.
     Engine(FetchError),
+    /// A gateway can't work. `0` is its table.
+    Gateway(String, FetchError),
 }
 
 impl fmt::Display for StartError {
@@ -43,6 +45,7 @@ impl fmt::Display for StartError {
             }
             Self::File(e) => e.fmt(f),
             Self::Engine(e) => write!(f, "the fetch engine can't be set up: {e}"),
+            Self::Gateway(table, e) => write!(f, "{table} can't be set up: {e}"),
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Tls {
 #[derive(Debug)]
 struct Files {
     /// The configuration's table that names them.
-    table: &'static str,
+    table: String,
     cert: PathBuf,
     key: PathBuf,
 }
@@ -30,14 +30,14 @@ struct Files {
 impl Tls {
     /// None if the section, which `table` is, names no files.
     pub(crate) fn new(
-        table: &'static str,
+        table: impl Into<String>,
         section: &TlsSection,
     ) -> Result<Option<Arc<Self>>, ReadError> {
         if !section.enabled() {
             return Ok(None);
         }
         let files = Files {
-            table,
+            table: table.into(),
             cert: section.cert.clone(),
             key: section.key.clone(),
         };

@@ -5,18 +5,22 @@
 //! hang into a failure.
 //!
 //! `node` is a node on ports of the system's choice; `client` speaks through a WebSocket library
-//! that is not ours, `raw` sends frames that no library would, `binary` speaks the
-//! binary encoding frame by frame.
+//! that is not ours, `raw` sends frames that no library would, `binary` speaks the binary encoding
+//! frame by frame. For the gateway, `api` is an HTTP API that a test scripts and `socket` its client.
 
+mod api;
 mod binary;
 mod client;
 mod node;
 mod raw;
+mod socket;
 
+pub use api::{Api, ApiAnswer, ApiRequest, ok, status};
 pub use binary::{Binary, data, get, head, open};
 pub use client::Client;
-pub use node::{TestNode, http};
+pub use node::{TestNode, exchange, http};
 pub use raw::{Raw, RawFrame, masked};
+pub use socket::{Refused, Socket};
 
 use std::time::Duration;
 

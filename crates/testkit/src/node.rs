@@ -56,6 +56,33 @@ impl TestNode {
         Self::start(file.flag("test", "listen", listen))
     }
 
+    /// A node with a gateway called `gateway`, as the configuration file `toml` has it.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn with_gateway(toml: &str) -> Self {
+        Self::start(Layers::new().file(Path::new("test.toml"), toml))
+    }
+
+    /// Where clients of its gateway connect.
+    ///
+    /// # Panics
+    /// If it has none.
+    #[must_use]
+    pub fn gateway(&self) -> SocketAddr {
+        self.node.gateway_addr("gateway").expect("a gateway")
+    }
+
+    /// Where its gateway is pushed to.
+    ///
+    /// # Panics
+    /// If it has no listener for that.
+    #[must_use]
+    pub fn push(&self) -> SocketAddr {
+        self.node.push_addr("gateway").expect("a push listener")
+    }
+
     fn start(layers: Layers) -> Self {
         let layers = layers.flag("test", "admin.listen", "127.0.0.1:0");
         let loaded = layers.load().expect("the test's configuration");
@@ -65,9 +92,12 @@ impl TestNode {
     }
 
     /// The main listener.
+    ///
+    /// # Panics
+    /// If there is none.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.node.addr()
+        self.node.addr().expect("a main listener")
     }
 
     /// The admin listener.
@@ -165,13 +195,25 @@ impl TestNode {
 /// # Panics
 /// If the server does not answer.
 pub async fn http(addr: SocketAddr, head: &str) -> (u16, String) {
+    exchange(addr, head, "").await
+}
+
+/// The same with a request body.
+///
+/// # Panics
+/// If the server does not answer.
+pub async fn exchange(addr: SocketAddr, head: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(addr).await.expect("the server accepts");
     let host = if head.to_ascii_lowercase().contains("\r\nhost:") {
         String::new()
     } else {
         format!("Host: {addr}\r\n")
     };
-    let request = format!("{head}\r\n{host}Connection: close\r\n\r\n");
+    let length = match body.len() {
+        0 => String::new(),
+        len => format!("Content-Length: {len}\r\n"),
+    };
+    let request = format!("{head}\r\n{host}{length}Connection: close\r\n\r\n{body}");
     stream
         .write_all(request.as_bytes())
         .await

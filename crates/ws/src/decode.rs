@@ -76,6 +76,13 @@ fn broken(reason: &'static str) -> ProtocolError {
     }
 }
 
+pub(crate) fn not_utf8() -> ProtocolError {
+    ProtocolError {
+        code: CloseCode::InvalidPayload,
+        reason: "a text message is not UTF-8",
+    }
+}
+
 /// The frame whose payload is being read.
 #[derive(Debug)]
 struct Open {
@@ -89,6 +96,23 @@ struct Partial {
     text: bool,
     len: u64,
     data: BytesMut,
+    /// Bytes of text known to be UTF-8; behind them stands at most a character's beginning.
+    checked: usize,
+}
+
+impl Partial {
+    /// Looks at what has come of a text, so that a breach is found with the byte that makes it one.
+    fn check(&mut self) -> Result<(), ProtocolError> {
+        if !self.text {
+            return Ok(());
+        }
+        match std::str::from_utf8(&self.data[self.checked..]) {
+            Ok(_) => self.checked = self.data.len(),
+            Err(cut) if cut.error_len().is_none() => self.checked += cut.valid_up_to(),
+            Err(_) => return Err(not_utf8()),
+        }
+        Ok(())
+    }
 }
 
 /// The reader's state. It holds at most one message of `limit` bytes and one frame header.
@@ -122,6 +146,12 @@ impl Decoder {
         self.message.as_ref().map_or(0, |m| m.data.len())
     }
 
+    /// Whether nothing is under way: a new one could go on in its place.
+    #[must_use]
+    pub fn is_between_messages(&self) -> bool {
+        self.frame.is_none() && self.message.is_none() && !self.closed
+    }
+
     /// Takes what it can from the front of `input`. `None` means that more bytes are needed; what
     /// follows a Close frame is ignored.
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
@@ -151,7 +181,7 @@ impl Decoder {
             }
             open.taken += piece.len() as u64;
             let (header, done) = (open.header, open.taken == open.header.len);
-            self.keep(header.opcode, piece);
+            self.keep(header.opcode, piece)?;
             if !done {
                 continue;
             }
@@ -183,6 +213,7 @@ impl Decoder {
                 text: header.opcode == Opcode::Text,
                 len: 0,
                 data: BytesMut::new(),
+                checked: 0,
             });
             message.len = message.len.saturating_add(header.len);
             if message.len > self.limit as u64 {
@@ -193,14 +224,16 @@ impl Decoder {
         self.frame = Some(Open { header, taken: 0 });
     }
 
-    fn keep(&mut self, opcode: Opcode, piece: BytesMut) {
+    fn keep(&mut self, opcode: Opcode, piece: BytesMut) -> Result<(), ProtocolError> {
         if opcode.is_control() {
             append(&mut self.control, piece);
         } else if let Some(message) = &mut self.message
             && message.len <= self.limit as u64
         {
             append(&mut message.data, piece);
+            message.check()?;
         }
+        Ok(())
     }
 
     fn end_of_frame(&mut self, header: Header) -> Result<Option<Event>, ProtocolError> {
@@ -220,11 +253,9 @@ impl Decoder {
                 if message.len > self.limit as u64 {
                     return Ok(Some(Event::TooLong(message.len)));
                 }
-                if message.text && std::str::from_utf8(&message.data).is_err() {
-                    return Err(ProtocolError {
-                        code: CloseCode::InvalidPayload,
-                        reason: "a text message is not UTF-8",
-                    });
+                if message.text && message.checked < message.data.len() {
+                    // It ends within a character.
+                    return Err(not_utf8());
                 }
                 Ok(Some(Event::Message(Message {
                     text: message.text,
@@ -342,6 +373,27 @@ mod tests {
             let error = drain(&mut Decoder::new(Role::Server, 100), bytes, 100).unwrap_err();
             assert_eq!(error.code, code, "{bytes:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_text_is_refused_with_the_byte_that_is_no_utf8() {
+        let mut bytes = BytesMut::new();
+        Header {
+            fin: false,
+            opcode: Opcode::Text,
+            len: 100,
+            mask: None,
+        }
+        .put(&mut bytes);
+        let mut decoder = Decoder::new(Role::Client, 1000);
+        // The first two bytes of a character, which could be one, then a third that cannot follow.
+        for good in [b"\xce\xba".as_slice(), b"\xf4", b"\x8f"] {
+            bytes.extend_from_slice(good);
+            assert_eq!(decoder.decode(&mut bytes), Ok(None));
+        }
+        bytes.extend_from_slice(b"a");
+        let error = decoder.decode(&mut bytes).unwrap_err();
+        assert_eq!(error.code, CloseCode::InvalidPayload);
     }
 
     proptest! {

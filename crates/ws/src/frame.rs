@@ -117,7 +117,10 @@ impl Header {
 
     /// Reads a header from the front of `bytes`: the header and its length, or `None` when more
     /// bytes are needed.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, &'static str> {
+    ///
+    /// # Errors
+    /// What is wrong with it: the connection is to be closed with 1002.
+    pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, &'static str> {
         let [first, second, ..] = *bytes else {
             return Ok(None);
         };

@@ -1,6 +1,7 @@
 //! The binary as a person or a supervisor has it: its signals, its flags, its output.
 
 mod commands;
+mod gateway;
 mod profile;
 mod serve;
 mod signals;

@@ -1,19 +1,30 @@
-//! A `fetchway serve` of its own for each test.
+//! A `fetchway serve` or `fetchway gateway` of its own for each test.
 
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 
 use fetchway_testkit::{Client, PATIENCE, http};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_fetchway");
 
+fn field<'l>(line: &'l Value, key: &str) -> Option<&'l str> {
+    line["fields"][key].as_str().or(line[key].as_str())
+}
+
+fn address(line: &Value, key: &str) -> Option<SocketAddr> {
+    field(line, key)?.parse().ok()
+}
+
 /// A running node; killed when dropped.
 pub(crate) struct Serve {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
+    /// Its log up to the addresses below.
+    said: Vec<Value>,
     pub(crate) addr: SocketAddr,
     pub(crate) admin: SocketAddr,
 }
@@ -26,9 +37,19 @@ impl Serve {
 
     /// The same with further flags.
     pub(crate) async fn start_with(flags: &[&str]) -> Self {
+        let allow = ["--allow-net", "127.0.0.0/8"];
+        Self::run("serve", &[&allow, flags].concat()).await
+    }
+
+    /// A gateway of the API at `api`, with further flags.
+    pub(crate) async fn gateway(api: &str, flags: &[&str]) -> Self {
+        Self::run("gateway", &[&["--api", api], flags].concat()).await
+    }
+
+    async fn run(command: &str, flags: &[&str]) -> Self {
         let mut child = Command::new(BINARY)
-            .args(["serve", "--listen", "localhost:0", "--admin", "localhost:0"])
-            .args(["--allow-net", "127.0.0.0/8", "--log-format", "json"])
+            .args([command, "--listen", "localhost:0", "--admin", "localhost:0"])
+            .args(["--log-format", "json"])
             .args(flags)
             .env_clear()
             .stderr(Stdio::piped())
@@ -36,28 +57,32 @@ impl Serve {
             .spawn()
             .expect("the binary runs");
         let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let (mut addr, mut admin, mut said) = (None, None, Vec::new());
         let (addr, admin) = loop {
             let line = timeout(PATIENCE, log.next_line())
                 .await
                 .expect("a log line");
             let line = line.expect("the log is text").expect("the node lives");
-            let line: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
-            let address = |key| {
-                line["fields"][key]
-                    .as_str()
-                    .or(line[key].as_str())
-                    .and_then(|a| a.parse().ok())
-            };
-            if let (Some(addr), Some(admin)) = (address("addr"), address("admin")) {
+            let line: Value = serde_json::from_str(&line).expect("the log is JSON");
+            addr = addr.or(address(&line, "addr"));
+            admin = admin.or(address(&line, "admin"));
+            said.push(line);
+            if let (Some(addr), Some(admin)) = (addr, admin) {
                 break (addr, admin);
             }
         };
         Self {
             child,
             log,
+            said,
             addr,
             admin,
         }
+    }
+
+    /// What it has said of itself at start, under `key`.
+    pub(crate) fn said(&self, key: &str) -> Option<&str> {
+        self.said.iter().find_map(|line| field(line, key))
     }
 
     pub(crate) async fn client(&self) -> Client {

@@ -11,6 +11,7 @@ use fetchway_policy::guard::{AddressPolicy, HostPattern, IpNet};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::gateways::API_CONCURRENCY;
 use super::{Config, DEFAULT, Ports, Secret, Text};
 
 /// The largest token file; whatever is longer is no token but the wrong file.
@@ -96,10 +97,41 @@ impl Config {
             })
             .collect();
         ranked.sort_by_key(|(text, ..)| (text.starts_with('*'), Reverse(text.len())));
-        ranked
+        let mut ranked: Vec<_> = ranked
             .into_iter()
             .map(|(_, pattern, limits)| (pattern, limits))
-            .collect()
+            .collect();
+        self.add_apis(&mut ranked);
+        ranked
+    }
+
+    /// An API of which nothing is said may be sent as much at once as its gateway's lane lets through.
+    fn add_apis(&self, ranked: &mut Vec<(HostPattern, OriginLimits)>) {
+        let built_in = OriginLimits::default();
+        let default = self.origins.get(DEFAULT);
+        let default = default.map_or(built_in, |limits| limits.to_limits());
+        if default.concurrency != built_in.concurrency {
+            return;
+        }
+        for api in self
+            .gateways
+            .iter()
+            .filter_map(|gateway| gateway.api.as_ref())
+        {
+            let host = api.url().host_str().unwrap_or_default();
+            if let Ok(pattern) = host.parse::<HostPattern>()
+                && !ranked.iter().any(|(known, _)| known.matches(host))
+            {
+                let concurrency = API_CONCURRENCY;
+                ranked.push((
+                    pattern,
+                    OriginLimits {
+                        concurrency,
+                        ..default
+                    },
+                ));
+            }
+        }
     }
 
     /// Where fetches may go, with `allow_net` in addition to `[guard]`'s.

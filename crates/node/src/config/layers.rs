@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::leaf::{KeyPath, Lines, Source, Step, leaves, line_at};
 use super::merge::{Merge, Merged};
-use super::{Config, Loaded, check};
+use super::{Config, Loaded, check, gateways};
 
 /// Environment variables that begin so are configuration.
 const ENV_PREFIX: &str = "FETCHWAY_";
@@ -224,8 +224,12 @@ impl Layers {
     }
 }
 
-/// A dotted key as TOML reads it, quoted parts included.
+/// A dotted key as TOML reads it, quoted parts included; or one of an item of a list, such as
+/// `gateways[0].order`.
 fn parse_key(key: &str) -> Option<KeyPath> {
+    if let Some((list, index, rest)) = parse_item(key) {
+        return Some(list.index(index).join(&parse_key(rest)?));
+    }
     if key.contains('\n') || key.trim_start().starts_with('[') {
         return None;
     }
@@ -238,9 +242,19 @@ fn parse_key(key: &str) -> Option<KeyPath> {
     }
 }
 
+/// `list[index].rest`.
+fn parse_item(key: &str) -> Option<(KeyPath, usize, &str)> {
+    let (list, rest) = key.split_once('[')?;
+    let (index, rest) = rest.split_once("].")?;
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let is_list = !list.is_empty() && list.bytes().all(bare);
+    is_list.then_some((KeyPath::of([list]), index.parse().ok()?, rest))
+}
+
 impl From<Config> for Loaded {
     /// A configuration made by a program: its values count as defaults.
-    fn from(config: Config) -> Self {
+    fn from(mut config: Config) -> Self {
+        gateways::add_missing_lanes(&mut config);
         Self::new(config)
     }
 }

@@ -32,6 +32,11 @@ impl KeyPath {
         self.with(Step::Index(index))
     }
 
+    /// `inner`, within what stands here.
+    pub(super) fn join(&self, inner: &Self) -> Self {
+        Self([self.0.as_slice(), &inner.0].concat())
+    }
+
     fn with(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);
@@ -49,8 +54,12 @@ impl KeyPath {
     /// Whether a wrong value here might be a credential, which no message may quote.
     pub(super) fn is_sensitive(&self) -> bool {
         let is = |step: &Step, name: &str| matches!(step, Step::Key(k) if k == name);
-        self.0.first().is_some_and(|first| is(first, "tokens"))
-            || self.0.iter().any(|step| is(step, "token"))
+        match self.0.as_slice() {
+            [first, ..] if is(first, "tokens") => true,
+            // A gateway as a whole, written as something else than a table.
+            [first] | [first, Step::Index(_)] if is(first, "gateways") => true,
+            steps => (steps.iter()).any(|step| is(step, "token") || is(step, "push-token")),
+        }
     }
 
     /// `value` alone, standing at this path of an otherwise empty table.

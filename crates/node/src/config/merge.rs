@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::Config;
 use super::explain::{Refused, refusals, sound_part};
 use super::layers::Origin;
 use super::leaf::{KeyPath, Source, Step, leaves};
+use super::{Config, gateways};
 
 /// A configuration, and where each of its values came from.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +71,11 @@ impl Merge {
     /// Sets `path` to the first of `readings` that it accepts, or tells why it accepts none, and sets
     /// the rest of it.
     pub(super) fn set(&mut self, origin: &Origin, path: &KeyPath, readings: Vec<Value>) {
+        if let Some(why) = out_of_reach(&self.table, path) {
+            self.problems
+                .push(format!("{}: {path}: {why}", origin.source(path)));
+            return;
+        }
         let mut refused = Vec::new();
         for value in readings {
             let problems = refusals(path, &value);
@@ -115,6 +120,11 @@ impl Merge {
 
     /// The configuration, if its values could be read, and all problems.
     pub(super) fn finish(mut self) -> Merged {
+        if let Err(e) = gateways::add_lanes(&mut self.table) {
+            self.problems.push(format!(
+                "the lanes of gateways could not be written down: {e}"
+            ));
+        }
         let loaded = match Config::deserialize(Value::Table(self.table)) {
             Ok(config) => Some(Loaded {
                 config,
@@ -137,6 +147,19 @@ impl Merge {
     }
 }
 
+/// Why there is nothing at `path` that could be set: it leads into a list beyond its next item.
+fn out_of_reach(table: &Table, path: &KeyPath) -> Option<String> {
+    let [Step::Key(list), Step::Index(index), ..] = path.steps() else {
+        return None;
+    };
+    let length = table
+        .get(list)
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len);
+    let next = KeyPath::of([list.as_str()]).index(length);
+    (*index > length).then(|| format!("the list is not that long; its next item is {next}"))
+}
+
 fn insert(table: &mut Table, steps: &[Step], value: Value) {
     let Some((Step::Key(key), rest)) = steps.split_first() else {
         return;
@@ -149,10 +172,21 @@ fn insert(table: &mut Table, steps: &[Step], value: Value) {
         }
         return;
     }
-    let entry = table
-        .entry(key.clone())
-        .or_insert_with(|| Value::Table(Table::new()));
-    if let Value::Table(inner) = entry {
-        insert(inner, rest, value);
+    let (empty, rest) = match rest {
+        [Step::Index(index), rest @ ..] => (Value::Array(Vec::new()), (Some(*index), rest)),
+        rest => (Value::Table(Table::new()), (None, rest)),
+    };
+    match (table.entry(key.clone()).or_insert(empty), rest) {
+        (Value::Table(inner), (None, rest)) => insert(inner, rest, value),
+        (Value::Array(items), (Some(index), rest)) => {
+            if index == items.len() {
+                items.push(Value::Table(Table::new()));
+            }
+            if let Some(Value::Table(item)) = items.get_mut(index) {
+                insert(item, rest, value);
+            }
+        }
+        // Each path was accepted by itself, so what stands there has its form.
+        _ => {}
     }
 }

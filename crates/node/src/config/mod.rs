@@ -1,12 +1,15 @@
 //! The configuration of a node: a TOML file, the environment, flags; the later wins.
 //!
-//! Read `mod` (the keys), `sections`, `lanes` and `sessions` (the tables below them), then `layers`
-//! and `merge` (how sources come together), `explain` (what is said of a wrong value), `check` (what
-//! makes no sense), `convert` (what becomes of it) and `print` (`--print-config`). `docs/configuration.md` is the reference for users.
+//! Read `mod` (the keys), `sections`, `lanes`, `sessions` and `gateways` (the tables below them), then
+//! `layers` and `merge` (how sources come together), `explain` (what is said of a wrong value), `check`
+//! (what makes no sense), `convert` (what becomes of it) and `print` (`--print-config`).
+//! `docs/configuration.md` is the reference for users.
 
+mod api;
 mod check;
 mod convert;
 mod explain;
+mod gateways;
 mod lanes;
 mod layers;
 mod leaf;
@@ -21,8 +24,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use api::{ApiOrder, ApiUrl};
 pub use convert::ReadError;
 pub(crate) use convert::{read_certificates, read_token};
+pub use gateways::{DeliveryMode, DuplicateId, GatewaySection, LossSign};
 pub use lanes::{DEFAULT, LaneSection, OriginSection};
 pub use layers::{ConfigError, Layers};
 pub use leaf::{KeyPath, Source};
@@ -33,15 +38,17 @@ pub use sections::{
     ShutdownSection, TlsSection,
 };
 pub use sessions::{LimitOverrides, RelaySection, TokenSection};
-pub use text::{Addresses, Expected, HIDDEN, ListenAddr, Ports, Secret, Text, WebOrigin};
+pub use text::{
+    Addresses, Expected, HIDDEN, ListenAddr, MainListen, Ports, Secret, Text, WebOrigin,
+};
 pub use units::{Dur, Pace, Size, UnitError};
 
 /// Everything that can be configured. Keys are in kebab case; a key that is not here is refused.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
-    /// Where clients connect. Beyond loopback only with a token.
-    pub listen: Text<ListenAddr>,
+    /// Where clients of the relay connect, if anywhere. Beyond loopback only with a token.
+    pub listen: Text<MainListen>,
     /// Web origins whose pages may use this node. A request of any other page is refused with 403.
     pub allow_origins: Vec<Text<WebOrigin>>,
     /// TLS of the main listener.
@@ -54,7 +61,9 @@ pub struct Config {
     pub relay: RelaySection,
     /// Who may open sessions. None configured: anyone who reaches a loopback listener.
     pub tokens: Vec<TokenSection>,
-    /// Lanes by name. `default` always exists.
+    /// WebSocket clients in front of HTTP APIs.
+    pub gateways: Vec<GatewaySection>,
+    /// Lanes by name. `default` always exists, and one for each gateway that names none.
     pub lanes: BTreeMap<String, LaneSection>,
     /// Limits of origins by host pattern; the most specific one counts, else `default`.
     pub origins: BTreeMap<String, OriginSection>,
@@ -73,13 +82,14 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: Text(ListenAddr(([127, 0, 0, 1], 8787).into())),
+            listen: Text(MainListen(Some(ListenAddr(([127, 0, 0, 1], 8787).into())))),
             allow_origins: Vec::new(),
             tls: TlsSection::default(),
             http: HttpSection::default(),
             admin: AdminSection::default(),
             relay: RelaySection::default(),
             tokens: Vec::new(),
+            gateways: Vec::new(),
             lanes: BTreeMap::from([(DEFAULT.to_owned(), LaneSection::default())]),
             origins: BTreeMap::from([(DEFAULT.to_owned(), OriginSection::default())]),
             guard: GuardSection::default(),

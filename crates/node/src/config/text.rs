@@ -10,7 +10,7 @@ use fetchway_policy::guard::{HostPattern, IpNet};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Dur, Pace, Size};
+use super::{ApiOrder, ApiUrl, Dur, Pace, Size};
 
 /// What is told of a value that is no text at all.
 pub trait Expected {
@@ -31,6 +31,9 @@ expected! {
     Size = "a size with a unit, such as \"32MiB\"",
     Pace = "a rate, such as \"100/s\" or \"unlimited\"",
     ListenAddr = "an IP address and a port, such as \"127.0.0.1:8787\"",
+    MainListen = "an IP address and a port, such as \"127.0.0.1:8787\", or \"none\"",
+    ApiUrl = "the API's URL, such as \"http://127.0.0.1:8000/\"",
+    ApiOrder = "\"serial\", or \"parallel(8)\"",
     WebOrigin = "a web origin, such as \"https://app.example.com\"",
     IpNet = "a network, such as \"10.0.0.0/8\"",
     HostPattern = "a host, such as \"example.com\" or \"*.example.com\"",
@@ -106,6 +109,30 @@ impl FromStr for ListenAddr {
 impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Where the main listener listens, or `none`: a node with gateways may do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MainListen(pub Option<ListenAddr>);
+
+impl FromStr for MainListen {
+    type Err = <ListenAddr as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Self(None)),
+            text => text.parse().map(Some).map(Self),
+        }
+    }
+}
+
+impl fmt::Display for MainListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("none"),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is counted. Everything on the path of a fetch is an atomic found by the lane's index: no
 //! lock, no hash. `scrape` writes it all down in OpenMetrics form.
 
+mod gateways;
 mod histogram;
 mod process;
 mod scrape;
@@ -14,6 +15,7 @@ use fetchway_fetch::{Moved, Observer, Outcome};
 use fetchway_policy::ErrorName;
 use fetchway_relay::SessionObserver;
 
+pub(crate) use gateways::{GatewayMetrics, Told};
 use histogram::Histogram;
 pub(crate) use scrape::Scrape;
 
@@ -54,15 +56,21 @@ struct Lane {
 pub(crate) enum ListenerName {
     Main,
     Admin,
+    /// Those of clients of gateways, all together.
+    Gateway,
+    /// Those for pushes, all together.
+    Push,
 }
 
 impl ListenerName {
-    const ALL: [Self; 2] = [Self::Main, Self::Admin];
+    const ALL: [Self; 4] = [Self::Main, Self::Admin, Self::Gateway, Self::Push];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Main => "main",
             Self::Admin => "admin",
+            Self::Gateway => "gateway",
+            Self::Push => "push",
         }
     }
 }
@@ -202,6 +210,10 @@ impl SessionObserver for Metrics {
         *closed
             .entry(if known { why } else { OTHER_REASON })
             .or_default() += 1;
+    }
+
+    fn session_refused(&self) {
+        self.refused(Refused::Sessions);
     }
 
     fn bytes_in(&self, n: u64) {

@@ -12,13 +12,13 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{Count, Lane, ListenerName, Metrics, Refused, process};
+use super::{Count, Lane, ListenerName, Metrics, Refused, Told, process};
 use crate::fdlimit;
 
 /// Counters have no exemplars here; the encoder wants the type all the same.
-const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
+pub(super) const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
 
-type Label<'a> = (&'static str, &'a str);
+pub(super) type Label<'a> = (&'static str, &'a str);
 
 /// Writes the metrics of one node.
 #[derive(Debug)]
@@ -27,9 +27,13 @@ pub(crate) struct Scrape {
 }
 
 impl Scrape {
-    pub(crate) fn new(metrics: Arc<Metrics>, engine: Engine) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>, engine: Engine, gateways: Vec<Told>) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Source { metrics, engine }));
+        registry.register_collector(Box::new(Source {
+            metrics,
+            engine,
+            gateways,
+        }));
         Self { registry }
     }
 
@@ -44,6 +48,7 @@ impl Scrape {
 struct Source {
     metrics: Arc<Metrics>,
     engine: Engine,
+    gateways: Vec<Told>,
 }
 
 impl fmt::Debug for Source {
@@ -58,17 +63,18 @@ impl Collector for Source {
         page.lanes(&self.metrics.lanes)?;
         page.engine(&self.engine, &self.metrics)?;
         page.sessions(&self.metrics)?;
+        page.gateways(&self.gateways)?;
         page.listeners(&self.metrics)?;
         page.process()
     }
 }
 
-struct Page<'e> {
-    encoder: DescriptorEncoder<'e>,
+pub(super) struct Page<'e> {
+    pub(super) encoder: DescriptorEncoder<'e>,
 }
 
 impl Page<'_> {
-    fn family(
+    pub(super) fn family(
         &mut self,
         name: &str,
         help: &str,
@@ -79,7 +85,7 @@ impl Page<'_> {
     }
 
     /// A counter with one label.
-    fn counters<'l>(
+    pub(super) fn counters<'l>(
         &mut self,
         name: &str,
         help: &str,
@@ -102,7 +108,7 @@ impl Page<'_> {
     }
 
     /// A gauge with one label.
-    fn gauges<'l>(
+    pub(super) fn gauges<'l>(
         &mut self,
         name: &str,
         help: &str,

@@ -74,12 +74,31 @@ pub(crate) fn request(addr: SocketAddr, what: &str, headers: &[&str]) -> String 
 
 /// Asks for an upgrade and reads the header of the answer; the connection stays open.
 pub(crate) async fn upgrade(addr: SocketAddr, headers: &[&str]) -> (Answer, TcpStream) {
-    let mut io = TcpStream::connect(addr)
+    upgrade_at(addr, "/", headers).await
+}
+
+/// The same at another path than the root.
+pub(crate) async fn upgrade_at(
+    addr: SocketAddr,
+    target: &str,
+    headers: &[&str],
+) -> (Answer, TcpStream) {
+    let io = TcpStream::connect(addr)
         .await
         .expect("the listener is there");
+    upgrade_on(io, addr, target, headers).await
+}
+
+/// The same on a connection to `addr`.
+pub(crate) async fn upgrade_on<S: AsyncRead + AsyncWrite + Unpin>(
+    mut io: S,
+    addr: SocketAddr,
+    target: &str,
+    headers: &[&str],
+) -> (Answer, S) {
     let lines: String = headers.iter().map(|h| format!("{h}\r\n")).collect();
     let request = format!(
-        "GET / HTTP/1.1\r\nHost: {addr}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET {target} HTTP/1.1\r\nHost: {addr}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
     );
     io.write_all(request.as_bytes())
@@ -112,6 +131,11 @@ pub(crate) fn says_going_away(bytes: &[u8]) -> bool {
     bytes
         .windows(4)
         .any(|w| w[0] == 0x88 && w[2..] == [0x03, 0xe9])
+}
+
+/// Where the node's main listener is.
+pub(crate) fn main_addr(node: &Node) -> SocketAddr {
+    node.addr().expect("there is a main listener")
 }
 
 /// A configuration with both listeners on free loopback ports.

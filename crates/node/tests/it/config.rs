@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fetchway_node::config::{Config, Layers, LogFormat};
+use fetchway_node::config::{Config, GatewaySection, Layers, LogFormat};
 use fetchway_node::print_config;
 
 fn file(text: &str) -> Layers {
@@ -508,8 +508,10 @@ fn the_reference_has_every_key_and_its_default() {
         })
         .collect();
     let defaults = toml::Table::try_from(Config::default()).expect("it can be written");
+    let gateway = toml::Table::try_from(GatewaySection::default()).expect("it can be written");
     let mut expected = Vec::new();
     keys(&defaults, "", &mut expected);
+    keys(&gateway, "gateways", &mut expected);
     for (key, default) in &expected {
         let default = default.replace(env!("CARGO_PKG_VERSION"), "VERSION");
         let row = rows.iter().find(|row| row[1] == key);
@@ -521,9 +523,16 @@ fn the_reference_has_every_key_and_its_default() {
     }
     for row in rows {
         let known = expected.iter().any(|(key, _)| key == row[1]);
-        let beside = ["tokens.", "hosts."]
-            .iter()
-            .any(|table| row[1].starts_with(table));
+        let needed = [
+            "gateways.listen",
+            "gateways.api",
+            "gateways.lane",
+            "gateways.push-listen",
+        ];
+        let beside = needed.contains(&row[1])
+            || ["tokens.", "hosts."]
+                .iter()
+                .any(|table| row[1].starts_with(table));
         assert!(
             known || beside,
             "docs/configuration.md: there is no key {}",

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::client::{says_going_away, send, start_at, until_closed, upgrade};
+use crate::client::{main_addr, says_going_away, send, start_at, until_closed, upgrade};
 
 /// A node with one fetch in flight: the origin has the request and has not answered yet.
 struct Busy {
@@ -26,7 +26,10 @@ impl Busy {
         let origin = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/", origin.local_addr().expect("it is bound"));
         let node = start_at(ip, &format!("guard.allow-net = ['127.0.0.0/8']\n{toml}"));
-        let (addr, admin) = (node.addr(), node.admin_addr().expect("an admin listener"));
+        let (addr, admin) = (
+            main_addr(&node),
+            node.admin_addr().expect("an admin listener"),
+        );
         let (accepted, mut session) = upgrade(addr, &[]).await;
         assert_eq!(accepted.status, 101);
         let message = format!("{{\"id\":1,\"url\":\"{url}\"}}");

@@ -2,9 +2,12 @@
 //!
 //! They run under jemalloc with active profiling, as the binary does.
 
+mod api;
 mod client;
 mod config;
 mod drain;
+mod gateway_config;
+mod gateways;
 mod node;
 mod profiles;
 mod tls;

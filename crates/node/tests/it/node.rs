@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::client::{says_going_away, send, start, start_at, until_closed, upgrade};
+use crate::client::{main_addr, says_going_away, send, start, start_at, until_closed, upgrade};
 use fetchway_node::{Ended, Layers, Node};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,7 +26,7 @@ fn admin(node: &Node) -> SocketAddr {
 #[tokio::test]
 async fn both_listeners_say_that_the_node_lives() {
     let node = start("");
-    for addr in [node.addr(), admin(&node)] {
+    for addr in [main_addr(&node), admin(&node)] {
         let health = send(addr, "GET /health", &[]).await;
         assert_eq!(
             (health.status, health.header("content-type")),
@@ -39,10 +39,10 @@ async fn both_listeners_say_that_the_node_lives() {
         );
     }
     assert_eq!(send(admin(&node), "GET /ready", &[]).await.status, 200);
-    let welcome = send(node.addr(), "GET /", &[]).await;
+    let welcome = send(main_addr(&node), "GET /", &[]).await;
     assert_eq!(welcome.status, 200);
     assert!(welcome.text().contains("fetchway"));
-    let head = send(node.addr(), "HEAD /", &[]).await;
+    let head = send(main_addr(&node), "HEAD /", &[]).await;
     assert_eq!((head.status, head.body.len()), (200, 0));
 }
 
@@ -50,9 +50,9 @@ async fn both_listeners_say_that_the_node_lives() {
 async fn what_is_not_there_is_a_problem_document() {
     let node = start("");
     for (addr, what, status) in [
-        (node.addr(), "GET /nothing", 404),
-        (node.addr(), "GET /metrics", 404),
-        (node.addr(), "POST /", 405),
+        (main_addr(&node), "GET /nothing", 404),
+        (main_addr(&node), "GET /metrics", 404),
+        (main_addr(&node), "POST /", 405),
         (admin(&node), "GET /", 404),
         (admin(&node), "POST /metrics", 405),
         (admin(&node), "GET /debug/pprof/profile?seconds=61", 400),
@@ -73,7 +73,10 @@ async fn what_is_not_there_is_a_problem_document() {
 async fn a_web_page_is_refused_on_every_listener_and_route() {
     let node = start("allow-origins = ['https://app.example.com']");
     for (addr, paths) in [
-        (node.addr(), &["/", "/v1/relay", "/health", "/nothing"][..]),
+        (
+            main_addr(&node),
+            &["/", "/v1/relay", "/health", "/nothing"][..],
+        ),
         (
             admin(&node),
             &["/metrics", "/health", "/ready", "/debug/pprof/heap"][..],
@@ -90,9 +93,9 @@ async fn a_web_page_is_refused_on_every_listener_and_route() {
             }
         }
     }
-    let (refused, _) = upgrade(node.addr(), &["Origin: https://evil.example"]).await;
+    let (refused, _) = upgrade(main_addr(&node), &["Origin: https://evil.example"]).await;
     assert_eq!(refused.status, 403);
-    let (accepted, _io) = upgrade(node.addr(), &["Origin: https://app.example.com"]).await;
+    let (accepted, _io) = upgrade(main_addr(&node), &["Origin: https://app.example.com"]).await;
     assert_eq!(accepted.status, 101);
 }
 
@@ -100,7 +103,7 @@ async fn a_web_page_is_refused_on_every_listener_and_route() {
 async fn a_token_opens_the_relay_and_none_does_not() {
     let node = start(TOKENS);
     for headers in [&[][..], &["Authorization: Bearer wrong"], &[ADMIN]] {
-        let (answer, _) = upgrade(node.addr(), headers).await;
+        let (answer, _) = upgrade(main_addr(&node), headers).await;
         assert_eq!(answer.status, 401, "{headers:?}");
         let challenge = answer.header("www-authenticate");
         assert!(
@@ -108,15 +111,15 @@ async fn a_token_opens_the_relay_and_none_does_not() {
             "{challenge:?}"
         );
     }
-    let (accepted, io) = upgrade(node.addr(), &[ANN]).await;
+    let (accepted, io) = upgrade(main_addr(&node), &[ANN]).await;
     assert_eq!(
         (accepted.status, accepted.header("sec-websocket-protocol")),
         (101, None)
     );
-    let (second, _) = upgrade(node.addr(), &[ANN]).await;
+    let (second, _) = upgrade(main_addr(&node), &[ANN]).await;
     assert_eq!(second.status, 429, "max-sessions is 1");
     drop(io);
-    assert_eq!(send(node.addr(), "GET /health", &[]).await.status, 200);
+    assert_eq!(send(main_addr(&node), "GET /health", &[]).await.status, 200);
 }
 
 #[tokio::test]
@@ -125,7 +128,7 @@ async fn a_token_offered_as_subprotocol_is_never_echoed() {
     // "token-of-ann" in base64url.
     let token = "fetchway.token.dG9rZW4tb2YtYW5u";
     let offer = format!("Sec-WebSocket-Protocol: {token}, fetchway.json");
-    let (answer, io) = upgrade(node.addr(), &[&offer]).await;
+    let (answer, io) = upgrade(main_addr(&node), &[&offer]).await;
     assert_eq!(
         answer.header("sec-websocket-protocol"),
         Some("fetchway.json")
@@ -133,7 +136,11 @@ async fn a_token_offered_as_subprotocol_is_never_echoed() {
     assert!(!answer.headers.contains("token"), "{}", answer.headers);
     drop(io);
     // Alone it gets nowhere: browsers close a connection whose offers were all passed over.
-    let (answer, _) = upgrade(node.addr(), &[&format!("Sec-WebSocket-Protocol: {token}")]).await;
+    let (answer, _) = upgrade(
+        main_addr(&node),
+        &[&format!("Sec-WebSocket-Protocol: {token}")],
+    )
+    .await;
     assert_eq!(answer.status, 400);
 }
 
@@ -170,7 +177,7 @@ async fn the_encoding_is_one_that_was_offered() {
         ),
         ("Sec-WebSocket-Protocol: fetchway.token.YQ", 400, None),
     ] {
-        let (answer, _io) = upgrade(node.addr(), &[offer]).await;
+        let (answer, _io) = upgrade(main_addr(&node), &[offer]).await;
         let found = (answer.status, answer.header("sec-websocket-protocol"));
         assert_eq!(found, (status, confirmed), "{offer}");
     }
@@ -195,7 +202,7 @@ async fn a_refused_offer_is_told_what_to_offer() {
         let offer = format!("Sec-WebSocket-Protocol: {offer}");
         let mut lines = head.to_vec();
         lines.push(&offer);
-        let answer = send(node.addr(), "GET /", &lines).await;
+        let answer = send(main_addr(&node), "GET /", &lines).await;
         let problem: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
         let detail = problem["detail"].as_str().expect("a sentence");
         assert!(
@@ -228,7 +235,7 @@ async fn an_admin_token_guards_all_but_health() {
 #[tokio::test]
 async fn metrics_are_openmetrics_with_bounded_labels() {
     let node = start("[lanes.bulk]\nrate = '5/s'");
-    let refused = send(node.addr(), "GET /", &["Origin: https://evil.example"]).await;
+    let refused = send(main_addr(&node), "GET /", &["Origin: https://evil.example"]).await;
     assert_eq!(refused.status, 403);
     let answer = send(admin(&node), "GET /metrics", &[]).await;
     let kind = answer.header("content-type").expect("a type").to_owned();
@@ -303,7 +310,7 @@ async fn a_node_open_to_others_needs_a_token() {
         .load()
         .expect("valid");
     let node = Node::start(&loaded).expect("with a token it is allowed");
-    let addr = SocketAddr::from(([127, 0, 0, 1], node.addr().port()));
+    let addr = SocketAddr::from(([127, 0, 0, 1], main_addr(&node).port()));
     let answer = send(addr, "GET /health", &["Host: node.example.com"]).await;
     assert_eq!(answer.status, 200, "its names are its own affair");
 }
@@ -311,7 +318,7 @@ async fn a_node_open_to_others_needs_a_token() {
 #[tokio::test]
 async fn a_taken_port_is_told() {
     let node = start("");
-    let toml = format!("listen = '{}'\nadmin.enabled = false", node.addr());
+    let toml = format!("listen = '{}'\nadmin.enabled = false", main_addr(&node));
     let loaded = Layers::new()
         .file(Path::new("t.toml"), &toml)
         .load()
@@ -357,13 +364,13 @@ async fn a_token_file_that_is_of_no_use_is_told() {
         "{error}"
     );
     let node = start(&toml(&good));
-    assert_eq!(upgrade(node.addr(), &[ANN]).await.0.status, 101);
+    assert_eq!(upgrade(main_addr(&node), &[ANN]).await.0.status, 101);
 }
 
 #[tokio::test]
 async fn a_stopped_node_closes_what_is_open() {
     let node = start_at("127.0.1.4", "");
-    let (addr, admin) = (node.addr(), admin(&node));
+    let (addr, admin) = (main_addr(&node), admin(&node));
     let (accepted, mut session) = upgrade(addr, &[]).await;
     assert_eq!(accepted.status, 101);
     let mut idle = TcpStream::connect(addr)
@@ -393,7 +400,7 @@ async fn a_stopped_node_closes_what_is_open() {
 #[tokio::test]
 async fn dropping_a_node_ends_it() {
     let node = start("");
-    let (addr, _) = (node.addr(), admin(&node));
+    let (addr, _) = (main_addr(&node), admin(&node));
     let (_, mut session) = upgrade(addr, &[]).await;
     drop(node);
     until_closed(&mut session).await;
@@ -402,13 +409,13 @@ async fn dropping_a_node_ends_it() {
 #[tokio::test]
 async fn connections_that_say_nothing_are_closed() {
     let node = start("http.header-timeout = '50ms'");
-    let mut silent = TcpStream::connect(node.addr())
+    let mut silent = TcpStream::connect(main_addr(&node))
         .await
         .expect("the listener is there");
-    let mut idle = TcpStream::connect(node.addr())
+    let mut idle = TcpStream::connect(main_addr(&node))
         .await
         .expect("the listener is there");
-    let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", node.addr());
+    let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", main_addr(&node));
     idle.write_all(request.as_bytes()).await.expect("taken");
     let mut bytes = Vec::new();
     silent.read_to_end(&mut bytes).await.expect("closed");

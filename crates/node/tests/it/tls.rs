@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::client::{exchange, request, start};
+use crate::api::Api;
+use crate::client::{exchange, main_addr, request, start, upgrade_on};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
@@ -73,12 +74,37 @@ async fn connect(
 async fn every_listener_can_speak_tls() {
     let files = Files::new("both");
     let node = start(&format!("tls = {0}\nadmin.tls = {0}", files.toml()));
-    for addr in [node.addr(), node.admin_addr().expect("an admin listener")] {
+    for addr in [
+        main_addr(&node),
+        node.admin_addr().expect("an admin listener"),
+    ] {
         let io = connect(addr, files.certificate())
             .await
             .expect("a handshake");
         let answer = exchange(io, &request(addr, "GET /health", &[])).await;
         assert_eq!(answer.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn clients_of_a_gateway_can_speak_tls() {
+    let files = Files::new("gateway");
+    let mut api = Api::start().await;
+    let node = start(&api.gateway(&format!("tls = {}", files.toml())));
+    let addr = node.gateway_addr("gateway").expect("a gateway");
+    let mut open = Vec::new();
+    for id in ["ann", "bob"] {
+        let io = connect(addr, files.certificate()).await;
+        let io = io.expect("a handshake");
+        let (answer, socket) = upgrade_on(io, addr, &format!("/{id}"), &[]).await;
+        assert_eq!(answer.status, 101);
+        open.push(socket);
+        let seen = api.seen().await;
+        assert_eq!(seen.line, format!("get /api/{id}"));
+        let head = seen.head;
+        assert!(head.contains("x-forwarded-proto: https"), "{head}");
+        files.renew();
+        node.reload_tls().expect("the new files are sound");
     }
 }
 
@@ -90,12 +116,12 @@ async fn new_files_are_used_and_broken_ones_are_not() {
     files.renew();
     let second = files.certificate();
     assert!(
-        connect(node.addr(), first.clone()).await.is_ok(),
+        connect(main_addr(&node), first.clone()).await.is_ok(),
         "not read again yet"
     );
     node.reload_tls().expect("the new files are sound");
-    assert!(connect(node.addr(), second.clone()).await.is_ok());
-    assert!(connect(node.addr(), first).await.is_err());
+    assert!(connect(main_addr(&node), second.clone()).await.is_ok());
+    assert!(connect(main_addr(&node), first).await.is_err());
 
     std::fs::write(&files.key, "no key").expect("a temporary file");
     let error = node
@@ -108,7 +134,7 @@ async fn new_files_are_used_and_broken_ones_are_not() {
         "{error}"
     );
     assert!(
-        connect(node.addr(), second.clone()).await.is_ok(),
+        connect(main_addr(&node), second.clone()).await.is_ok(),
         "the old ones stay"
     );
 
@@ -123,7 +149,7 @@ async fn new_files_are_used_and_broken_ones_are_not() {
         "{error}"
     );
     assert!(
-        connect(node.addr(), second).await.is_ok(),
+        connect(main_addr(&node), second).await.is_ok(),
         "the old ones stay"
     );
 }
@@ -135,7 +161,7 @@ async fn a_client_that_never_shakes_hands_is_dropped() {
         "tls = {}\nhttp.handshake-timeout = '50ms'",
         files.toml()
     ));
-    let mut silent = TcpStream::connect(node.addr())
+    let mut silent = TcpStream::connect(main_addr(&node))
         .await
         .expect("the listener is there");
     let mut rest = Vec::new();

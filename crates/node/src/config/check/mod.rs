@@ -1,5 +1,6 @@
 //! What a configuration must satisfy beyond the form of each value.
 
+mod gateways;
 mod sessions;
 
 use std::path::Path;
@@ -7,7 +8,9 @@ use std::path::Path;
 use fetchway_policy::guard::HostPattern;
 
 use super::leaf::{KeyPath, Source};
-use super::{Config, DEFAULT, Dur, HIDDEN, LaneSection, Loaded, Size};
+use super::{
+    AdminSection, Config, DEFAULT, Dur, HIDDEN, LaneSection, ListenAddr, Loaded, Secret, Size,
+};
 
 /// Lanes are labels of metrics, and each costs memory: they are few.
 const MAX_LANES: usize = 64;
@@ -25,7 +28,9 @@ pub(super) fn problems(loaded: &Loaded, broken: &[KeyPath]) -> Vec<String> {
     };
     let config = &loaded.config;
     checker.listeners(config);
+    checker.addresses(config);
     checker.sessions(config);
+    checker.gateways(config);
     checker.lanes(config);
     checker.origins(config);
     checker.engine(config);
@@ -103,19 +108,12 @@ impl Checker<'_> {
         let root = KeyPath::default();
         self.tls(&root.key("tls"), &config.tls.cert, &config.tls.key);
         let admin = root.key("admin");
-        if config.admin.enabled && config.listen.overlaps(*config.admin.listen) {
-            let why = "this is the address of listen, the other listener; choose another port";
-            self.refuse_beside(&admin.key("listen"), &root.key("listen"), why);
-        }
         let tls = &config.admin.tls;
         self.tls(&admin.key("tls"), &tls.cert, &tls.key);
-        if !config.admin.token.is_empty() {
-            if !config.admin.token_file.as_os_str().is_empty() {
-                let why = "token is set too; leave one of them out";
-                self.refuse_beside(&admin.key("token-file"), &admin.key("token"), why);
-            }
-            self.credential(&admin.key("token"), config.admin.token.expose());
-        }
+        let AdminSection {
+            token, token_file, ..
+        } = &config.admin;
+        self.one_token(&admin, "token", token, token_file);
         let http = root.key("http");
         self.count(&http.key("max-connections"), config.http.max_connections);
         self.duration(&http.key("header-timeout"), config.http.header_timeout.0);
@@ -123,6 +121,55 @@ impl Checker<'_> {
             &http.key("handshake-timeout"),
             config.http.handshake_timeout.0,
         );
+    }
+
+    /// No two listeners at one address.
+    fn addresses(&mut self, config: &Config) {
+        let root = KeyPath::default();
+        let mut taken: Vec<(KeyPath, ListenAddr)> = Vec::new();
+        taken.extend(
+            config
+                .listen
+                .0
+                .0
+                .map(|address| (root.key("listen"), address)),
+        );
+        if config.admin.enabled {
+            taken.push((root.key("admin").key("listen"), *config.admin.listen));
+        }
+        for (index, gateway) in config.gateways.iter().enumerate() {
+            let at = root.key("gateways").index(index);
+            taken.extend(gateway.listen.map(|address| (at.key("listen"), *address)));
+            taken.extend((gateway.push_listen).map(|address| (at.key("push-listen"), *address)));
+        }
+        for (index, (at, address)) in taken.iter().enumerate() {
+            let same = taken[..index]
+                .iter()
+                .find(|(_, other)| address.overlaps(*other));
+            if let Some((other, _)) = same {
+                let why = format!(
+                    "this is the address of {other}, another listener; choose another port"
+                );
+                self.refuse_beside(at, other, why);
+            }
+        }
+        if config.listen.0.0.is_none() && config.gateways.is_empty() {
+            let why = "with none, a node needs one of [[gateways]] at least: add one (or flags: \
+                       `fetchway gateway --listen ADDR --api URL`), or an address";
+            self.refuse_beside(&root.key("listen"), &root.key("gateways"), why);
+        }
+    }
+
+    /// `key` holds the one token of `at`, or `key`-file names its file.
+    fn one_token(&mut self, at: &KeyPath, key: &str, token: &Secret, file: &Path) {
+        if token.is_empty() {
+            return;
+        }
+        if !file.as_os_str().is_empty() {
+            let why = format!("{key} is set too; leave one of them out");
+            self.refuse_beside(&at.key(&format!("{key}-file")), &at.key(key), why);
+        }
+        self.credential(&at.key(key), token.expose());
     }
 
     fn credential(&mut self, at: &KeyPath, token: &str) {

@@ -1,0 +1,295 @@
+//! Load for a gateway: a crowd of WebSocket clients that does what it is told, each message and push
+//! verified.
+//!
+//! Read `stamp` (what a payload says), `crowd` (who they are), `work`, `pace` and `storm` (what they
+//! do). `gauge` measures a process beside it; `versus`, `memory` and `unrest` start what they
+//! measure.
+
+mod crowd;
+mod gauge;
+pub(crate) mod memory;
+mod node;
+mod pace;
+mod posts;
+mod stamp;
+mod storm;
+#[cfg(test)]
+mod tests;
+pub(crate) mod unrest;
+pub(crate) mod versus;
+mod work;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::say;
+use crate::swarm::Stop;
+
+pub(crate) use self::crowd::{Coming, Crowd, Gateway};
+pub(crate) use self::gauge::{Gauge, Sizes};
+pub(crate) use self::posts::post;
+use self::storm::{Slow, Slowed};
+
+/// What the clients do, in the order in which it stands here.
+#[derive(Args, Debug)]
+pub(crate) struct Settings {
+    /// A gateway's address for clients; may be given several times, clients are dealt out in turn
+    #[arg(long, default_value = "127.0.0.1:7001")]
+    gateway: Vec<SocketAddr>,
+    /// Its address for pushes, in the same order [default: the one for clients]
+    #[arg(long)]
+    push_to: Vec<SocketAddr>,
+    /// Clients to open and hold
+    #[arg(long, default_value_t = 1_000)]
+    clients: usize,
+    /// Connections to begin in a second; 0 for as many as go
+    #[arg(long, default_value_t = 0.0)]
+    rate: f64,
+    /// Handshakes, and messages of --message, under way at a time
+    #[arg(long, default_value_t = 256)]
+    at_once: usize,
+    /// What the ids are made from; the same number gives the same ids [default: any]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Speak TLS, and trust this authority (PEM)
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Send binary messages
+    #[arg(long)]
+    binary: bool,
+    /// A process to measure: its CPU for each message, its memory after each step
+    #[arg(long, value_name = "PID")]
+    pid: Option<i32>,
+    /// Each client sends one message of so many bytes
+    #[arg(long, value_name = "SIZE")]
+    message: Option<usize>,
+    /// Each client is pushed to once, so many bytes
+    #[arg(long, value_name = "SIZE", num_args = 0..=1, default_missing_value = "128")]
+    push: Option<usize>,
+    /// Each client sends a message of --size every so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    every: Option<f64>,
+    /// For how long, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    lasting: f64,
+    /// So many messages of --size in all, each of --senders waiting for the echo before its next
+    #[arg(long, value_name = "MESSAGES")]
+    echo: Option<usize>,
+    /// Clients that send
+    #[arg(long, default_value_t = 64)]
+    senders: usize,
+    /// Bytes of a message
+    #[arg(long, default_value_t = 128)]
+    size: usize,
+    /// All clients drop their connections and reconnect with the same ids within so many seconds, then
+    /// each is pushed to
+    #[arg(long, value_name = "SECONDS")]
+    reconnect: Option<f64>,
+    /// So many clients stop reading and are pushed to, while --senders others send --slow-echo messages
+    #[arg(long, value_name = "CLIENTS")]
+    slow: Option<usize>,
+    /// Pushes to each of them
+    #[arg(long, default_value_t = 60)]
+    slow_pushes: usize,
+    /// Bytes of each. The kernel holds 2.6 MB for a socket on loopback, whose segments are large: what
+    /// is pushed must be more
+    #[arg(long, default_value_t = 64 << 10)]
+    slow_size: usize,
+    /// Messages of the others, before and meanwhile
+    #[arg(long, default_value_t = 100_000)]
+    slow_echo: usize,
+    /// In the end hold the connections for so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    hold: Option<f64>,
+}
+
+/// Runs the load on a thread of its own, so that signals are heard.
+pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
+    let stop = Stop::default();
+    let crowd = settings.crowd(&stop)?;
+    tokio::task::spawn_blocking(move || settings.perform(crowd))
+        .await
+        .context("the load's thread failed")?
+}
+
+impl Settings {
+    fn crowd(&self, stop: &Stop) -> anyhow::Result<Crowd> {
+        ensure!(
+            self.push_to.is_empty() || self.push_to.len() == self.gateway.len(),
+            "--push-to must be given for each --gateway, or for none"
+        );
+        raise_descriptors()?;
+        let push = |at: usize| self.push_to.get(at).or(self.gateway.get(at)).copied();
+        let gateways = (self.gateway.iter().enumerate())
+            .map(|(at, addr)| Gateway {
+                addr: *addr,
+                push: push(at).unwrap_or(*addr),
+            })
+            .collect();
+        let tls = self.ca.as_deref().map(trusting).transpose()?;
+        let seed = self
+            .seed
+            .unwrap_or_else(|| u64::from(rand::random::<u32>()));
+        say(&format!("ids from seed {seed}"));
+        Crowd::new(gateways, tls, seed, !self.binary, stop)
+    }
+
+    fn perform(&self, mut crowd: Crowd) -> anyhow::Result<()> {
+        let gauge = Gauge::new(self.pid)?;
+        let step = gauge.step()?;
+        let coming = Coming {
+            rate: self.rate,
+            at_once: self.at_once,
+        };
+        let took = crowd.grow(self.clients, coming)?;
+        let per_second = self.clients as f64 / took.as_secs_f64();
+        say(&format!(
+            "open       {} clients in {:.2} s, {per_second:.0}/s{}",
+            self.clients,
+            took.as_secs_f64(),
+            step.end(self.clients)?
+        ));
+        if let Some(size) = self.message {
+            let step = gauge.step()?;
+            let run = crowd.message_each(0..self.clients, self.at_once, size)?;
+            say(&format!("message    {run}{}", step.end(run.requests)?));
+        }
+        if let Some(size) = self.push {
+            let step = gauge.step()?;
+            let pushed = crowd.push_each(0..self.clients, size)?;
+            say(&format!(
+                "push       {}; {}{}",
+                pushed.run,
+                pushed.answers,
+                step.end(pushed.run.requests)?
+            ));
+        }
+        self.flow(&mut crowd, &gauge)?;
+        self.trouble(&mut crowd, &gauge)?;
+        if let Some(time) = self.hold {
+            crowd.hold(seconds(time)?)?;
+            say(&format!(
+                "held       {} clients for {time} s{}",
+                crowd.len(),
+                gauge.step()?.end(0)?
+            ));
+        }
+        crowd.ensure_complete()
+    }
+
+    fn flow(&self, crowd: &mut Crowd, gauge: &Gauge) -> anyhow::Result<()> {
+        if let Some(period) = self.every {
+            let step = gauge.step()?;
+            let (run, latest) = crowd.every(seconds(period)?, seconds(self.lasting)?, self.size)?;
+            say(&format!(
+                "every {period} s  {run}, sent {:.1} ms late at worst{}",
+                latest.as_secs_f64() * 1e3,
+                step.end(run.requests)?
+            ));
+        }
+        if let Some(total) = self.echo {
+            let step = gauge.step()?;
+            let run = crowd.echo(0, self.senders, total, self.size)?;
+            say(&format!(
+                "echo       {} of {} send: {run}{}",
+                self.senders,
+                crowd.len(),
+                step.end(total)?
+            ));
+        }
+        Ok(())
+    }
+
+    fn trouble(&self, crowd: &mut Crowd, gauge: &Gauge) -> anyhow::Result<()> {
+        if let Some(within) = self.reconnect {
+            let step = gauge.step()?;
+            let (took, pushed) = crowd.reconnect(seconds(within)?, self.size)?;
+            say(&format!(
+                "reconnect  {} clients in {:.2} s; then pushes: {}; {}{}",
+                crowd.len(),
+                took.as_secs_f64(),
+                pushed.run,
+                pushed.answers,
+                step.end(crowd.len())?
+            ));
+        }
+        if let Some(clients) = self.slow {
+            let step = gauge.step()?;
+            let slow = Slow {
+                clients,
+                pushes: self.slow_pushes,
+                size: self.slow_size,
+                senders: self.senders,
+                total: self.slow_echo,
+            };
+            let slowed = crowd.slow(slow)?;
+            say_slowed(&slowed, &slow, &step.end(0)?);
+        }
+        Ok(())
+    }
+}
+
+fn say_slowed(slowed: &Slowed, slow: &Slow, used: &str) {
+    say(&format!("slow       others, alone:  {}", slowed.before));
+    say(&format!("           others, beside: {}", slowed.beside));
+    say(&format!(
+        "           pushes: {}; {}",
+        slowed.pushes, slowed.answers
+    ));
+    let how = slowed.how.as_deref().map(|how| format!(" ({how})"));
+    say(&format!(
+        "           {} of them arrived, {} were accepted and did not; {} of {} slow clients were closed{}{used}",
+        slowed.got,
+        slowed.lacking,
+        slowed.closed,
+        slow.clients,
+        how.unwrap_or_default(),
+    ));
+}
+
+fn seconds(seconds: f64) -> anyhow::Result<Duration> {
+    Duration::try_from_secs_f64(seconds).with_context(|| format!("{seconds} is no time"))
+}
+
+/// TLS for clients that trust one authority.
+pub(crate) fn trusting(ca: &Path) -> anyhow::Result<Arc<ClientConfig>> {
+    let certificate = CertificateDer::from_pem_file(ca)
+        .with_context(|| format!("{} is no certificate in PEM", ca.display()))?;
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// Allows this process as many descriptors as it may have.
+pub(crate) fn raise_descriptors() -> anyhow::Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both calls get a pointer to a whole `rlimit` of ours, and keep none.
+    let done = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit) == 0
+        }
+    };
+    ensure!(
+        done,
+        "the descriptor limit can't be raised: {}",
+        std::io::Error::last_os_error()
+    );
+    Ok(())
+}

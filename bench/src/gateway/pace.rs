@@ -1,0 +1,83 @@
+//! Messages at a pace: each client sends one per period, spread evenly over it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+use super::crowd::{Crowd, POSTERS, Patience};
+use super::work::checked;
+use crate::load::{Recorder, Run};
+
+/// Sends that are due are looked for so often.
+const TICK: Duration = Duration::from_millis(1);
+
+impl Crowd {
+    /// Each client sends a message per `period`, for `time`. Each message must come back, in its
+    /// client's order. Gives also how late a message was sent at worst.
+    pub(crate) fn every(
+        &mut self,
+        period: Duration,
+        time: Duration,
+        size: usize,
+    ) -> anyhow::Result<(Run, Duration)> {
+        let (size, count) = (checked(size)?, self.len());
+        ensure!(count > 0, "there are no clients");
+        ensure!(!period.is_zero(), "the period must not be zero");
+        let per_second = count as f64 / period.as_secs_f64();
+        let total = (time.as_secs_f64() * per_second) as usize;
+        let mut recorder = Recorder::start()?;
+        let mut patience = Patience::new("messages travel");
+        let (mut sent, mut done) = (0, 0);
+        let mut latest = Duration::ZERO;
+        while done < total {
+            let elapsed = patience.began.elapsed();
+            let due = ((elapsed.as_secs_f64() * per_second) as usize).min(total);
+            if sent < due {
+                let first = Duration::from_secs_f64(sent as f64 / per_second);
+                latest = latest.max(elapsed.saturating_sub(first));
+            }
+            for number in sent..due {
+                let member = number % count;
+                let (text, payload) = self.roll.next(member, size);
+                self.swarm
+                    .send(POSTERS + member, |out| out.message(text, payload));
+            }
+            sent = due;
+            let roll = &mut self.roll;
+            let mut moved = false;
+            let wait = if sent < total { TICK } else { TICK * 100 };
+            self.swarm.turn(wait, |place, seen, _| {
+                let Some(member) = place.checked_sub(POSTERS) else {
+                    return Ok(());
+                };
+                moved = true;
+                if let Some(stamp) = roll.seen(member, &seen)? {
+                    recorder.record(roll.stamps.moment(&stamp));
+                    done += 1;
+                }
+                Ok(())
+            })?;
+            // Between two messages of few clients much time may pass.
+            patience.check(moved || done == sent, || {
+                format!("{sent} messages were sent, {done} came back")
+            })?;
+        }
+        let run = recorder.finish(total).context("some came back twice")?;
+        Ok((run, latest))
+    }
+
+    /// Nothing is under way, nothing is missing.
+    pub(crate) fn ensure_complete(&self) -> anyhow::Result<()> {
+        for (number, member) in self.roll.members.iter().enumerate() {
+            ensure!(
+                member.sent == member.echoed && (member.slow || member.got == member.accepted),
+                "client {number} sent {} and got {} back; {} pushes to it were accepted, it got {}",
+                member.sent,
+                member.echoed,
+                member.accepted,
+                member.got
+            );
+        }
+        Ok(())
+    }
+}

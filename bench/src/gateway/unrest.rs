@@ -1,0 +1,152 @@
+//! Everybody reconnects at once, and many stop reading: what the clients see must agree with what the
+//! API knows.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::node::GatewayProcess;
+use super::storm::Slow;
+use super::{Coming, Crowd, Gauge, raise_descriptors, say_slowed, seconds};
+use crate::origin::OriginProcess;
+use crate::process::Folder;
+use crate::say;
+use crate::swarm::Stop;
+
+/// How long the API may take to hear of everything.
+const CALM: Duration = Duration::from_secs(30);
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Settings {
+    /// The fetchway binary
+    #[arg(long)]
+    fetchway: PathBuf,
+    /// The fetchway-origin binary, which has the API
+    #[arg(long)]
+    origin_program: PathBuf,
+    /// Clients
+    #[arg(long, default_value_t = 8_000)]
+    clients: usize,
+    /// Seconds in which all of them reconnect
+    #[arg(long, default_value_t = 2.0)]
+    within: f64,
+    /// How often they do
+    #[arg(long, default_value_t = 3)]
+    storms: usize,
+    /// Clients that stop reading; 0 for none
+    #[arg(long, default_value_t = 1_000)]
+    slow: usize,
+    /// How the gateway speaks to the API: http or h2c
+    #[arg(long, default_value = "http", value_parser = ["http", "h2c"])]
+    upstream: String,
+}
+
+pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
+    raise_descriptors()?;
+    for epochs in [false, true] {
+        one(&settings, epochs).await?;
+    }
+    Ok(())
+}
+
+async fn one(settings: &Settings, epochs: bool) -> anyhow::Result<()> {
+    say(if epochs {
+        "an API that knows epochs"
+    } else {
+        "an API that knows no epochs"
+    });
+    let folder = Folder::new()?;
+    let mut api = OriginProcess::start(&settings.origin_program, &["api"]).await?;
+    let url = format!("{}://{}/", settings.upstream, api.addr());
+    let set = format!("gateways[0].epochs={epochs}");
+    let further = ["--set", &set];
+    let gateway = GatewayProcess::start(&settings.fetchway, &folder, &url, None, &further).await?;
+    let gauge = Gauge::new(Some(gateway.pid()))?;
+    let stop = Stop::default();
+    let mut crowd = Crowd::new(vec![gateway.gateway], None, 1, true, &stop)?;
+    let clients = settings.clients;
+    let within = seconds(settings.within)?;
+    crowd = on_thread(crowd, move |crowd| {
+        let coming = Coming {
+            rate: 0.0,
+            at_once: 256,
+        };
+        crowd.grow(clients, coming)?;
+        Ok(())
+    })
+    .await?;
+    for storm in 1..=settings.storms {
+        crowd = on_thread(crowd, move |crowd| {
+            let step = gauge.step()?;
+            let (took, pushed) = crowd.reconnect(within, 128)?;
+            say(&format!(
+                "  storm {storm}: {clients} reconnected in {:.2} s; then pushes: {}; {}{}",
+                took.as_secs_f64(),
+                pushed.run,
+                pushed.answers,
+                step.end(clients)?
+            ));
+            Ok(())
+        })
+        .await?;
+        let stats = knows_all(&mut api, clients, epochs).await?;
+        say(&format!("  the API: {stats}"));
+    }
+    if settings.slow > 0 {
+        let slow = Slow {
+            clients: settings.slow,
+            pushes: 60,
+            size: 64 << 10,
+            senders: 64,
+            total: 100_000,
+        };
+        crowd = on_thread(crowd, move |crowd| {
+            let step = gauge.step()?;
+            let slowed = crowd.slow(slow)?;
+            say_slowed(&slowed, &slow, &step.end(0)?);
+            ensure!(
+                slowed.lacking == 0,
+                "slow clients did not get {} pushes that were accepted",
+                slowed.lacking
+            );
+            crowd.ensure_complete()
+        })
+        .await?;
+    }
+    drop(crowd);
+    Ok(())
+}
+
+/// Has something done on a thread that may block, so that signals are heard.
+async fn on_thread(
+    mut crowd: Crowd,
+    work: impl FnOnce(&mut Crowd) -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<Crowd> {
+    let worked = tokio::task::spawn_blocking(move || work(&mut crowd).map(|()| crowd));
+    worked.await.context("the load's thread failed")?
+}
+
+/// Waits until the API has heard of everything, which must leave it knowing every client.
+async fn knows_all(api: &mut OriginProcess, clients: usize, epochs: bool) -> anyhow::Result<Value> {
+    let name = if epochs { "known_by_epoch" } else { "known" };
+    let until = Instant::now() + CALM;
+    let mut last = Value::Null;
+    loop {
+        let stats = api.stats().await?;
+        // Nothing new for a while: DELETEs that were late have come.
+        let is_calm = stats == last;
+        if is_calm && stats[name].as_u64() == Some(clients as u64) {
+            return Ok(stats);
+        }
+        ensure!(
+            Instant::now() < until,
+            "{clients} clients are connected, and after {CALM:?} the API knows otherwise: {stats}"
+        );
+        last = stats;
+        sleep(Duration::from_millis(500)).await;
+    }
+}

@@ -1,0 +1,99 @@
+//! What every command that runs a node has in common: its flags become the last layer of the
+//! configuration, the node does the rest.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use fetchway_node::{Ended, Layers, Node, log, print_config};
+
+use crate::runtime;
+
+/// Flags of every command that runs a node. Each is also a key of the configuration; a flag wins over
+/// the environment, and that over the file.
+#[derive(clap::Args)]
+pub(crate) struct NodeFlags {
+    /// Address for metrics, health and profiles [default: 127.0.0.1:9787]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "FETCHWAY_CONFIG")]
+    config: Option<PathBuf>,
+    /// Logs as text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Any other key of the configuration, such as --set lanes.default.rate=100/s; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Print the configuration that results, each value with its source, and exit; the files that it
+    /// names (tokens, TLS) are not looked at
+    #[arg(long)]
+    print_config: bool,
+}
+
+impl NodeFlags {
+    /// Runs a node with these flags and what `own`, the command's own flags, adds to them.
+    pub(crate) fn run(self, own: impl FnOnce(Layers) -> Layers) -> anyhow::Result<ExitCode> {
+        let print = self.print_config;
+        let loaded = self.layers(own)?.load()?;
+        if print {
+            say(&print_config(&loaded));
+            return Ok(ExitCode::SUCCESS);
+        }
+        log::init(&loaded.config.log)?;
+        runtime()?.block_on(async {
+            let node = Node::start(&loaded)?;
+            Ok(match node.run_until_signal().await? {
+                Ended::Drained | Ended::GraceOver => ExitCode::SUCCESS,
+                Ended::Forced => ExitCode::from(130),
+            })
+        })
+    }
+
+    fn layers(self, own: impl FnOnce(Layers) -> Layers) -> anyhow::Result<Layers> {
+        let mut layers = Layers::new();
+        if let Some(path) = &self.config {
+            layers = layers.read_file(path);
+        }
+        // A name that is no Unicode is none of ours. A value that is none will make no sense to its key.
+        let text = |(name, value): (OsString, OsString)| {
+            Some((
+                name.into_string().ok()?,
+                value.to_string_lossy().into_owned(),
+            ))
+        };
+        layers = layers.env(std::env::vars_os().filter_map(text));
+        layers = own(layers);
+        for (flag, key, value) in [
+            ("--admin", "admin.listen", self.admin),
+            ("--log-format", "log.format", self.log_format),
+            ("--log-level", "log.level", self.log_level),
+        ] {
+            layers = single(layers, flag, key, value);
+        }
+        for setting in &self.set {
+            let (key, value) = setting.split_once('=').with_context(|| {
+                format!("--set {setting} has no value: write it like --set relay.max-message=16MiB")
+            })?;
+            layers = layers.flag_text("--set", key, value);
+        }
+        Ok(layers)
+    }
+}
+
+/// Adds a flag that has one value, if it was given.
+pub(crate) fn single(layers: Layers, flag: &str, key: &str, value: Option<String>) -> Layers {
+    match value {
+        Some(value) => layers.flag(flag, key, value),
+        None => layers,
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+fn say(text: &str) {
+    print!("{text}");
+}

@@ -1,0 +1,262 @@
+//! A client connects: the upgrade is checked, the API asked, the socket handed over.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fetchway_ws::HandshakeError;
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, ORIGIN,
+    SEC_WEBSOCKET_PROTOCOL, SERVER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio_rustls::server::TlsStream;
+
+use crate::config::Duplicate;
+use crate::conn::{Conn, Phase};
+use crate::deliver::Answer;
+use crate::gateway::{Inner, Peer};
+use crate::request::{beyond, client_id, is_reserved};
+use crate::socket::Socket;
+use crate::traffic::EOF;
+
+const REPLACES: HeaderName = HeaderName::from_static("fetchway-replaces");
+
+/// What goes back by HTTP.
+pub(crate) type Reply = Response<Full<Bytes>>;
+
+/// A short text.
+pub(crate) fn reply(status: StatusCode, text: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(text.into()));
+    *reply.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    reply.headers_mut().insert(CONTENT_TYPE, kind);
+    reply
+}
+
+impl Inner {
+    /// A handshake. It goes on if the client leaves meanwhile, as the API may have been asked by then.
+    pub(crate) async fn connect(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+        peer: Peer,
+    ) -> Reply {
+        let handshake = match fetchway_ws::accept(request.method(), request.headers()) {
+            Ok(handshake) => handshake,
+            Err(HandshakeError::NotAnUpgrade) => {
+                return reply(StatusCode::BAD_REQUEST, "no upgrade requested");
+            }
+            Err(error) => {
+                let mut refused = reply(error.status(), error.to_string());
+                let version = HeaderValue::from_static("13");
+                refused
+                    .headers_mut()
+                    .insert("sec-websocket-version", version);
+                return refused;
+            }
+        };
+        let upgrade = hyper::upgrade::on(&mut request);
+        let (head, _) = request.into_parts();
+        let (id, rest) = match client_id(head.uri.path()) {
+            Ok(id) => id,
+            Err(why) => return reply(StatusCode::BAD_REQUEST, why),
+        };
+        let Some(beyond) = beyond(rest, &head.uri) else {
+            return reply(StatusCode::BAD_REQUEST, "the path leads up");
+        };
+        if let Some(refused) = self.refusal(&head.headers) {
+            return refused;
+        }
+        let address = self.address(&head.headers, peer);
+        if !self.table.admit(address, self.config.per_address) {
+            let why = "too many connections from this address";
+            return reply(StatusCode::TOO_MANY_REQUESTS, why);
+        }
+        let conn = Arc::new(Conn::new(&id, self.epoch(), address, self.now()));
+        let alone = self.config.duplicate == Duplicate::Reject;
+        let Some(others) = self.table.insert(&conn, alone) else {
+            self.table.release(address);
+            return reply(StatusCode::CONFLICT, "this id is connected");
+        };
+        self.settle(&id);
+        self.after_deletes(&others).await;
+        let mut headers = self.passed_on(&head.headers, peer);
+        self.mark(&conn, 0, &mut headers);
+        let replaced = others.iter().rev().find(|other| !other.has_ended());
+        if let (Some(replaced), Duplicate::Replace) = (replaced, self.config.duplicate)
+            && let Ok(name) = HeaderValue::from_bytes(&self.name(replaced))
+        {
+            headers.insert(REPLACES, name);
+        }
+        let mut url = self.url(&id);
+        let (path, query) = match beyond.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (&*beyond, None),
+        };
+        url.set_path(&format!("{}{path}", url.path()));
+        url.set_query(query);
+        let asked = self
+            .ask(None, (Method::GET, url), headers, Bytes::new())
+            .await;
+        let answer = match asked {
+            Ok(answer) if answer.status == StatusCode::OK && answer.body == "ok" => answer,
+            Ok(answer) if answer.status == StatusCode::OK => {
+                return self.refuse(&conn, StatusCode::FORBIDDEN, "forbidden");
+            }
+            Ok(_) | Err(_) => return self.refuse(&conn, StatusCode::BAD_GATEWAY, "bad gateway"),
+        };
+        self.accept(conn, &head.headers, &answer, handshake, upgrade)
+    }
+
+    /// What keeps a client out before the API is asked.
+    fn refusal(&self, headers: &HeaderMap) -> Option<Reply> {
+        if self.is_leaving() {
+            let why = "this gateway is shutting down";
+            return Some(reply(StatusCode::SERVICE_UNAVAILABLE, why));
+        }
+        let allowed = &self.config.allow_origins;
+        if let Some(origin) = headers.get(ORIGIN)
+            && !allowed.is_empty()
+            && !allowed.contains(origin)
+        {
+            let why = "pages of this origin may not connect";
+            return Some(reply(StatusCode::FORBIDDEN, why));
+        }
+        None
+    }
+
+    /// The API does not want it, or cannot say so. What was pushed to it meanwhile goes to the one that
+    /// it would have replaced.
+    fn refuse(self: &Arc<Self>, conn: &Arc<Conn>, status: StatusCode, why: &'static str) -> Reply {
+        let pushed = {
+            let mut state = conn.lock();
+            state.phase = Phase::Gone;
+            state.traffic.take().map(|traffic| traffic.out)
+        };
+        if let Some(pushed) = pushed.filter(|pushed| !pushed.is_empty()) {
+            let others = self.table.find(&conn.id);
+            if let Some(other) = others.iter().rev().find(|other| other.is_open()) {
+                // One that breaks at this very moment is found broken by its next event.
+                let _ = other.lock().bytes(&pushed, self.now());
+            }
+        }
+        self.ended(conn, EOF);
+        reply(status, why)
+    }
+
+    fn accept(
+        self: Arc<Self>,
+        conn: Arc<Conn>,
+        asked: &HeaderMap,
+        answer: &Answer,
+        handshake: Response<()>,
+        upgrade: OnUpgrade,
+    ) -> Reply {
+        self.attach_state(&conn, &answer.headers);
+        if !self.accepted(&conn) {
+            return self.refuse(
+                &conn,
+                StatusCode::CONFLICT,
+                "a later connection has this id",
+            );
+        }
+        let mut reply = handshake.map(|()| Full::default());
+        hand_on(asked, &answer.headers, reply.headers_mut());
+        tokio::spawn(async move {
+            match upgrade.await.ok().and_then(socket) {
+                Some((socket, early)) => self.attach(&conn, socket, &early),
+                // It has left before its handshake was answered.
+                None => self.gone(&conn, EOF),
+            }
+        });
+        reply
+    }
+
+    /// The socket is here.
+    fn attach(self: &Arc<Self>, conn: &Arc<Conn>, socket: Socket, early: &[u8]) {
+        let reactor = self.reactor();
+        let place = self.reactors[usize::from(reactor)].place(conn);
+        let watched = {
+            let mut state = conn.lock();
+            let fd = socket.fd();
+            let now = self.now();
+            state.socket = Some(socket);
+            (state.slot, state.reactor) = (place, reactor);
+            (state.heard, state.phase) = (now, Phase::Open);
+            // What was pushed before the socket was there could not be taken until now.
+            if let Some(traffic) = &mut state.traffic {
+                traffic.stalled_since = now;
+            }
+            let flushed = state.flush(now);
+            state.rest();
+            let watched = self.reactors[usize::from(reactor)].watch(place, fd);
+            flushed.is_ok() && watched.is_ok()
+        };
+        if !watched {
+            return self.gone(conn, EOF);
+        }
+        if !early.is_empty() {
+            self.begin(conn, early);
+        }
+        self.close_if_replaced(conn);
+        if self.is_leaving() {
+            self.send_away(conn);
+        }
+    }
+}
+
+/// The socket itself, and what was read beyond the handshake.
+fn socket(upgraded: Upgraded) -> Option<(Socket, Bytes)> {
+    let upgraded = match upgraded.downcast::<TokioIo<tokio::net::TcpStream>>() {
+        Ok(parts) => {
+            let tcp = plain(parts.io.into_inner())?;
+            return Some((Socket::Plain(tcp), parts.read_buf));
+        }
+        Err(upgraded) => upgraded,
+    };
+    let parts = upgraded
+        .downcast::<TokioIo<TlsStream<tokio::net::TcpStream>>>()
+        .ok()?;
+    let (tcp, session) = parts.io.into_inner().into_inner();
+    Some((Socket::tls(plain(tcp)?, session), parts.read_buf))
+}
+
+/// Out of tokio's set; it stays non-blocking.
+fn plain(tcp: tokio::net::TcpStream) -> Option<TcpStream> {
+    tcp.into_std().ok()
+}
+
+/// What of the API's answer the client gets: its choice of subprotocol, if that was asked for, and its
+/// fields, but for those that are about the answer itself or about the connection.
+fn hand_on(asked: &HeaderMap, answer: &HeaderMap, reply: &mut HeaderMap) {
+    for (name, value) in answer {
+        let about = [
+            CONNECTION,
+            UPGRADE,
+            TRANSFER_ENCODING,
+            CONTENT_LENGTH,
+            CONTENT_TYPE,
+            CONTENT_ENCODING,
+            DATE,
+            SERVER,
+        ];
+        let websocket = name.as_str().starts_with("sec-websocket-");
+        if !websocket && !is_reserved(name) && !about.contains(name) {
+            reply.append(name, value.clone());
+        }
+    }
+    let Some(chosen) = answer.get(SEC_WEBSOCKET_PROTOCOL) else {
+        return;
+    };
+    let offered = asked.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let offered = offered
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .any(|offer| offer.trim_ascii() == chosen.as_bytes());
+    if offered {
+        reply.insert(SEC_WEBSOCKET_PROTOCOL, chosen.clone());
+    }
+}

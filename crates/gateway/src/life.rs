@@ -1,0 +1,168 @@
+//! How connections with one id follow each other, and what the API hears of their ends.
+//!
+//! A plain API knows ids only: a DELETE that came after the GET of a reconnect would unregister the
+//! client that is there. So, unless the API knows epochs:
+//! - the DELETE of one that has a successor is not sent;
+//! - while a successor is being asked for, it waits for what becomes of that;
+//! - a successor is asked for only when no DELETE of its id is on its way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fetchway_ws::CloseCode;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::config::Duplicate;
+use crate::conn::{Conn, Phase, State};
+use crate::gateway::Inner;
+use crate::stats::{add, sub};
+
+/// Close code: another connection has the id now.
+const REPLACED: CloseCode = CloseCode::Private(4001);
+
+impl Inner {
+    /// The connection takes no more and gives no more: what it has sent still goes to the API, and then
+    /// `reason`.
+    pub(crate) fn ended(self: &Arc<Self>, conn: &Arc<Conn>, reason: Bytes) {
+        {
+            let mut state = conn.lock();
+            let told = state.is_counted;
+            if std::mem::take(&mut state.is_live) {
+                self.table.release(conn.address);
+                if told {
+                    add(&self.counters.closed);
+                    add(&self.counters.deletes);
+                }
+                // Until it is decided below: nobody must send it before.
+                state.order.hold(!self.config.epochs);
+                state.order.end(reason, told, Instant::now());
+            }
+        }
+        self.settle(&conn.id);
+    }
+
+    /// Decides what the API hears of the ends of all connections with this id.
+    pub(crate) fn settle(self: &Arc<Self>, id: &str) {
+        let epochs = self.config.epochs;
+        let all = self.table.with(id, |conns| {
+            for conn in conns {
+                if epochs || !conn.lock().order.owes_delete() {
+                    continue;
+                }
+                let others = conns.iter().filter(|other| !Arc::ptr_eq(other, conn));
+                let (mut followed, mut awaited) = (false, false);
+                for other in others {
+                    let state = other.lock();
+                    followed |= state.is_counted && (state.is_live || other.epoch > conn.epoch);
+                    awaited |= state.is_live && !state.is_counted;
+                }
+                let mut state = conn.lock();
+                if followed {
+                    state.order.forget_end();
+                }
+                state.order.hold(awaited);
+            }
+            conns.to_vec()
+        });
+        for conn in all {
+            self.pump(&conn, &mut conn.lock());
+            self.leave_if_over(&conn);
+        }
+    }
+
+    /// Takes a connection of which the API has heard all out of the table.
+    pub(crate) fn leave_if_over(&self, conn: &Arc<Conn>) {
+        let (waiters, was_open) = {
+            let mut state = conn.lock();
+            if state.is_live || !state.order.is_over() || state.is_out {
+                return;
+            }
+            state.is_out = true;
+            (state.waiters.take(), state.is_counted)
+        };
+        if was_open {
+            sub(&self.counters.deletes);
+        }
+        self.table.remove(conn, was_open);
+        for waiter in waiters.into_iter().flat_map(|waiters| waiters.0) {
+            // Who waits no longer needs no telling.
+            let _ = waiter.send(());
+        }
+    }
+
+    /// Waits until no DELETE for an id is at the API.
+    pub(crate) async fn after_deletes(&self, others: &[Arc<Conn>]) {
+        if self.config.epochs {
+            return;
+        }
+        for other in others {
+            let over = {
+                let mut state = other.lock();
+                state.order.is_deleting().then(|| {
+                    let (tell, told) = oneshot::channel();
+                    state.waiters.get_or_insert_default().0.push(tell);
+                    told
+                })
+            };
+            if let Some(over) = over {
+                // Its end is bounded by the queue's timeout.
+                let _ = over.await;
+            }
+        }
+    }
+
+    /// The API has accepted a connection: those before it with its id make room. Gives whether it may
+    /// stay: not if a later one was accepted first.
+    pub(crate) fn accepted(self: &Arc<Self>, conn: &Arc<Conn>) -> bool {
+        {
+            let mut state = conn.lock();
+            state.phase = Phase::Accepted;
+            state.is_counted = true;
+        }
+        add(&self.counters.opened);
+        let stays = self.make_room(conn);
+        self.settle(&conn.id);
+        stays
+    }
+
+    /// Closes the connections that this one replaces. Gives whether it is replaced itself.
+    pub(crate) fn make_room(self: &Arc<Self>, conn: &Arc<Conn>) -> bool {
+        if self.config.duplicate == Duplicate::Many {
+            return true;
+        }
+        let mut stays = true;
+        for other in self.table.find(&conn.id) {
+            let counts = {
+                let state = other.lock();
+                state.is_counted && state.is_live
+            };
+            if !counts || Arc::ptr_eq(&other, conn) {
+                continue;
+            }
+            if other.epoch > conn.epoch {
+                stays = false;
+            } else {
+                self.close(&other, REPLACED, "another connection has this id now");
+            }
+        }
+        stays
+    }
+
+    /// Closes one that was replaced before its socket was there.
+    pub(crate) fn close_if_replaced(self: &Arc<Self>, conn: &Arc<Conn>) {
+        if !self.make_room(conn) {
+            self.close(conn, REPLACED, "another connection has this id now");
+        }
+    }
+
+    /// Sends to the API what may go there now.
+    pub(crate) fn pump(self: &Arc<Self>, conn: &Arc<Conn>, state: &mut State) {
+        while let Some(item) = state.order.next(self.config.order.at_once()) {
+            let task = self.clone().deliver(conn.clone(), item);
+            // Boxed: tokio moves a task several times, and this one is some kilobytes.
+            let reactor = &self.reactors[usize::from(state.reactor)];
+            reactor.tasks.spawn(Box::pin(task));
+        }
+    }
+}

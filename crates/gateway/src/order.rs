@@ -1,0 +1,267 @@
+//! The order in which what one client has sent reaches the API: the pure machine.
+//!
+//! ```text
+//!   message ──▶ queue ──next──▶ at the API (so many at once) ──done──▶
+//!   end ──────▶ DELETE, behind all messages, when none is at the API any more
+//! ```
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+/// Something for the API to hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A message of the client.
+    Message {
+        /// Text, or binary.
+        text: bool,
+        data: Bytes,
+    },
+    /// The client is gone, and why.
+    Delete(Bytes),
+}
+
+/// It, and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    pub(crate) what: What,
+    /// Counts what the client has sent, from 1; it stays when something is sent again.
+    pub(crate) sequence: u64,
+    pub(crate) since: Instant,
+}
+
+/// What waits; boxed away while nothing does.
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<Item>,
+    bytes: usize,
+}
+
+/// How far the DELETE has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Delete {
+    #[default]
+    NotYet,
+    /// It waits for the messages before it.
+    Waiting,
+    /// It is at the API.
+    Sent,
+    /// It was answered, given up, or is not wanted.
+    Over,
+}
+
+/// One client's order.
+#[derive(Debug, Default)]
+pub(crate) struct Order {
+    queue: Option<Box<Queue>>,
+    /// Boxed, as most clients have none.
+    reason: Option<Box<(Bytes, Instant)>>,
+    sequence: u64,
+    at_api: u16,
+    delete: Delete,
+    /// The DELETE is to wait.
+    held: bool,
+}
+
+impl Order {
+    /// A message has come. After the end none is taken.
+    pub(crate) fn message(&mut self, text: bool, data: Bytes, now: Instant) {
+        if self.delete != Delete::NotYet {
+            return;
+        }
+        self.sequence += 1;
+        let queue = self.queue.get_or_insert_default();
+        queue.bytes += data.len();
+        queue.messages.push_back(Item {
+            what: What::Message { text, data },
+            sequence: self.sequence,
+            since: now,
+        });
+    }
+
+    /// The client is gone. `told`: the API is to hear of it. Only the first end counts.
+    pub(crate) fn end(&mut self, reason: Bytes, told: bool, now: Instant) {
+        if self.delete != Delete::NotYet {
+            return;
+        }
+        if told {
+            self.sequence += 1;
+            self.reason = Some(Box::new((reason, now)));
+            self.delete = Delete::Waiting;
+        } else {
+            self.delete = Delete::Over;
+        }
+    }
+
+    /// Another connection has taken over: the API is not to hear of this one's end, if it has not yet.
+    pub(crate) fn forget_end(&mut self) {
+        if self.delete == Delete::Waiting {
+            self.delete = Delete::Over;
+            self.reason = None;
+        }
+    }
+
+    /// Whether the DELETE is to wait for what becomes of another connection.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Whether the client has ended and its DELETE has not gone out.
+    pub(crate) fn owes_delete(&self) -> bool {
+        self.delete == Delete::Waiting
+    }
+
+    /// Whether the API is just hearing of the end.
+    pub(crate) fn is_deleting(&self) -> bool {
+        self.delete == Delete::Sent
+    }
+
+    /// What goes to the API now, while at most `at_once` things of this client may be there. Each is to
+    /// be told of by [`Order::done`].
+    pub(crate) fn next(&mut self, at_once: u16) -> Option<Item> {
+        if self.at_api < at_once
+            && let Some(queue) = &mut self.queue
+            && let Some(item) = queue.messages.pop_front()
+        {
+            if let What::Message { data, .. } = &item.what {
+                queue.bytes -= data.len();
+            }
+            if queue.messages.is_empty() {
+                self.queue = None;
+            }
+            self.at_api += 1;
+            return Some(item);
+        }
+        if self.delete == Delete::Waiting && self.is_quiet() && !self.held {
+            let (reason, since) = *self.reason.take()?;
+            self.delete = Delete::Sent;
+            self.at_api = 1;
+            return Some(Item {
+                what: What::Delete(reason),
+                sequence: self.sequence,
+                since,
+            });
+        }
+        None
+    }
+
+    /// Something that [`Order::next`] gave has been answered, or is lost.
+    pub(crate) fn done(&mut self) {
+        self.at_api -= 1;
+        if self.delete == Delete::Sent {
+            self.delete = Delete::Over;
+        }
+    }
+
+    /// Whether nothing waits for the API, nor for its answer.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.at_api == 0 && self.queue.is_none()
+    }
+
+    /// Messages that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.messages.len())
+    }
+
+    /// Bytes of them.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.bytes)
+    }
+
+    /// Whether the client has ended and nothing more of it will reach the API.
+    pub(crate) fn is_over(&self) -> bool {
+        self.delete == Delete::Over && self.is_quiet()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Message,
+        Next,
+        Done,
+        End(bool),
+        Forget,
+        Hold(bool),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            5 => Just(Step::Message),
+            5 => Just(Step::Next),
+            5 => Just(Step::Done),
+            1 => any::<bool>().prop_map(Step::End),
+            1 => Just(Step::Forget),
+            1 => any::<bool>().prop_map(Step::Hold),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens: messages go out in their order, at most so many at once, each once; a
+        /// DELETE goes last, alone, and once.
+        #[test]
+        fn messages_keep_their_order_and_delete_comes_last(
+            steps in proptest::collection::vec(step(), 0..200),
+            at_once in 1u16..5,
+        ) {
+            let now = Instant::now();
+            let mut order = Order::default();
+            let (mut put, mut out, mut at_api) = (0u64, 0u64, 0u16);
+            let (mut ended, mut deleted, mut is_held) = (false, false, false);
+            let mut steps = steps;
+            // In the end everything is answered.
+            steps.extend([Step::End(true), Step::Hold(false)]);
+            for _ in 0..300 {
+                steps.extend([Step::Next, Step::Done]);
+            }
+            for step in steps {
+                match step {
+                    Step::Message => {
+                        order.message(true, Bytes::new(), now);
+                        put += u64::from(!ended);
+                    }
+                    Step::End(told) => {
+                        order.end(Bytes::new(), told, now);
+                        ended = true;
+                    }
+                    Step::Forget => order.forget_end(),
+                    Step::Hold(held) => {
+                        order.hold(held);
+                        is_held = held;
+                    }
+                    Step::Done if at_api > 0 => {
+                        order.done();
+                        at_api -= 1;
+                    }
+                    Step::Next => {
+                        if let Some(item) = order.next(at_once) {
+                            at_api += 1;
+                            prop_assert!(at_api <= at_once && !deleted);
+                            match item.what {
+                                What::Message { .. } => {
+                                    out += 1;
+                                    prop_assert_eq!(item.sequence, out);
+                                }
+                                What::Delete(_) => {
+                                    prop_assert!(out == put && at_api == 1 && ended && !is_held);
+                                    prop_assert_eq!(item.sequence, put + 1);
+                                    deleted = true;
+                                }
+                            }
+                        }
+                    }
+                    Step::Done => {}
+                }
+            }
+            prop_assert_eq!(out, put);
+            prop_assert!(order.is_over());
+        }
+    }
+}

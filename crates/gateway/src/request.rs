@@ -1,0 +1,164 @@
+//! What a client's handshake says: its id, and what of it the API is to see.
+
+use std::net::IpAddr;
+
+use http::header::{FORWARDED, HOST, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use percent_encoding::percent_decode_str;
+
+use crate::gateway::{Inner, Peer};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Bytes of the longest client id, decoded.
+const MAX_ID: usize = 512;
+
+/// The decoded first segment of the path: the client id. What is behind it stays encoded.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) fn client_id(path: &str) -> Result<(String, &str), &'static str> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let (first, rest) = match path.find('/') {
+        Some(at) => path.split_at(at),
+        None => (path, ""),
+    };
+    let id = percent_decode_str(first).decode_utf8();
+    let id = id.map_err(|_| "the client id is not UTF-8")?;
+    match &*id {
+        "" => Err("the path has no client id"),
+        // As a segment it would lead elsewhere, however it is encoded.
+        "." | ".." => Err("the client id leads to another path"),
+        id if id.len() > MAX_ID => Err("the client id is longer than 512 bytes"),
+        id if id.chars().any(char::is_control) => Err("the client id has control characters"),
+        id => Ok((id.to_owned(), rest)),
+    }
+}
+
+/// Path behind the id and query, as the client wrote them. Segments that lead up are left out.
+pub(crate) fn beyond(rest: &str, uri: &Uri) -> Option<String> {
+    let up = |segment: &str| {
+        let decoded = percent_decode_str(segment).decode_utf8_lossy();
+        matches!(&*decoded, "." | "..")
+    };
+    if rest.split('/').any(up) {
+        return None;
+    }
+    Some(match uri.query() {
+        Some(query) => format!("{rest}?{query}"),
+        None => rest.to_owned(),
+    })
+}
+
+/// Whether fields of this name are ours to set, never a client's.
+pub(crate) fn is_reserved(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("fetchway-") || name.starts_with("webhook-")
+}
+
+fn is_forwarding(name: &HeaderName) -> bool {
+    *name == FORWARDED || name.as_str().starts_with("x-forwarded-")
+}
+
+impl Inner {
+    /// From where a request comes: the peer, or whom a trusted proxy names.
+    pub(crate) fn address(&self, headers: &HeaderMap, peer: Peer) -> IpAddr {
+        let mut address = peer.addr.ip().to_canonical();
+        // From the right, as each proxy adds at the end whom it has seen itself.
+        let named = headers.get_all(X_FORWARDED_FOR).iter();
+        let named: Vec<&str> = named
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .collect();
+        for name in named.iter().rev() {
+            if !self.trusts(address) {
+                break;
+            }
+            match name.trim().parse::<IpAddr>() {
+                Ok(ip) => address = ip.to_canonical(),
+                Err(_) => break,
+            }
+        }
+        address
+    }
+
+    /// The fields of a client's handshake as the API sees them.
+    pub(crate) fn passed_on(&self, headers: &HeaderMap, peer: Peer) -> HeaderMap {
+        let trusted = self.trusts(peer.addr.ip().to_canonical());
+        let mut passed = HeaderMap::with_capacity(headers.len() + 8);
+        for (name, value) in headers {
+            let websocket = name.as_str().starts_with("sec-websocket-");
+            let ours = is_reserved(name) || websocket && *name != SEC_WEBSOCKET_PROTOCOL;
+            if !ours && (trusted || !is_forwarding(name)) {
+                passed.append(name, value.clone());
+            }
+        }
+        let from = peer.addr.ip().to_canonical().to_string();
+        let from = match passed.get(X_FORWARDED_FOR).and_then(|v| v.to_str().ok()) {
+            Some(before) => format!("{before}, {from}"),
+            None => from,
+        };
+        if let Ok(from) = HeaderValue::try_from(from) {
+            passed.insert(X_FORWARDED_FOR, from);
+        }
+        if !passed.contains_key(X_FORWARDED_PROTO) {
+            let scheme = if peer.tls { "https" } else { "http" };
+            passed.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+        }
+        if let Some(host) = headers.get(HOST)
+            && !passed.contains_key(X_FORWARDED_HOST)
+        {
+            passed.insert(X_FORWARDED_HOST, host.clone());
+        }
+        passed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_the_decoded_first_segment() {
+        for (path, id, rest) in [
+            ("/a", "a", ""),
+            ("/a/b/c", "a", "/b/c"),
+            ("/a%20b%2Fc", "a b/c", ""),
+            ("/%C3%A9/", "é", "/"),
+            ("/...", "...", ""),
+        ] {
+            assert_eq!(client_id(path), Ok((id.to_owned(), rest)), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        let long = format!("/{}", "x".repeat(513));
+        for path in [
+            "/",
+            "",
+            "//a",
+            "/.",
+            "/..",
+            "/%2e",
+            "/%2E%2e/a",
+            "/%ff",
+            "/a%00",
+            "/a%0d%0a",
+            &long,
+        ] {
+            assert!(client_id(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_behind_the_id_never_leads_up() {
+        let uri: Uri = "/a/b?x=1".parse().expect("a URI");
+        assert_eq!(beyond("/b", &uri).as_deref(), Some("/b?x=1"));
+        for rest in ["/..", "/b/%2e%2E/c", "/./c"] {
+            assert_eq!(beyond(rest, &uri), None, "{rest}");
+        }
+    }
+}

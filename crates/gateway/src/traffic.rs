@@ -1,0 +1,363 @@
+//! What a client sends and takes: reading, answering, pings, and how its connection ends.
+
+use std::cell::RefCell;
+use std::sync::{Arc, MutexGuard};
+
+use bytes::Bytes;
+use fetchway_ws::{CloseCode, Event, Opcode, ProtocolError, Reading, Taken};
+use tokio::time::Instant;
+
+use crate::conn::{Broken, Conn, Phase, State};
+use crate::gateway::Inner;
+use crate::reactor::Ready;
+use crate::stats::add;
+
+/// Bytes read at a time.
+const READ: usize = 64 << 10;
+
+/// Tenths of seconds that a client may take to answer our Close.
+const CLOSING: u32 = 50;
+
+/// Close code: nothing was heard for the idle timeout.
+const IDLE: CloseCode = CloseCode::Private(4408);
+
+/// Close code: a message was lost (RFC 6455's 1011, an unexpected condition).
+const LOST: CloseCode = CloseCode::Private(1011);
+
+/// What the API is told of a client that vanished without a Close.
+pub(crate) const EOF: Bytes = Bytes::from_static(b"EOF");
+
+thread_local! {
+    /// Where every socket of this thread is read into: an idle client owns no buffer.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
+/// How a client's connection goes on.
+enum Next {
+    On,
+    /// The client has closed it, with this reason.
+    Closed(Bytes),
+    /// It is gone without a word.
+    Eof,
+    /// We close it.
+    Close(CloseCode, &'static str),
+}
+
+impl From<Broken> for Next {
+    fn from(Broken: Broken) -> Self {
+        Self::Eof
+    }
+}
+
+impl From<ProtocolError> for Next {
+    fn from(error: ProtocolError) -> Self {
+        Self::Close(error.code, error.reason)
+    }
+}
+
+impl Inner {
+    /// Something has happened to a client's socket.
+    pub(crate) fn ready(self: &Arc<Self>, conn: &Arc<Conn>, ready: Ready) {
+        let mut state = conn.lock();
+        let mut broken = false;
+        if ready.writable && state.unsent() > 0 || state.is_blocked() {
+            let before = state.unsent();
+            broken = state.flush(self.now()).is_err();
+            let half = self.config.send_buffer / 2;
+            // Its own messages waited for the answers to be taken.
+            if before > half && state.unsent() <= half && state.is_paused() {
+                drop(state);
+                self.read_on(conn);
+                state = conn.lock();
+            }
+        }
+        if broken {
+            drop(state);
+            return self.gone(conn, EOF);
+        }
+        if ready.readable || ready.ended {
+            drop(state);
+            self.read(conn, ready.ended);
+        }
+    }
+
+    /// Reads what there is. `all`: to the very end, as a short read may have hidden it.
+    fn read(self: &Arc<Self>, conn: &Arc<Conn>, all: bool) {
+        let mut state = conn.lock();
+        if state.is_paused() {
+            return;
+        }
+        let next = SCRATCH.with_borrow_mut(|scratch| self.read_into(&mut state, scratch, all));
+        self.go_on(conn, state, next);
+    }
+
+    /// There is room again for what a client sends.
+    pub(crate) fn read_on(self: &Arc<Self>, conn: &Arc<Conn>) {
+        {
+            let mut state = conn.lock();
+            let Some(traffic) = &mut state.traffic else {
+                return;
+            };
+            if !traffic.paused {
+                return;
+            }
+            traffic.paused = false;
+        }
+        self.read(conn, true);
+    }
+
+    /// What was read along with the handshake.
+    pub(crate) fn begin(self: &Arc<Self>, conn: &Arc<Conn>, early: &[u8]) {
+        let mut state = conn.lock();
+        let mut early = early.to_vec();
+        let next = match self.feed(&mut state, &mut early) {
+            Ok(()) => Next::On,
+            Err(next) => next,
+        };
+        self.go_on(conn, state, next);
+    }
+
+    fn go_on(self: &Arc<Self>, conn: &Arc<Conn>, mut state: MutexGuard<'_, State>, next: Next) {
+        self.pump(conn, &mut state);
+        if let Next::Close(code, reason) = next {
+            state.traffic().broken = Some((code, reason));
+        }
+        state.rest();
+        drop(state);
+        match next {
+            Next::On => {}
+            Next::Closed(reason) => self.gone(conn, reason),
+            Next::Eof => self.gone(conn, EOF),
+            Next::Close(..) => self.close_if_broken(conn),
+        }
+    }
+
+    /// Closes a client that has broken the protocol, as soon as what it has sent before is answered.
+    pub(crate) fn close_if_broken(self: &Arc<Self>, conn: &Arc<Conn>) {
+        let broken = {
+            let state = conn.lock();
+            let broken = state.traffic.as_ref().and_then(|traffic| traffic.broken);
+            broken.filter(|_| state.order.is_quiet())
+        };
+        let Some((code, reason)) = broken else {
+            return;
+        };
+        self.close(conn, code, reason);
+        // From now on it is read for its Close.
+        let mut state = conn.lock();
+        if let Some(traffic) = &mut state.traffic {
+            traffic.broken = None;
+        }
+        state.rest();
+    }
+
+    fn read_into(&self, state: &mut State, scratch: &mut [u8], all: bool) -> Next {
+        loop {
+            // What was read before the pause comes first.
+            if (state.traffic.as_ref()).is_some_and(|traffic| !traffic.reading.is_idle())
+                && let Err(next) = self.feed(state, &mut [])
+            {
+                return next;
+            }
+            if self.is_full(state) {
+                state.traffic().paused = true;
+                return Next::On;
+            }
+            let Some(socket) = &mut state.socket else {
+                return Next::On;
+            };
+            let short_is_empty = socket.short_is_empty() && !all;
+            let n = match socket.read(scratch) {
+                Ok(0) => return Next::Eof,
+                Ok(n) => n,
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Next::On,
+                Err(_) => return Next::Eof,
+            };
+            (state.heard, state.pinged) = (self.now(), false);
+            if let Err(next) = self.feed(state, &mut scratch[..n]) {
+                return next;
+            }
+            if n < scratch.len() && short_is_empty && !state.is_paused() && !self.is_full(state) {
+                return Next::On;
+            }
+        }
+    }
+
+    /// Whether so much of a client waits that it is not read.
+    fn is_full(&self, state: &mut State) -> bool {
+        let config = &self.config;
+        state.order.waiting() >= config.queue_messages
+            || state.order.waiting_bytes() >= config.queue_bytes
+            || state.unsent() > config.send_buffer
+            || config.rate > 0 && {
+                let second = self.now() / 10;
+                state.counted_at == second && state.count >= config.rate
+            }
+    }
+
+    /// Takes the bytes of a read, and before them what earlier ones have left, until too much waits.
+    fn feed(&self, state: &mut State, bytes: &mut [u8]) -> Result<(), Next> {
+        let reading = match &mut state.traffic {
+            // What comes behind a breach is nothing that could be read.
+            Some(traffic) if traffic.broken.is_some() => return Ok(()),
+            Some(traffic) => std::mem::take(&mut traffic.reading),
+            None => Reading::default(),
+        };
+        let mut slice = reading.with(bytes, self.config.max_message);
+        while !self.is_full(state) && state.phase != Phase::Gone {
+            match slice.next()? {
+                Some(Taken::Message(text, data)) => {
+                    self.message(state, text, Bytes::copy_from_slice(data));
+                }
+                Some(Taken::Event(event)) => self.event(state, event)?,
+                None => break,
+            }
+        }
+        let reading = slice.keep();
+        if !reading.is_idle() {
+            state.traffic().reading = reading;
+        }
+        Ok(())
+    }
+
+    fn event(&self, state: &mut State, event: Event) -> Result<(), Next> {
+        match event {
+            Event::Message(message) => {
+                self.message(state, message.text, message.data.freeze());
+            }
+            Event::TooLong(_) => {
+                let reason = "a message is longer than this gateway takes";
+                return Err(Next::Close(CloseCode::TooBig, reason));
+            }
+            Event::Ping(payload) => {
+                if state.phase == Phase::Open && state.unsent() <= self.config.send_buffer {
+                    state.frame(Opcode::Pong, &payload, self.now())?;
+                }
+            }
+            Event::Pong(_) => {}
+            Event::Close(code, reason) => {
+                if state.phase == Phase::Open {
+                    // Its own code comes back (RFC 6455 section 5.5.1). That it is gone by now is all
+                    // the same.
+                    let code = match code {
+                        1005 => CloseCode::Normal,
+                        code => CloseCode::Private(code),
+                    };
+                    let _ = state.close(code, "", self.now());
+                }
+                return Err(Next::Closed(reason.into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn message(&self, state: &mut State, text: bool, data: Bytes) {
+        if state.phase != Phase::Open {
+            return;
+        }
+        add(&self.counters.messages_in);
+        if self.config.rate > 0 {
+            let second = self.now() / 10;
+            if state.counted_at != second {
+                (state.counted_at, state.count) = (second, 0);
+            }
+            state.count += 1;
+        }
+        add(&self.counters.queued);
+        state.order.message(text, data, Instant::now());
+    }
+
+    /// Looks at a client that may have been silent, or deaf, for long.
+    pub(crate) fn look_at(self: &Arc<Self>, conn: &Arc<Conn>) {
+        let now = self.now();
+        let tenths = |time: std::time::Duration| (time.as_millis() / 100).max(1) as u32;
+        let config = &self.config;
+        let mut state = conn.lock();
+        let silent = now.saturating_sub(state.heard);
+        if state.phase == Phase::Closing && silent > CLOSING {
+            drop(state);
+            return self.gone(conn, EOF);
+        }
+        if state.unsent() > 0 || state.is_blocked() {
+            // One that does not take what is written cannot be heard.
+            let since = state.traffic.as_ref().map_or(now, |t| t.stalled_since);
+            if now.saturating_sub(since) >= tenths(config.write_stall) {
+                drop(state);
+                return self.gone(conn, EOF);
+            }
+            return;
+        }
+        if state.is_paused() {
+            state.heard = now;
+            let throttled = !self.is_full(&mut state);
+            drop(state);
+            if throttled {
+                self.read_on(conn);
+            }
+            return;
+        }
+        if state.phase != Phase::Open {
+            return;
+        }
+        if silent >= tenths(config.idle_timeout) {
+            drop(state);
+            return self.close(conn, IDLE, "nothing was heard for the idle timeout");
+        }
+        if silent >= tenths(config.ping_interval) / 2 && !state.pinged {
+            state.pinged = true;
+            let broken = state.frame(Opcode::Ping, b"", now).is_err();
+            drop(state);
+            if broken {
+                self.gone(conn, EOF);
+            }
+        }
+    }
+
+    /// A message was lost: the client sees of it what is configured.
+    pub(crate) fn lost(self: &Arc<Self>, conn: &Arc<Conn>) {
+        use crate::config::OnLoss;
+        self.observer.lost();
+        match &self.config.on_loss {
+            OnLoss::Nothing => {}
+            OnLoss::Message(text) => {
+                // One that cannot take it is gone, or takes too little: it is told by that.
+                let _ = self.send(conn, true, text.as_bytes());
+            }
+            OnLoss::Close => self.close(conn, LOST, "a message could not be delivered"),
+        }
+    }
+
+    /// Closes a client's connection from our side.
+    pub(crate) fn close(self: &Arc<Self>, conn: &Arc<Conn>, code: CloseCode, reason: &str) {
+        let broken = {
+            let mut state = conn.lock();
+            if state.phase != Phase::Open {
+                return;
+            }
+            state.close(code, reason, self.now()).is_err()
+        };
+        if broken {
+            self.gone(conn, EOF);
+        } else {
+            self.ended(conn, Bytes::copy_from_slice(reason.as_bytes()));
+        }
+    }
+
+    /// A client is gone, and `reason` is what the API hears of it, if it has not heard of it yet.
+    pub(crate) fn gone(self: &Arc<Self>, conn: &Arc<Conn>, reason: Bytes) {
+        {
+            let mut state = conn.lock();
+            if state.phase == Phase::Gone {
+                return;
+            }
+            state.phase = Phase::Gone;
+            if let Some(mut socket) = state.socket.take() {
+                socket.close();
+                let reactor = &self.reactors[usize::from(state.reactor)];
+                reactor.leave(state.slot);
+            }
+            state.traffic = None;
+        }
+        self.ended(conn, reason);
+    }
+}

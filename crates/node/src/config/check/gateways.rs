@@ -1,0 +1,145 @@
+//! `[[gateways]]`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::super::gateways::is_name;
+use super::super::leaf::KeyPath;
+use super::super::{Config, GatewaySection, LossSign};
+use super::Checker;
+
+/// They are labels of metrics, and each has a lane and a pool of connections: they are few.
+const MAX_GATEWAYS: usize = 32;
+
+impl Checker<'_> {
+    pub(super) fn gateways(&mut self, config: &Config) {
+        let all = KeyPath::of(["gateways"]);
+        if config.gateways.len() > MAX_GATEWAYS {
+            self.refuse(
+                &all,
+                format_args!("expected at most {MAX_GATEWAYS} gateways"),
+            );
+        }
+        let mut names = BTreeSet::new();
+        for (index, gateway) in config.gateways.iter().enumerate() {
+            let at = all.index(index);
+            let name = at.key("name");
+            if !is_name(&gateway.name) {
+                let why = "expected a gateway's name of 1 to 32 lower-case letters, digits or -";
+                self.refuse(&name, why);
+            } else if !names.insert(gateway.name.as_str()) {
+                let why = format!(
+                    "another gateway is called {}; give each a name",
+                    gateway.name
+                );
+                let is_given = self.is_given(&name);
+                self.refuse(if is_given { &name } else { &at }, why);
+            }
+            self.ends(&at, config, gateway);
+            self.pushing(&at, gateway);
+            self.bounds(&at, gateway);
+            self.clocks(&at, config, gateway);
+        }
+    }
+
+    /// What it stands between.
+    fn ends(&mut self, at: &KeyPath, config: &Config, gateway: &GatewaySection) {
+        if gateway.listen.is_none() && self.is_sound(&at.key("listen")) {
+            let why =
+                "listen is missing: the address that clients connect to, such as 127.0.0.1:7001";
+            self.refuse(at, why);
+        }
+        if gateway.api.is_none() && self.is_sound(&at.key("api")) {
+            let why = "api is missing: the URL of the API, such as http://127.0.0.1:8000/";
+            self.refuse(at, why);
+        }
+        self.tls(&at.key("tls"), &gateway.tls.cert, &gateway.tls.key);
+        if let Some(lane) = &gateway.lane {
+            let named = KeyPath::of(["lanes", lane.as_str()]);
+            let broken = self.broken.iter().any(|broken| broken.starts_with(&named));
+            if !config.lanes.contains_key(lane) && !broken {
+                let why = format!(
+                    "there is no lane {lane}; add [lanes.{lane}], correct the name, or leave it out \
+                     for a lane of its own"
+                );
+                self.refuse(&at.key("lane"), why);
+            }
+        }
+    }
+
+    fn pushing(&mut self, at: &KeyPath, gateway: &GatewaySection) {
+        let (token, file) = (&gateway.push_token, &gateway.push_token_file);
+        self.one_token(at, "push-token", token, file);
+        let open = at.key("open-push");
+        if gateway.open_push {
+            for (key, is_set) in [
+                ("push-token", !token.is_empty()),
+                ("push-token-file", !file.as_os_str().is_empty()),
+            ] {
+                if is_set {
+                    let why =
+                        format!("with open-push nobody is asked for {key}; leave one of them out");
+                    self.refuse_beside(&open, &at.key(key), why);
+                }
+            }
+            if gateway.reuse_port {
+                let why = "with reuse-port a push to the clients' address reaches any of the \
+                           processes; leave it out, and push to push-listen";
+                self.refuse_beside(&open, &at.key("reuse-port"), why);
+            }
+        }
+        if gateway.reuse_port && gateway.push_listen.is_none() {
+            let why = "a push has to reach the process that holds the client: give each process a \
+                       push-listen of its own";
+            self.refuse_beside(&at.key("reuse-port"), &at.key("push-listen"), why);
+        }
+    }
+
+    fn bounds(&mut self, at: &KeyPath, gateway: &GatewaySection) {
+        let message = at.key("on-loss-message");
+        match (gateway.on_loss, gateway.on_loss_message.is_empty()) {
+            (LossSign::Message, true) => {
+                let why =
+                    "on-loss-message is missing: the text that a client gets for a lost message";
+                self.refuse_beside(&at.key("on-loss"), &message, why);
+            }
+            (LossSign::Nothing | LossSign::Close, false) => {
+                let why = "this is sent with on-loss = \"message\" only; set that, or leave it out";
+                self.refuse_beside(&message, &at.key("on-loss"), why);
+            }
+            (LossSign::Message, false) | (LossSign::Nothing | LossSign::Close, true) => {}
+        }
+        self.size(&at.key("max-message"), *gateway.max_message, 1);
+        self.count(&at.key("queue-messages"), gateway.queue_messages);
+        self.size(&at.key("queue-bytes"), *gateway.queue_bytes, 1);
+        self.size(&at.key("send-buffer"), *gateway.send_buffer, 1);
+        if let Some(rate) = gateway.rate.0.0
+            && rate.window != Duration::from_secs(1)
+        {
+            let why = "expected a number of messages per second, such as 20/s, or unlimited";
+            self.refuse(&at.key("rate"), why);
+        }
+    }
+
+    fn clocks(&mut self, at: &KeyPath, config: &Config, gateway: &GatewaySection) {
+        self.duration(&at.key("queue-timeout"), *gateway.queue_timeout);
+        self.duration(&at.key("write-stall"), *gateway.write_stall);
+        self.duration(&at.key("ping-interval"), *gateway.ping_interval);
+        let (idle, ping) = (*gateway.idle_timeout, *gateway.ping_interval);
+        if idle <= ping {
+            let why = format!(
+                "expected more than ping-interval, which is {ping}: a quiet client shows life only by \
+                 answering pings"
+            );
+            self.refuse_beside(&at.key("idle-timeout"), &at.key("ping-interval"), why);
+        }
+        let (spread, grace) = (at.key("drain-spread"), config.shutdown.grace.0);
+        // Of the two defaults nobody has to know.
+        if self.is_given(&spread) && *gateway.drain_spread > grace {
+            let why = format!(
+                "expected at most shutdown.grace, which is {grace}: after that, all are cut off"
+            );
+            self.refuse_beside(&spread, &KeyPath::of(["shutdown", "grace"]), why);
+        }
+    }
+}

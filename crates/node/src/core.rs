@@ -1,0 +1,147 @@
+//! What all servers of a node share, and how each is made.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use fetchway_fetch::Engine;
+use fetchway_relay::Relay;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::admin::Admin;
+use crate::auth::{Keyring, TokenDigest};
+use crate::config::{Config, HttpSection};
+use crate::http::Main;
+use crate::listener::{Handler, Server, bind};
+use crate::metrics::{ListenerName, Metrics, Scrape, Told};
+use crate::origin_check::OriginCheck;
+use crate::shutdown::{Phase, Shutdown};
+use crate::start_error::StartError;
+use crate::tls::Tls;
+
+/// What all servers of a node share.
+pub(crate) struct Core {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) engine: Engine,
+    pub(crate) relay: Relay,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) http: HttpSection,
+}
+
+/// A bound listener, and where: the port is the real one, where 0 was asked for.
+pub(crate) type Bound = (TcpListener, SocketAddr);
+
+impl Core {
+    pub(crate) fn new(config: &Config) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new(config.lanes.keys().map(String::as_str)));
+        let observer = Arc::clone(&metrics);
+        let engine = Engine::new(config.engine_config()?, observer).map_err(StartError::Engine)?;
+        let observer = Arc::clone(&metrics);
+        Ok(Self {
+            relay: Relay::new(engine.clone(), observer),
+            metrics,
+            engine,
+            shutdown: Shutdown::default(),
+            http: config.http.clone(),
+        })
+    }
+
+    /// Binds, and tells the engine, which must never fetch from its own node.
+    pub(crate) fn listen(&self, key: &str, address: SocketAddr) -> Result<Bound, StartError> {
+        self.bind(key, address, false)
+    }
+
+    /// The same at an address that other processes may share.
+    pub(crate) fn listen_beside(
+        &self,
+        key: &str,
+        address: SocketAddr,
+    ) -> Result<Bound, StartError> {
+        self.bind(key, address, true)
+    }
+
+    fn bind(&self, key: &str, address: SocketAddr, share: bool) -> Result<Bound, StartError> {
+        let failed = |e| StartError::Bind(key.to_owned(), address, e);
+        let listener = bind(address, share).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        self.engine.add_own_listener(bound);
+        Ok((listener, bound))
+    }
+
+    pub(crate) fn main(&self, config: &Config, keyring: Keyring, addr: SocketAddr) -> Main {
+        let open_to_anyone = is_loopback(addr) && !keyring.is_required();
+        Main {
+            relay: self.relay.clone(),
+            keyring,
+            origins: OriginCheck::new(&config.allow_origins, open_to_anyone),
+            metrics: Arc::clone(&self.metrics),
+            shutdown: self.shutdown.clone(),
+        }
+    }
+
+    pub(crate) fn admin(
+        &self,
+        config: &Config,
+        token: Option<TokenDigest>,
+        addr: SocketAddr,
+        gateways: Vec<Told>,
+    ) -> Admin {
+        let metrics = Arc::clone(&self.metrics);
+        Admin {
+            origins: OriginCheck::new(&config.allow_origins, is_loopback(addr)),
+            token,
+            scrape: Arc::new(Scrape::new(
+                Arc::clone(&metrics),
+                self.engine.clone(),
+                gateways,
+            )),
+            metrics,
+            shutdown: self.shutdown.clone(),
+        }
+    }
+
+    pub(crate) fn serve<H: Handler>(
+        &self,
+        name: ListenerName,
+        handler: H,
+        tls: Option<Arc<Tls>>,
+        listener: TcpListener,
+    ) -> JoinHandle<()> {
+        let server = Server {
+            name,
+            handler: Arc::new(handler),
+            tls,
+            http: self.http.clone(),
+            metrics: Arc::clone(&self.metrics),
+            shutdown: self.shutdown.clone(),
+            // "Not ready" can be asked for until the last session is closed, and clients of a gateway
+            // that are still there can be pushed to.
+            closes_at: match name {
+                ListenerName::Main | ListenerName::Gateway => Phase::Draining,
+                ListenerName::Admin | ListenerName::Push => Phase::Closing,
+            },
+        };
+        tokio::spawn(server.run(listener))
+    }
+}
+
+pub(crate) fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+/// A listener that other machines reach asks for a token; `setting` says how to set it.
+pub(crate) fn require_token(
+    key: &str,
+    address: SocketAddr,
+    has: bool,
+    setting: &str,
+) -> Result<(), StartError> {
+    if has || is_loopback(address) {
+        return Ok(());
+    }
+    Err(StartError::Open(
+        key.to_owned(),
+        address,
+        setting.to_owned(),
+    ))
+}

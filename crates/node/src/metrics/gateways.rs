@@ -1,0 +1,190 @@
+//! What is counted of gateways: by each itself, and what it tells its observer.
+
+use std::fmt;
+use std::time::Duration;
+
+use fetchway_gateway::{Gateway, Observer, Pushed, Stats};
+use prometheus_client::encoding::NoLabelSet;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+
+use super::Count;
+use super::histogram::Histogram;
+use super::scrape::{Label, NO_EXEMPLAR, Page};
+
+/// What one gateway tells.
+#[derive(Debug)]
+pub(crate) struct GatewayMetrics {
+    name: String,
+    requested: Histogram,
+    lost: Count,
+    /// By the position of the outcome in [`Pushed::ALL`].
+    pushed: [Count; Pushed::ALL.len()],
+}
+
+impl GatewayMetrics {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            requested: Histogram::default(),
+            lost: Count::default(),
+            pushed: Default::default(),
+        }
+    }
+
+    fn label(&self) -> Label<'_> {
+        ("gateway", &self.name)
+    }
+}
+
+impl Observer for GatewayMetrics {
+    fn requested(&self, took: Duration) {
+        self.requested.observe(took);
+    }
+
+    fn lost(&self) {
+        self.lost.add(1);
+    }
+
+    fn pushed(&self, what: Pushed) {
+        // The enum counts from 0 in the order of `ALL`; a test says so.
+        self.pushed[what as usize].add(1);
+    }
+}
+
+/// A counter or gauge that a gateway keeps: its name, what it means, and where it is found.
+type Kept = (&'static str, &'static str, fn(&Stats) -> u64);
+
+const COUNTERS: [Kept; 7] = [
+    (
+        "fetchway_gateway_connections_opened",
+        "Clients whose connection the API has accepted.",
+        |stats| stats.connections_opened,
+    ),
+    (
+        "fetchway_gateway_connections_closed",
+        "Of those, the ones that are gone.",
+        |stats| stats.connections_closed,
+    ),
+    (
+        "fetchway_gateway_requests_started",
+        "Requests to the API that were begun.",
+        |stats| stats.requests_started,
+    ),
+    (
+        "fetchway_gateway_requests_failed",
+        "Those that brought no answer, or one that is neither 200 nor 204.",
+        |stats| stats.requests_failed,
+    ),
+    (
+        "fetchway_gateway_requests_succeeded",
+        "Those that brought 200 or 204.",
+        |stats| stats.requests_succeeded,
+    ),
+    (
+        "fetchway_gateway_messages_in",
+        "Messages of clients.",
+        |stats| stats.messages_in,
+    ),
+    (
+        "fetchway_gateway_messages_out",
+        "Messages to clients: answers and pushes.",
+        |stats| stats.messages_out,
+    ),
+];
+
+const GAUGES: [Kept; 3] = [
+    (
+        "fetchway_gateway_connections",
+        "Clients connected.",
+        |stats| stats.connections,
+    ),
+    (
+        "fetchway_gateway_queued_messages",
+        "Messages that wait for the API.",
+        |stats| stats.queued_messages,
+    ),
+    (
+        "fetchway_gateway_pending_deletes",
+        "DELETEs that wait to be sent or are tried.",
+        |stats| stats.pending_deletes,
+    ),
+];
+
+/// A gateway, and what it has told.
+pub(crate) type Told = (Gateway, std::sync::Arc<GatewayMetrics>);
+
+impl Page<'_> {
+    /// Nothing where there is no gateway.
+    pub(super) fn gateways(&mut self, gateways: &[Told]) -> fmt::Result {
+        if gateways.is_empty() {
+            return Ok(());
+        }
+        let stats: Vec<Stats> = gateways
+            .iter()
+            .map(|(gateway, _)| gateway.stats())
+            .collect();
+        let told = || gateways.iter().map(|(_, told)| &**told);
+        let labels = || told().map(GatewayMetrics::label);
+        for (name, help, value) in COUNTERS {
+            self.counters(name, help, labels().zip(stats.iter().map(value)))?;
+        }
+        for (name, help, value) in GAUGES {
+            self.gauges(name, help, labels().zip(stats.iter().map(value)))?;
+        }
+        self.counters(
+            "fetchway_gateway_messages_lost",
+            "Messages of clients that were given up before the API had answered.",
+            told().map(|told| (told.label(), told.lost.get())),
+        )?;
+        self.pushes(told())?;
+        self.latencies(told())
+    }
+
+    fn pushes<'t>(&mut self, told: impl Iterator<Item = &'t GatewayMetrics>) -> fmt::Result {
+        let (name, help) = ("fetchway_gateway_pushes", "Pushes, by what became of them.");
+        self.family(name, help, MetricType::Counter, |metric| {
+            for told in told {
+                for (outcome, count) in Pushed::ALL.iter().zip(&told.pushed) {
+                    let labels = [told.label(), ("outcome", outcome.as_str())];
+                    let mut one = metric.encode_family(&labels)?;
+                    one.encode_counter(&count.get(), NO_EXEMPLAR)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn latencies<'t>(&mut self, told: impl Iterator<Item = &'t GatewayMetrics>) -> fmt::Result {
+        let mut metric = self.encoder.encode_descriptor(
+            "fetchway_gateway_request_duration",
+            "Time from beginning a request to the API to its end.",
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        for told in told {
+            let reading = told.requested.read();
+            metric
+                .encode_family(&[told.label()])?
+                .encode_histogram::<NoLabelSet>(
+                    reading.sum,
+                    reading.count,
+                    &reading.buckets,
+                    None,
+                )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_stand_at_their_own_index() {
+        for (index, what) in Pushed::ALL.iter().enumerate() {
+            assert_eq!(*what as usize, index);
+        }
+    }
+}
