@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Heap profiles on the admin listener come from here; a sample each 512 KiB costs next to nothing.
+/// Heap profiles on the admin listener come from here; a sample each 2 MiB takes less than a
+/// hundredth of the CPU. (Each 512 KiB it was 3.5 % of a small fetch: hyper reads each answer into 8 KiB.)
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -23,7 +24,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[expect(unsafe_code, reason = "jemalloc looks for a symbol of this name")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 static MALLOC_CONF: &[u8] =
-    b"prof:true,prof_active:true,lg_prof_sample:19,background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
+    b"prof:true,prof_active:true,lg_prof_sample:21,background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 
 /// fetchway does the waiting for code that is billed, limited or blocked while it waits.
 #[derive(Parser)]

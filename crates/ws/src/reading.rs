@@ -11,9 +11,14 @@ use bytes::BytesMut;
 use crate::decode::{Decoder, Event, ProtocolError, Role, not_utf8};
 use crate::frame::{Header, Opcode, mask};
 
-/// What has been read of a client and not been taken yet.
+/// What has been read of a client and not been taken yet. It is moved with every read, and so a mere
+/// pointer.
 #[derive(Default)]
-pub struct Reading {
+pub struct Reading(Option<Box<Pieces>>);
+
+/// There only while something is under way.
+#[derive(Default)]
+struct Pieces {
     decoder: Option<Decoder>,
     /// Behind what the decoder has.
     unread: BytesMut,
@@ -21,18 +26,21 @@ pub struct Reading {
 
 impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Reading({} bytes unread)", self.unread.len())
+        let unread = self.0.as_ref().map_or(0, |pieces| pieces.unread.len());
+        write!(f, "Reading({unread} bytes unread)")
     }
 }
 
 impl Reading {
     /// Whether nothing is under way: it may be let go, and a new one take its place.
     #[must_use]
+    #[inline]
     pub fn is_idle(&self) -> bool {
-        self.decoder.is_none() && self.unread.is_empty()
+        self.0.is_none()
     }
 
     /// Goes on with the bytes of a further read. Of messages it keeps at most `limit` bytes.
+    #[inline]
     pub fn with(self, bytes: &mut [u8], limit: usize) -> Slice<'_> {
         Slice {
             reading: self,
@@ -68,6 +76,7 @@ impl<'a> Slice<'a> {
         clippy::should_implement_trait,
         reason = "an iterator of results would invite to go on after an error"
     )]
+    #[inline]
     pub fn next(&mut self) -> Result<Option<Taken<'a>>, ProtocolError> {
         if self.reading.is_idle()
             && let Some((text, payload)) = self.whole()
@@ -78,28 +87,30 @@ impl<'a> Slice<'a> {
             };
         }
         let rest = std::mem::take(&mut self.bytes);
-        let Reading { decoder, unread } = &mut self.reading;
-        if !rest.is_empty() {
-            unread.extend_from_slice(rest);
-        }
-        if unread.is_empty() && decoder.is_none() {
+        if rest.is_empty() && self.reading.is_idle() {
             return Ok(None);
         }
+        let pieces = self.reading.0.get_or_insert_default();
+        pieces.unread.extend_from_slice(rest);
         let limit = self.limit;
-        let reader = decoder.get_or_insert_with(|| Decoder::new(Role::Server, limit));
-        let event = reader.decode(unread)?;
-        if reader.is_between_messages() {
-            *decoder = None;
+        let decoder = (pieces.decoder).get_or_insert_with(|| Decoder::new(Role::Server, limit));
+        let event = decoder.decode(&mut pieces.unread)?;
+        if decoder.is_between_messages() {
+            pieces.decoder = None;
         }
-        if unread.is_empty() {
+        if pieces.unread.is_empty() {
             // Its room goes, too.
-            *unread = BytesMut::new();
+            pieces.unread = BytesMut::new();
+            if pieces.decoder.is_none() {
+                self.reading = Reading::default();
+            }
         }
         Ok(event.map(Taken::Event))
     }
 
     /// A whole unfragmented message at the front, within the limit. Whatever else stands there is left to
     /// a decoder, a breach too.
+    #[inline]
     fn whole(&mut self) -> Option<(bool, &'a [u8])> {
         let (header, at) = Header::parse(self.bytes).ok()??;
         let text = match header.opcode {
@@ -121,9 +132,11 @@ impl<'a> Slice<'a> {
 
     /// Ends here. What has not been taken is kept for later.
     #[must_use]
+    #[inline]
     pub fn keep(mut self) -> Reading {
         if !self.bytes.is_empty() {
-            self.reading.unread.extend_from_slice(self.bytes);
+            let pieces = self.reading.0.get_or_insert_default();
+            pieces.unread.extend_from_slice(self.bytes);
         }
         self.reading
     }

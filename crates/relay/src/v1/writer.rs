@@ -15,6 +15,9 @@ use super::session::{Session, now};
 use crate::observe::SessionObserver;
 use crate::places::Place;
 
+/// Room for a message at first, so that it does not grow frame by frame.
+const ROOM: usize = 4 << 10;
+
 /// One socket of a session.
 #[derive(Default)]
 pub(crate) struct Socket {
@@ -123,7 +126,8 @@ fn messages(session: &Session, socket: &Arc<Socket>, bytes: &mut BytesMut) {
         if !state.is_on(socket) {
             return;
         }
-        // The header goes before, when the length is known.
+        // Most messages fit. The header goes before, when the length is known.
+        bytes.reserve(ROOM);
         bytes.extend_from_slice(&[0; MAX_HEADER]);
         let most = begun + MAX_HEADER + FILL;
         state.machine.transmit(now(), bytes, most);

@@ -9,6 +9,9 @@ use super::{Gone, Session, Side};
 use crate::v1::block::{RequestHead, ResponseHead, fits, put_trailers};
 use crate::v1::frame::{MAX_TAG, Part, Reset};
 
+/// Room for a block at first: most fit, so that none grows piece by piece.
+const BLOCK: usize = 256;
+
 impl Session {
     /// Whether a client may open one more stream.
     #[must_use]
@@ -22,7 +25,7 @@ impl Session {
         if self.side != Side::Client || !self.can_open() || head.tag.len() > MAX_TAG {
             return None;
         }
-        let mut block = BytesMut::new();
+        let mut block = BytesMut::with_capacity(BLOCK);
         head.put(&mut block);
         fits(&block, &head.fields).ok()?;
         self.last += 1;
@@ -41,7 +44,7 @@ impl Session {
     /// # Errors
     /// [`Gone`] if the stream has ended, by this too, or has been answered.
     pub fn respond(&mut self, id: u64, head: &ResponseHead, end: bool) -> Result<(), Gone> {
-        let mut block = BytesMut::new();
+        let mut block = BytesMut::with_capacity(BLOCK);
         head.put(&mut block);
         if let Err(unfit) = fits(&block, &head.fields) {
             let name = ErrorName::HttpResponseHeaderSectionSize;
@@ -85,7 +88,7 @@ impl Session {
     /// # Errors
     /// [`Gone`] if the stream has ended, or its peer wants no more.
     pub fn trailers(&mut self, id: u64, trailers: &HeaderMap) -> Result<(), Gone> {
-        let mut block = BytesMut::new();
+        let mut block = BytesMut::with_capacity(BLOCK);
         put_trailers(&mut block, trailers);
         if fits(&block, trailers).is_err() {
             return self.end(id);
