@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub(crate) is_counted: bool,
     /// It has not ended.
     pub(crate) is_live: bool,
+    /// Its turn to be read comes once more.
+    pub(crate) is_unread: bool,
     /// It has left the table.
     pub(crate) is_out: bool,
 }
@@ -125,6 +127,7 @@ impl Conn {
                 pinged: false,
                 is_counted: false,
                 is_live: true,
+                is_unread: false,
                 is_out: false,
             }),
         }

@@ -48,6 +48,9 @@ pub(crate) struct Reactor {
     /// Runs the tasks of its clients.
     pub(crate) tasks: Handle,
     gateway: OnceLock<Weak<Inner>>,
+    /// Those that have had their turn and more to be read, each once.
+    unread: Mutex<Vec<Arc<Conn>>>,
+    more: Notify,
     stop: Notify,
 }
 
@@ -68,6 +71,8 @@ impl Reactor {
                 places: Mutex::default(),
                 tasks: runtime.handle().clone(),
                 gateway: OnceLock::new(),
+                unread: Mutex::default(),
+                more: Notify::new(),
                 stop: Notify::new(),
             });
             if tell.send(Ok(reactor.clone())).is_err() {
@@ -179,34 +184,61 @@ impl Reactor {
         let mut poll = registered?;
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            let mut ready = poll.readable_mut().await?;
-            match ready
-                .get_inner_mut()
-                .poll(&mut events, Some(Duration::ZERO))
-            {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                polled => polled?,
-            }
-            let mut count = 0;
-            for event in &events {
-                count += 1;
-                let Some(conn) = self.at(event.token().0) else {
-                    continue;
-                };
-                let ready = Ready {
-                    readable: event.is_readable(),
-                    writable: event.is_writable(),
-                    ended: event.is_read_closed() || event.is_error(),
-                };
-                if let Some(gateway) = self.gateway.get().and_then(Weak::upgrade) {
-                    gateway.ready(&conn, ready);
+            let woken = tokio::select! {
+                biased;
+                ready = poll.readable_mut() => Some(ready?),
+                () = self.more.notified() => None,
+            };
+            let Some(gateway) = self.gateway.get().and_then(Weak::upgrade) else {
+                continue;
+            };
+            if let Some(mut ready) = woken {
+                match ready
+                    .get_inner_mut()
+                    .poll(&mut events, Some(Duration::ZERO))
+                {
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                    polled => polled?,
+                }
+                if self.events(&gateway, &events) < EVENTS {
+                    ready.clear_ready();
                 }
             }
-            if count < EVENTS {
-                ready.clear_ready();
+            // Once each: between two turns of a client, others have theirs.
+            let unread = std::mem::take(&mut *self.unread());
+            for conn in unread {
+                gateway.read_again(&conn);
             }
-            drop(ready);
+            drop(gateway);
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Tells the gateway of events; gives how many there were.
+    fn events(&self, gateway: &Arc<Inner>, events: &Events) -> usize {
+        let mut count = 0;
+        for event in events {
+            count += 1;
+            let Some(conn) = self.at(event.token().0) else {
+                continue;
+            };
+            let ready = Ready {
+                readable: event.is_readable(),
+                writable: event.is_writable(),
+                ended: event.is_read_closed() || event.is_error(),
+            };
+            gateway.ready(&conn, ready);
+        }
+        count
+    }
+
+    fn unread(&self) -> MutexGuard<'_, Vec<Arc<Conn>>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There is more to be read of a client, when others have had their turn.
+    pub(crate) fn again(&self, conn: &Arc<Conn>) {
+        self.unread().push(conn.clone());
+        self.more.notify_one();
     }
 }

@@ -15,6 +15,9 @@ use crate::stats::add;
 /// Bytes read at a time.
 const READ: usize = 64 << 10;
 
+/// Reads of one client in a row: one that sends as fast as it can must not keep others waiting.
+const TURN: usize = 8;
+
 /// Tenths of seconds that a client may take to answer our Close.
 const CLOSING: u32 = 50;
 
@@ -35,6 +38,8 @@ thread_local! {
 /// How a client's connection goes on.
 enum Next {
     On,
+    /// There is more to be read, but others have their turn first.
+    Again,
     /// The client has closed it, with this reason.
     Closed(Bytes),
     /// It is gone without a word.
@@ -91,6 +96,24 @@ impl Inner {
         self.go_on(conn, state, next);
     }
 
+    /// Has a client's turn to be read come once more, unless it is coming already.
+    fn again(&self, conn: &Arc<Conn>) {
+        let reactor = {
+            let mut state = conn.lock();
+            if std::mem::replace(&mut state.is_unread, true) {
+                return;
+            }
+            state.reactor
+        };
+        self.reactors[usize::from(reactor)].again(conn);
+    }
+
+    /// Goes on reading where the last turn ended.
+    pub(crate) fn read_again(self: &Arc<Self>, conn: &Arc<Conn>) {
+        conn.lock().is_unread = false;
+        self.read(conn, true);
+    }
+
     /// There is room again for what a client sends.
     pub(crate) fn read_on(self: &Arc<Self>, conn: &Arc<Conn>) {
         {
@@ -126,6 +149,7 @@ impl Inner {
         drop(state);
         match next {
             Next::On => {}
+            Next::Again => self.again(conn),
             Next::Closed(reason) => self.gone(conn, reason),
             Next::Eof => self.gone(conn, EOF),
             Next::Close(..) => self.close_if_broken(conn),
@@ -152,7 +176,7 @@ impl Inner {
     }
 
     fn read_into(&self, state: &mut State, scratch: &mut [u8], all: bool) -> Next {
-        loop {
+        for _ in 0..TURN {
             // What was read before the pause comes first.
             if (state.traffic.as_ref()).is_some_and(|traffic| !traffic.reading.is_idle())
                 && let Err(next) = self.feed(state, &mut [])
@@ -181,6 +205,7 @@ impl Inner {
                 return Next::On;
             }
         }
+        Next::Again
     }
 
     /// Whether so much of a client waits that it is not read.

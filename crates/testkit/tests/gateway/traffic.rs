@@ -208,3 +208,32 @@ async fn a_gateway_that_leaves_closes_its_clients_and_tells_the_api() {
     let deletes = deletes.iter().filter(|line| line.starts_with("DELETE"));
     assert_eq!(deletes.count(), 20);
 }
+
+/// One that sends without end keeps nobody waiting: the others of its reactor are served meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_one_client_keeps_nobody_waiting() {
+    let api = Api::echo().await;
+    let (node, addr) = gateway(&api, "");
+    // Enough clients that each reactor has some.
+    let mut others = Vec::new();
+    for at in 0..8 {
+        others.push(Socket::connect(addr, &format!("/other-{at}")).await);
+    }
+    let (mut flood, _) = Raw::connect(addr, "/flood", "").await;
+    let pongs = fetchway_testkit::masked(0x8A, &[b'x'; 125]).repeat(100);
+    let flooding = tokio::spawn(async move {
+        loop {
+            flood.bytes(&pongs).await;
+        }
+    });
+    for _ in 0..20 {
+        for other in &mut others {
+            other.send("served").await;
+            assert_eq!(other.text().await, "served");
+        }
+    }
+    flooding.abort();
+    assert!(flooding.await.expect_err("aborted").is_cancelled());
+    drop(others);
+    node.stop().await;
+}
