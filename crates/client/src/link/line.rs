@@ -4,18 +4,18 @@
 //! One lock holds all of it. Fetches take it to open, read and write their streams, the driver once
 //! for each batch that it reads or writes. Wakers are called when it is open again.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasherDefault;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use fetchway_wire::v1::session::StreamMap;
 use fetchway_wire::v1::{RequestHead, Reset, Session};
 
 use super::ration::Ration;
-use super::slot::{Failure, Slot, StreamHasher};
-use super::socket::{Liveness, Socket};
+use super::slot::{Failure, Slot};
+use super::socket::{Liveness, Socket, wake_writer};
 use super::stream::Stream;
 use crate::builder::Settings;
 use crate::queue::Queue;
@@ -24,7 +24,7 @@ use crate::upload::Source;
 /// Everything behind the lock.
 pub(super) struct State {
     pub(super) session: Session,
-    pub(super) slots: HashMap<u64, Slot, BuildHasherDefault<StreamHasher>>,
+    pub(super) slots: StreamMap<Slot>,
     pub(super) socket: Socket,
     pub(super) ration: Ration,
     /// Streams whose cancel the ration keeps back.
@@ -63,7 +63,7 @@ impl Line {
         Arc::new(Self {
             state: Mutex::new(State {
                 session: Session::client(settings.windows),
-                slots: HashMap::default(),
+                slots: StreamMap::default(),
                 socket: Socket::new(now, Some(now + settings.connect_timeout)),
                 ration: Ration::new(),
                 to_cancel: VecDeque::new(),
@@ -156,11 +156,7 @@ impl Line {
         };
         state.slots.insert(id, slot);
         self.note(&state);
-        let writer = state.socket.writer();
-        drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wake_writer(state);
         Some(Stream::new(Arc::clone(self), id))
     }
 
@@ -168,11 +164,7 @@ impl Line {
     pub(crate) fn close_when_idle(&self) {
         let mut state = self.lock();
         state.unwanted = true;
-        let writer = state.socket.writer();
-        drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wake_writer(state);
     }
 
     /// The session is over: every stream that has not ended fails.
@@ -202,6 +194,12 @@ impl Line {
         drop(state);
         wake.into_iter().for_each(Waker::wake);
         self.queue.nudge();
+    }
+}
+
+impl AsMut<Socket> for State {
+    fn as_mut(&mut self) -> &mut Socket {
+        &mut self.socket
     }
 }
 

@@ -1,7 +1,6 @@
 //! What has come for a stream and nobody has read yet.
 
 use std::collections::VecDeque;
-use std::hash::Hasher;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -108,28 +107,6 @@ impl Pieces {
         let small = self.small.len() as u64;
         let pieces = self.first.iter().chain(&self.more);
         small + pieces.map(|piece| piece.len() as u64).sum::<u64>()
-    }
-}
-
-/// Stream numbers count up: one multiplication spreads them.
-#[derive(Debug, Default)]
-pub(super) struct StreamHasher(u64);
-
-impl Hasher for StreamHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = (self.0 ^ id)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .rotate_left(32);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What every open WebSocket owes its peer, whatever its encoding: pongs, pings, a Close.
 
+use std::sync::MutexGuard;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,15 @@ pub(super) struct Socket {
     pinged: Instant,
     /// The relay's first word must have come by then.
     greeted_by: Option<Instant>,
+}
+
+/// Gives the lock of a link's state back and wakes the writer, which wants it at once.
+pub(super) fn wake_writer<S: AsMut<Socket>>(mut state: MutexGuard<'_, S>) {
+    let writer = state.as_mut().writer();
+    drop(state);
+    if let Some(writer) = writer {
+        writer.wake();
+    }
 }
 
 /// How long a relay may be silent.

@@ -11,6 +11,7 @@ use http_body::Frame;
 
 use super::line::{Line, State};
 use super::slot::{Failure, Slot};
+use super::socket::wake_writer;
 use crate::error::Error;
 
 /// A body that is here as a whole is handed over at once, up to so many bytes: the fetch then needs
@@ -224,11 +225,7 @@ impl Intake {
     fn give<T>(&self, give: impl FnOnce(&mut fetchway_wire::v1::Session, u64) -> T) -> T {
         let mut state = self.line.lock();
         let given = give(&mut state.session, self.id);
-        let writer = state.socket.writer();
-        drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wake_writer(state);
         given
     }
 }

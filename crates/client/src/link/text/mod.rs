@@ -14,7 +14,7 @@ use std::time::Instant;
 use fetchway_wire::v1::RequestHead;
 
 use super::slot::Failure;
-use super::socket::{Liveness, Socket};
+use super::socket::{Liveness, Socket, wake_writer};
 use crate::builder::Settings;
 use crate::error::Error;
 use crate::queue::Queue;
@@ -156,11 +156,7 @@ impl Text {
         state.out.push_back((Some(id), text));
         state.asked.insert(id, asked);
         self.note(&state);
-        let writer = state.socket.writer();
-        drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wake_writer(state);
         Some(Ok(Pending {
             text: Arc::clone(self),
             id,
@@ -171,11 +167,7 @@ impl Text {
     pub(crate) fn close_when_idle(&self) {
         let mut state = self.lock();
         state.unwanted = true;
-        let writer = state.socket.writer();
-        drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wake_writer(state);
     }
 
     /// The socket is gone: every fetch that has no answer fails.
@@ -201,6 +193,12 @@ impl Text {
         drop(state);
         wake.into_iter().for_each(Waker::wake);
         self.queue.nudge();
+    }
+}
+
+impl AsMut<Socket> for State {
+    fn as_mut(&mut self) -> &mut Socket {
+        &mut self.socket
     }
 }
 

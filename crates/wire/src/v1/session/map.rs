@@ -6,13 +6,12 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use super::stream::Stream;
-
-pub(super) type Streams = HashMap<u64, Stream, Seed>;
+/// Something of each stream, by its number.
+pub type StreamMap<T> = HashMap<u64, T, Seed>;
 
 /// What makes the numbers that fall together unpredictable: a client chooses its own.
 #[derive(Clone, Debug)]
-pub(super) struct Seed(u64);
+pub struct Seed(u64);
 
 impl Default for Seed {
     fn default() -> Self {
@@ -30,7 +29,7 @@ impl BuildHasher for Seed {
 
 /// One multiplication: stream numbers mostly count up, and SipHash would cost as much as a small frame.
 #[derive(Debug)]
-pub(super) struct IdHasher(u64);
+pub struct IdHasher(u64);
 
 impl Hasher for IdHasher {
     fn finish(&self) -> u64 {

@@ -34,13 +34,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use self::cancels::Cancels;
-use self::map::Streams;
 use self::state::{HelloState, In, Out};
 use self::stream::Stream;
 use super::frame::{GoingAway, Hello, MAX_PING, TOKEN};
 use super::varint;
 
 pub use event::{Breach, Event, Gone};
+pub use map::{IdHasher, Seed, StreamMap};
 pub use resume::{CannotSave, Saved};
 pub use transmit::{FILL, PASSES};
 
@@ -102,7 +102,7 @@ impl Default for Config {
 pub struct Session {
     side: Side,
     config: Config,
-    streams: Streams,
+    streams: StreamMap<Stream>,
     /// Streams that have not ended, on our side of the link.
     open: u64,
     /// The last stream opened.
@@ -167,7 +167,7 @@ impl Session {
         Self {
             side,
             config,
-            streams: Streams::default(),
+            streams: StreamMap::default(),
             open: 0,
             last: 0,
             allowed: floor::STREAMS,
