@@ -22,6 +22,7 @@ mod swarm;
 mod versus;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::ensure;
@@ -84,6 +85,17 @@ enum Mode {
     Stall(stall::Settings),
     /// Bodies streamed in the binary encoding: memory, and the cost of one that is not read
     Stream(stream::Settings),
+}
+
+/// What is measured, and what it is measured against, each a process of its own.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Programs {
+    /// The fetchway binary
+    #[arg(long)]
+    pub(crate) fetchway: PathBuf,
+    /// The fetchway-origin binary
+    #[arg(long)]
+    pub(crate) origin_program: PathBuf,
 }
 
 /// How much load.

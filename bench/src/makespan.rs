@@ -1,6 +1,5 @@
 //! Many slow fetches at once over one WebSocket: until the last is back, and what the node needs.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -10,19 +9,15 @@ use tokio::time::timeout;
 use crate::node::NodeProcess;
 use crate::origin::{OriginProcess, Protocol};
 use crate::process::Folder;
-use crate::{Volume, say};
+use crate::{Programs, Volume, say};
 
 /// What a run may take on top of the origin's wait: something hangs.
 const SLACK: Duration = Duration::from_secs(60);
 
 #[derive(Args, Debug)]
 pub(crate) struct Settings {
-    /// The fetchway binary
-    #[arg(long)]
-    fetchway: PathBuf,
-    /// The fetchway-origin binary
-    #[arg(long)]
-    origin_program: PathBuf,
+    #[command(flatten)]
+    programs: Programs,
     /// Which origin; without it, 1000 and 5000 fetches over h1 and 3000 over h2
     #[arg(long, value_enum, requires = "count")]
     origin: Option<Protocol>,
@@ -68,13 +63,13 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
 async fn scenario(settings: &Settings, protocol: Protocol, count: usize) -> anyhow::Result<()> {
     let folder = Folder::new()?;
     let (mut origin, scheme, config) = OriginProcess::start_slow(
-        &settings.origin_program,
+        &settings.programs.origin_program,
         protocol,
         settings.streams,
         &folder,
     )
     .await?;
-    let node = NodeProcess::start(&settings.fetchway, &folder, &config).await?;
+    let node = NodeProcess::start(&settings.programs.fetchway, &folder, &config).await?;
     let mut relay = node.connect().await?;
     let resident_before = node.process.peak_resident()?;
 

@@ -1,7 +1,6 @@
 //! A client that stops reading, and another that does not: what the first costs the second, and what
 //! the node holds meanwhile.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -13,7 +12,7 @@ use crate::node::NodeProcess;
 use crate::origin::{OriginProcess, Protocol};
 use crate::process::Folder;
 use crate::relay::Relay;
-use crate::{Volume, say};
+use crate::{Programs, Volume, say};
 
 /// What reading all answers may take: beyond it something hangs.
 const READING: Duration = Duration::from_secs(120);
@@ -28,12 +27,8 @@ const MIB: u64 = 1 << 20;
 
 #[derive(Args, Debug)]
 pub(crate) struct Settings {
-    /// The fetchway binary
-    #[arg(long)]
-    fetchway: PathBuf,
-    /// The fetchway-origin binary
-    #[arg(long)]
-    origin_program: PathBuf,
+    #[command(flatten)]
+    programs: Programs,
     /// How long the first client does not read, in seconds
     #[arg(long, default_value_t = 30)]
     pause: u64,
@@ -73,15 +68,19 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
 
 async fn perform(settings: &Settings, scenario: &Scenario) -> anyhow::Result<()> {
     let folder = Folder::new()?;
-    let started =
-        OriginProcess::start_slow(&settings.origin_program, scenario.protocol, 100, &folder)
-            .await?;
+    let started = OriginProcess::start_slow(
+        &settings.programs.origin_program,
+        scenario.protocol,
+        100,
+        &folder,
+    )
+    .await?;
     let (origin, scheme, config) = started;
     let config = format!(
         "{config}[relay]\nmax-answers = \"{}B\"\n",
         scenario.max_answers
     );
-    let node = NodeProcess::start(&settings.fetchway, &folder, &config).await?;
+    let node = NodeProcess::start(&settings.programs.fetchway, &folder, &config).await?;
     let (addr, size) = (origin.addr(), scenario.size);
     let mut beside = node.connect().await?;
     let small = |req: usize| format!("{scheme}://{addr}/bytes?n=100&seed={req}");

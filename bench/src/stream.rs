@@ -1,7 +1,6 @@
 //! Bodies that stream through the node: what one of a gigabyte leaves in its memory, and what one that
 //! is not read costs those beside it.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -12,7 +11,7 @@ use crate::binary::Binary;
 use crate::node::NodeProcess;
 use crate::origin::{OriginProcess, Protocol};
 use crate::process::Folder;
-use crate::say;
+use crate::{Programs, say};
 
 /// No single run may take longer: something hangs.
 const RUN: Duration = Duration::from_secs(120);
@@ -20,12 +19,8 @@ const MIB: u64 = 1 << 20;
 
 #[derive(Args, Debug)]
 pub(crate) struct Settings {
-    /// The fetchway binary
-    #[arg(long)]
-    fetchway: PathBuf,
-    /// The fetchway-origin binary
-    #[arg(long)]
-    origin_program: PathBuf,
+    #[command(flatten)]
+    programs: Programs,
     /// Runs with one stream stalled, and as many without
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -57,12 +52,12 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
 
 async fn perform(settings: &Settings, protocol: Protocol) -> anyhow::Result<()> {
     let folder = Folder::new()?;
-    let program = &settings.origin_program;
+    let program = &settings.programs.origin_program;
     let started = OriginProcess::start_slow(program, protocol, 100, &folder).await?;
     let (origin, scheme, config) = started;
     // No cap is in the way of a large body.
     let config = format!("{config}[lanes.default]\nresponse-cap = \"4GiB\"\n");
-    let node = NodeProcess::start(&settings.fetchway, &folder, &config).await?;
+    let node = NodeProcess::start(&settings.programs.fetchway, &folder, &config).await?;
     let urls = |count: usize, size: u64| -> Vec<String> {
         let addr = origin.addr();
         (0..count)

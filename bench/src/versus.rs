@@ -19,19 +19,15 @@ use crate::origin::OriginProcess;
 use crate::process::{Folder, cpu_time};
 use crate::relay::Relay;
 use crate::spread::Spread;
-use crate::{Volume, say};
+use crate::{Programs, Volume, say};
 
 /// No single run may take longer: something hangs.
 const RUN: Duration = Duration::from_secs(120);
 
 #[derive(Args, Debug)]
 pub(crate) struct Settings {
-    /// The fetchway binary
-    #[arg(long)]
-    fetchway: PathBuf,
-    /// The fetchway-origin binary
-    #[arg(long)]
-    origin_program: PathBuf,
+    #[command(flatten)]
+    programs: Programs,
     /// The nginx binary
     #[arg(long, default_value = "/usr/sbin/nginx")]
     nginx: PathBuf,
@@ -61,10 +57,13 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     );
     let folder = Folder::new()?;
     let length = settings.body.to_string();
-    let origin =
-        OriginProcess::start(&settings.origin_program, &["fast", "--body", &length]).await?;
+    let origin = OriginProcess::start(
+        &settings.programs.origin_program,
+        &["fast", "--body", &length],
+    )
+    .await?;
     let nginx = Nginx::start(&settings.nginx, &folder, origin.addr()).await?;
-    let node = NodeProcess::start(&settings.fetchway, &folder, "").await?;
+    let node = NodeProcess::start(&settings.programs.fetchway, &folder, "").await?;
     let mut bench = Bench {
         target: format!("http://{}/", origin.addr()),
         body: filler(Kind::Text, 0, settings.body as u64).to_vec(),

@@ -1,7 +1,6 @@
 //! Memory of an idle connection: the slope of what is resident between a smaller and a larger number
 //! of them, after each has exchanged a message and got a push, then idled. With and without TLS.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -12,8 +11,8 @@ use super::node::{GatewayProcess, Pem};
 use super::{Coming, Crowd, Sizes, raise_descriptors, trusting};
 use crate::origin::OriginProcess;
 use crate::process::Folder;
-use crate::say;
 use crate::swarm::Stop;
+use crate::{Programs, say};
 
 /// Messages and pushes under way at a time, so that both numbers of connections leave the same number
 /// of connections to the API behind.
@@ -28,12 +27,8 @@ const MAX_PAUSES: usize = 30;
 
 #[derive(Args, Debug)]
 pub(crate) struct Settings {
-    /// The fetchway binary
-    #[arg(long)]
-    fetchway: PathBuf,
-    /// The fetchway-origin binary, which has the API
-    #[arg(long)]
-    origin_program: PathBuf,
+    #[command(flatten)]
+    programs: Programs,
     /// The smaller number of connections
     #[arg(long, default_value_t = 5_000)]
     from: usize,
@@ -69,7 +64,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn one(settings: &Settings, folder: &Folder, with_tls: bool) -> anyhow::Result<()> {
-    let api = OriginProcess::start(&settings.origin_program, &["api"]).await?;
+    let api = OriginProcess::start(&settings.programs.origin_program, &["api"]).await?;
     let url = format!("{}://{}/", settings.upstream, api.addr());
     let tls = if with_tls {
         Some(certificate(folder)?)
@@ -78,7 +73,7 @@ async fn one(settings: &Settings, folder: &Folder, with_tls: bool) -> anyhow::Re
     };
     let (pem, client) = tls.unzip();
     let gateway =
-        GatewayProcess::start(&settings.fetchway, folder, &url, pem.as_ref(), &[]).await?;
+        GatewayProcess::start(&settings.programs.fetchway, folder, &url, pem.as_ref(), &[]).await?;
     say(if with_tls { "with TLS" } else { "without TLS" });
 
     let stop = Stop::default();

@@ -1,7 +1,6 @@
 //! Everybody reconnects at once, and many stop reading: what the clients see must agree with what the
 //! API knows.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -14,20 +13,16 @@ use super::storm::Slow;
 use super::{Coming, Crowd, Gauge, raise_descriptors, say_slowed, seconds};
 use crate::origin::OriginProcess;
 use crate::process::Folder;
-use crate::say;
 use crate::swarm::Stop;
+use crate::{Programs, say};
 
 /// How long the API may take to hear of everything.
 const CALM: Duration = Duration::from_secs(30);
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Settings {
-    /// The fetchway binary
-    #[arg(long)]
-    fetchway: PathBuf,
-    /// The fetchway-origin binary, which has the API
-    #[arg(long)]
-    origin_program: PathBuf,
+    #[command(flatten)]
+    programs: Programs,
     /// Clients
     #[arg(long, default_value_t = 8_000)]
     clients: usize,
@@ -60,11 +55,12 @@ async fn one(settings: &Settings, epochs: bool) -> anyhow::Result<()> {
         "an API that knows no epochs"
     });
     let folder = Folder::new()?;
-    let mut api = OriginProcess::start(&settings.origin_program, &["api"]).await?;
+    let mut api = OriginProcess::start(&settings.programs.origin_program, &["api"]).await?;
     let url = format!("{}://{}/", settings.upstream, api.addr());
     let set = format!("gateways[0].epochs={epochs}");
     let further = ["--set", &set];
-    let gateway = GatewayProcess::start(&settings.fetchway, &folder, &url, None, &further).await?;
+    let gateway =
+        GatewayProcess::start(&settings.programs.fetchway, &folder, &url, None, &further).await?;
     let gauge = Gauge::new(Some(gateway.pid()))?;
     let stop = Stop::default();
     let mut crowd = Crowd::new(vec![gateway.gateway], None, 1, true, &stop)?;

@@ -14,7 +14,7 @@ use crate::origin::OriginProcess;
 use crate::process::{Each, Folder, cpu};
 use crate::spread::Spread;
 use crate::swarm::Stop;
-use crate::{Volume, say};
+use crate::{Programs, Volume, say};
 
 /// What the ids are made from, other ones for each way to the API.
 const SEEDS: [u64; 2] = [1, 2];
@@ -22,12 +22,8 @@ const NGINX_SEED: u64 = 3;
 
 #[derive(Args, Debug)]
 pub(crate) struct Settings {
-    /// The fetchway binary
-    #[arg(long)]
-    fetchway: PathBuf,
-    /// The fetchway-origin binary, which has the API
-    #[arg(long)]
-    origin_program: PathBuf,
+    #[command(flatten)]
+    programs: Programs,
     /// The nginx binary
     #[arg(long, default_value = "/usr/sbin/nginx")]
     nginx: PathBuf,
@@ -111,13 +107,14 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     );
     raise_descriptors()?;
     let folder = Folder::new()?;
-    let mut api = OriginProcess::start(&settings.origin_program, &["api"]).await?;
+    let mut api = OriginProcess::start(&settings.programs.origin_program, &["api"]).await?;
     let nginx = Nginx::start(&settings.nginx, &folder, api.addr()).await?;
     let mut gateways = [None, None];
     for (at, scheme) in ["http", "h2c"].into_iter().enumerate() {
         if settings.ways.iter().any(|way| way.gateway() == Some(at)) {
             let url = format!("{scheme}://{}/", api.addr());
-            let started = GatewayProcess::start(&settings.fetchway, &folder, &url, None, &[]).await;
+            let started =
+                GatewayProcess::start(&settings.programs.fetchway, &folder, &url, None, &[]).await;
             gateways[at] = Some(started.with_context(|| format!("the gateway to {url}"))?);
         }
     }
