@@ -9,7 +9,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use fetchway_policy::{ErrorName, FetchError};
+use futures_util::FutureExt as _;
 use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use crate::admit::Permit;
@@ -230,6 +232,17 @@ impl Body {
             body.ended(None);
         }
         body
+    }
+
+    /// The next frame, if it has come by now: small bodies mostly come whole with their header.
+    ///
+    /// # Errors
+    /// What the body has failed with.
+    pub fn at_once(&mut self) -> Result<Option<Frame<Bytes>>, FetchError> {
+        if self.is_end_stream() {
+            return Ok(None);
+        }
+        self.frame().now_or_never().flatten().transpose()
     }
 
     /// Says that whoever reads this has stopped, or goes on: meanwhile its permit may be lent to

@@ -68,8 +68,6 @@ pub(crate) struct State {
     pub(crate) pinged: bool,
     /// The API has accepted it: it counts.
     pub(crate) is_counted: bool,
-    /// It has not ended.
-    pub(crate) is_live: bool,
     /// Its turn to be read comes once more.
     pub(crate) is_unread: bool,
     /// It has left the table.
@@ -126,7 +124,6 @@ impl Conn {
                 phase: Phase::Connecting,
                 pinged: false,
                 is_counted: false,
-                is_live: true,
                 is_unread: false,
                 is_out: false,
             }),
@@ -144,7 +141,7 @@ impl Conn {
 
     /// Whether it takes no more pushes.
     pub(crate) fn has_ended(&self) -> bool {
-        !self.lock().is_live
+        self.lock().order.has_ended()
     }
 }
 
@@ -176,15 +173,6 @@ impl State {
 
     /// Writes a frame, or what of it the client takes now; the rest waits.
     pub(crate) fn frame(&mut self, opcode: Opcode, payload: &[u8], now: u32) -> Result<(), Broken> {
-        let waits = self.unsent() > 0 || self.phase < Phase::Open;
-        if waits {
-            let traffic = self.traffic();
-            if traffic.out.is_empty() {
-                traffic.stalled_since = now;
-            }
-            put_frame(&mut traffic.out, opcode, payload, None);
-            return Ok(());
-        }
         let mut frame = BytesMut::with_capacity(payload.len() + 10);
         put_frame(&mut frame, opcode, payload, None);
         self.bytes(&frame, now)
@@ -192,15 +180,14 @@ impl State {
 
     /// Writes whole frames, or what of them the client takes now; the rest waits.
     pub(crate) fn bytes(&mut self, frames: &[u8], now: u32) -> Result<(), Broken> {
-        let Some(socket) = &mut self.socket else {
-            return Err(Broken);
-        };
-        let waits = self.traffic.as_ref().is_some_and(|t| !t.out.is_empty());
-        let taken = match waits {
-            true => 0,
-            false => socket.write(frames).map_err(|_| Broken)?,
-        };
-        if taken < frames.len() || socket.is_blocked() {
+        let waits = self.unsent() > 0;
+        let (mut taken, mut blocked) = (0, false);
+        if !waits && self.phase >= Phase::Open {
+            let socket = self.socket.as_mut().ok_or(Broken)?;
+            taken = socket.write(frames).map_err(|_| Broken)?;
+            blocked = socket.is_blocked();
+        }
+        if taken < frames.len() || blocked {
             let traffic = self.traffic();
             if !waits {
                 traffic.stalled_since = now;

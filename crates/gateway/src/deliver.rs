@@ -7,11 +7,9 @@ use bytes::{Bytes, BytesMut};
 use fetchway_fetch::{FetchRequest, Queued, RequestBody, Session};
 use fetchway_policy::redirect::RedirectMode;
 use fetchway_policy::{ErrorName, FetchError, Timeouts};
-use futures_util::FutureExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 use url::Url;
 
@@ -136,10 +134,7 @@ impl Inner {
         let fetched = engine.perform(fetches, queued).await?;
         let (head, mut body) = fetched.response.into_parts();
         // Most answers are whole by now, and in one piece.
-        let first = match body.is_end_stream() {
-            true => None,
-            false => body.frame().now_or_never().flatten().transpose()?,
-        };
+        let first = body.at_once()?;
         let first = first.and_then(|frame| frame.into_data().ok());
         let body = if body.is_end_stream() {
             first.unwrap_or_default()
@@ -192,7 +187,6 @@ impl Inner {
             }
         }
         self.close_if_broken(&conn);
-        self.leave_if_over(&conn);
         // The last message of one that has ended makes way for its DELETE.
         if conn.has_ended() {
             self.settle(&conn.id);

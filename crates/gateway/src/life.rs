@@ -28,7 +28,7 @@ impl Inner {
         {
             let mut state = conn.lock();
             let told = state.is_counted;
-            if std::mem::take(&mut state.is_live) {
+            if !state.order.has_ended() {
                 self.table.release(conn.address);
                 if told {
                     add(&self.counters.closed);
@@ -54,8 +54,9 @@ impl Inner {
                 let (mut followed, mut awaited) = (false, false);
                 for other in others {
                     let state = other.lock();
-                    followed |= state.is_counted && (state.is_live || other.epoch > conn.epoch);
-                    awaited |= state.is_live && !state.is_counted;
+                    let ended = state.order.has_ended();
+                    followed |= state.is_counted && (!ended || other.epoch > conn.epoch);
+                    awaited |= !ended && !state.is_counted;
                 }
                 let mut state = conn.lock();
                 if followed {
@@ -72,10 +73,10 @@ impl Inner {
     }
 
     /// Takes a connection of which the API has heard all out of the table.
-    pub(crate) fn leave_if_over(&self, conn: &Arc<Conn>) {
+    fn leave_if_over(&self, conn: &Arc<Conn>) {
         let (waiters, was_open) = {
             let mut state = conn.lock();
-            if state.is_live || !state.order.is_over() || state.is_out {
+            if !state.order.is_over() || state.is_out {
                 return;
             }
             state.is_out = true;
@@ -127,7 +128,7 @@ impl Inner {
     }
 
     /// Closes the connections that this one replaces. Gives whether it is replaced itself.
-    pub(crate) fn make_room(self: &Arc<Self>, conn: &Arc<Conn>) -> bool {
+    fn make_room(self: &Arc<Self>, conn: &Arc<Conn>) -> bool {
         if self.config.duplicate == Duplicate::Many {
             return true;
         }
@@ -135,7 +136,7 @@ impl Inner {
         for other in self.table.find(&conn.id) {
             let counts = {
                 let state = other.lock();
-                state.is_counted && state.is_live
+                state.is_counted && !state.order.has_ended()
             };
             if !counts || Arc::ptr_eq(&other, conn) {
                 continue;
@@ -143,16 +144,20 @@ impl Inner {
             if other.epoch > conn.epoch {
                 stays = false;
             } else {
-                self.close(&other, REPLACED, "another connection has this id now");
+                self.replaced(&other);
             }
         }
         stays
     }
 
+    fn replaced(self: &Arc<Self>, conn: &Arc<Conn>) {
+        self.close(conn, REPLACED, "another connection has this id now");
+    }
+
     /// Closes one that was replaced before its socket was there.
     pub(crate) fn close_if_replaced(self: &Arc<Self>, conn: &Arc<Conn>) {
         if !self.make_room(conn) {
-            self.close(conn, REPLACED, "another connection has this id now");
+            self.replaced(conn);
         }
     }
 

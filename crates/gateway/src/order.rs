@@ -68,7 +68,7 @@ pub(crate) struct Order {
 impl Order {
     /// A message has come. After the end none is taken.
     pub(crate) fn message(&mut self, text: bool, data: Bytes, now: Instant) {
-        if self.delete != Delete::NotYet {
+        if self.has_ended() {
             return;
         }
         self.sequence += 1;
@@ -83,7 +83,7 @@ impl Order {
 
     /// The client is gone. `told`: the API is to hear of it. Only the first end counts.
     pub(crate) fn end(&mut self, reason: Bytes, told: bool, now: Instant) {
-        if self.delete != Delete::NotYet {
+        if self.has_ended() {
             return;
         }
         if told {
@@ -93,6 +93,11 @@ impl Order {
         } else {
             self.delete = Delete::Over;
         }
+    }
+
+    /// Whether the client is gone.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.delete != Delete::NotYet
     }
 
     /// Another connection has taken over: the API is not to hear of this one's end, if it has not yet.

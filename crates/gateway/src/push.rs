@@ -154,7 +154,7 @@ impl Inner {
     fn has_gone(&self, id: &str, conns: &[Arc<Conn>]) -> bool {
         let ended = |conn: &Arc<Conn>| {
             let state = conn.lock();
-            state.is_counted && !state.is_live
+            state.is_counted && state.order.has_ended()
         };
         conns.iter().any(ended) || self.table.has_just_gone(id)
     }
@@ -163,7 +163,7 @@ impl Inner {
     pub(crate) fn send(self: &Arc<Self>, conn: &Arc<Conn>, text: bool, body: &[u8]) -> Pushed {
         let sent = {
             let mut state = conn.lock();
-            if !state.is_live || state.phase >= Phase::Closing {
+            if state.order.has_ended() || state.phase >= Phase::Closing {
                 return Pushed::Gone;
             }
             if state.unsent() > 0 && state.unsent() + body.len() > self.config.send_buffer {
@@ -227,7 +227,7 @@ impl Inner {
         let mut told = Vec::new();
         for conn in self.table.find(&id) {
             let state = conn.lock();
-            if !state.is_live {
+            if state.order.has_ended() {
                 continue;
             }
             let seconds = |since: u32| f64::from(now.saturating_sub(since)) / 10.0;

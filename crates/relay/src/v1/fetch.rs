@@ -7,7 +7,6 @@ use bytes::Bytes;
 use fetchway_fetch::{Body, FetchRequest, Fetched, Queued, RequestBody};
 use fetchway_policy::{ErrorName, FetchError, headers, redirect};
 use fetchway_wire::v1::{self, Event, Gone, Malformed, RequestHead, Reset, ResponseHead};
-use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -183,10 +182,7 @@ impl Session {
             return Ok(());
         }
         // What the origin sent along with its header goes along with it here too.
-        let first = match body.is_end_stream() {
-            true => None,
-            false => body.frame().now_or_never().flatten().transpose()?,
-        };
+        let first = body.at_once()?;
         let whole = body.is_end_stream();
         let given = self.act(|state| {
             let machine = &mut state.machine;

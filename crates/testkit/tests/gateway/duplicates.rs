@@ -2,11 +2,37 @@
 
 use std::sync::Arc;
 
-use fetchway_testkit::{Api, Socket, ok, status};
+use fetchway_testkit::{Api, ApiRequest, Socket, ok, status};
 use http::Method;
 use tokio::sync::Semaphore;
 
 use crate::{gateway, open_push, push};
+
+/// An API that lets some requests wait for a permit each, and then answers them with `answer`.
+async fn held(
+    waits: impl Fn(&ApiRequest) -> bool + Send + Sync + 'static,
+    answer: &'static str,
+) -> (Api, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let permits = gate.clone();
+    let api = Api::start(move |request| {
+        let (waits, permits) = (waits(&request), permits.clone());
+        async move {
+            if !waits {
+                return ok("ok");
+            }
+            permits.acquire().await.expect("never closed").forget();
+            ok(answer)
+        }
+    })
+    .await;
+    (api, gate)
+}
+
+/// Whether the API is asked for a client that would replace another.
+fn replaces(request: &ApiRequest) -> bool {
+    request.method == Method::GET && !request.field("fetchway-replaces").is_empty()
+}
 
 #[tokio::test]
 async fn the_new_one_takes_over_once_the_api_has_accepted_it() {
@@ -124,18 +150,7 @@ async fn many_stay_and_a_push_reaches_all() {
 /// on its way, would unregister the new one.
 #[tokio::test]
 async fn an_old_end_never_unregisters_the_new_one() {
-    let gate = Arc::new(Semaphore::new(0));
-    let permits = gate.clone();
-    let api = Api::start(move |request| {
-        let permits = permits.clone();
-        async move {
-            if request.method == Method::GET && !request.field("fetchway-replaces").is_empty() {
-                permits.acquire().await.expect("never closed").forget();
-            }
-            ok("ok")
-        }
-    })
-    .await;
+    let (api, gate) = held(replaces, "ok").await;
     let (node, addr) = gateway(&api, "");
     let old = Socket::connect(addr, "/alice").await;
     let connecting = tokio::spawn(Socket::open(addr, "/alice", &[]));
@@ -154,19 +169,7 @@ async fn an_old_end_never_unregisters_the_new_one() {
 
 #[tokio::test]
 async fn a_delete_that_waited_is_sent_when_the_new_one_is_refused() {
-    let gate = Arc::new(Semaphore::new(0));
-    let permits = gate.clone();
-    let api = Api::start(move |request| {
-        let permits = permits.clone();
-        async move {
-            if request.method == Method::GET && !request.field("fetchway-replaces").is_empty() {
-                permits.acquire().await.expect("never closed").forget();
-                return ok("no");
-            }
-            ok("ok")
-        }
-    })
-    .await;
+    let (api, gate) = held(replaces, "no").await;
     let (node, addr) = gateway(&api, "");
     let old = Socket::connect(addr, "/alice").await;
     let connecting = tokio::spawn(Socket::open(addr, "/alice", &[]));
@@ -183,18 +186,7 @@ async fn a_delete_that_waited_is_sent_when_the_new_one_is_refused() {
 /// The DELETE of the old one is at the API when the new one comes.
 #[tokio::test]
 async fn a_new_one_waits_for_a_delete_that_is_on_its_way() {
-    let gate = Arc::new(Semaphore::new(0));
-    let permits = gate.clone();
-    let api = Api::start(move |request| {
-        let permits = permits.clone();
-        async move {
-            if request.method == Method::DELETE && request.body == "gone" {
-                permits.acquire().await.expect("never closed").forget();
-            }
-            ok("ok")
-        }
-    })
-    .await;
+    let (api, gate) = held(|request| request.line() == "DELETE /alice gone", "ok").await;
     let (node, addr) = gateway(&api, "");
     let old = Socket::connect(addr, "/alice").await;
     old.close(1000, "gone").await;
@@ -216,19 +208,7 @@ async fn a_new_one_waits_for_a_delete_that_is_on_its_way() {
 /// gets it.
 #[tokio::test]
 async fn a_push_meant_for_one_that_is_refused_reaches_the_other() {
-    let gate = Arc::new(Semaphore::new(0));
-    let permits = gate.clone();
-    let api = Api::start(move |request| {
-        let permits = permits.clone();
-        async move {
-            if request.method == Method::GET && !request.field("fetchway-replaces").is_empty() {
-                permits.acquire().await.expect("never closed").forget();
-                return ok("no");
-            }
-            ok("ok")
-        }
-    })
-    .await;
+    let (api, gate) = held(replaces, "no").await;
     let (node, addr) = open_push(&api, "");
     let mut first = Socket::connect(addr, "/alice").await;
     let connecting = tokio::spawn(Socket::open(addr, "/alice", &[]));
