@@ -28,8 +28,14 @@ fn refusal(toml: &str) -> String {
 
 /// A client that the API has accepted.
 async fn connect(addr: SocketAddr, id: &str) -> TcpStream {
-    let (answer, socket) = upgrade_at(addr, &format!("/{id}"), &[]).await;
+    let (answer, mut socket) = upgrade_at(addr, &format!("/{id}"), &[]).await;
     assert_eq!(answer.status, 101, "{}", answer.headers);
+    // The gateway has the socket a moment after the handshake; until then a push is only queued.
+    let ping = b"\x89\x80\0\0\0\0";
+    socket.write_all(ping).await.expect("it is taken");
+    let mut pong = [0; 2];
+    socket.read_exact(&mut pong).await.expect("a pong");
+    assert_eq!(pong, *b"\x8a\0");
     socket
 }
 
