@@ -199,6 +199,13 @@ impl Gate {
         Ok(Turn { permit, told })
     }
 
+    /// Leave for a fetch, if it need not wait for it.
+    pub(crate) fn now(self: &Arc<Self>, origin: &Origin, asking: Asking) -> Option<Permit> {
+        // Who must wait gives the place up again, by the turn's drop.
+        let turn = self.ask(origin, asking).ok()?;
+        turn.told.is_none().then_some(turn.permit)
+    }
+
     /// Does something with the schedule and tells whom it concerns.
     fn act<T>(&self, act: impl FnOnce(&mut Schedule, Instant) -> T) -> T {
         let mut state = self.state();

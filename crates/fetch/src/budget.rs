@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fetchway_policy::budget::{BodyKey, Budget, Reserve, SessionKey};
+use fetchway_policy::{ErrorName, FetchError};
 use tokio::sync::oneshot;
 
 /// Bytes of whole bodies in memory, of all sessions.
@@ -61,6 +62,11 @@ impl Bytes {
     }
 }
 
+/// What becomes of a body whose reader has no session any more.
+pub(crate) fn session_ended() -> FetchError {
+    FetchError::new(ErrorName::Cancelled, "The session has ended.")
+}
+
 /// The bytes of one body, from before they are read until their answer is written.
 pub struct Hold {
     bytes: Arc<Bytes>,
@@ -85,6 +91,17 @@ impl Hold {
                 state.settle();
                 Some(granted)
             }
+        }
+    }
+
+    /// Reserves `n` further bytes, when there is room for them.
+    ///
+    /// # Errors
+    /// `cancelled` if the session has ended.
+    pub async fn more(&mut self, n: u64) -> Result<(), FetchError> {
+        match self.reserve(n) {
+            None => Ok(()),
+            Some(granted) => granted.await.map_err(|_| session_ended()),
         }
     }
 

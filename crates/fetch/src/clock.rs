@@ -141,14 +141,18 @@ impl BodyClock {
         }
         sleep.as_mut().poll(cx).map(|()| {
             if self.idle_until < self.total_until {
-                let idle = self.idle;
-                let detail = format!("The origin sent nothing of the response body for {idle}.");
-                FetchError::new(ErrorName::ConnectionReadTimeout, detail)
+                stands_still(self.idle)
             } else {
                 total_over(self.total)
             }
         })
     }
+}
+
+/// The body did not go on.
+pub(crate) fn stands_still(idle: Limit) -> FetchError {
+    let detail = format!("The origin sent nothing of the response body for {idle}.");
+    FetchError::new(ErrorName::ConnectionReadTimeout, detail)
 }
 
 /// The fetch as a whole took too long.

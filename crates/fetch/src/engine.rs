@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use fetchway_policy::guard::AddressPolicy;
-use fetchway_policy::{ErrorName, FetchError, LaneConfig};
+use fetchway_policy::{Clocks, ErrorName, FetchError, LaneConfig};
 use http::{HeaderValue, Response};
 use tokio::time::Instant;
 use url::Url;
@@ -96,6 +96,22 @@ impl Engine {
 
     pub(crate) fn bodies(&self) -> &Arc<budget::Bytes> {
         &self.0.bodies
+    }
+
+    pub(crate) fn observer(&self) -> &Arc<dyn Observer> {
+        &self.0.observer
+    }
+
+    pub(crate) fn user_agent(&self) -> &HeaderValue {
+        &self.0.user_agent
+    }
+
+    pub(crate) fn retry_after_cap(&self) -> Duration {
+        self.0.retry_after_cap
+    }
+
+    pub(crate) fn clocks(&self, lane: usize) -> Clocks {
+        self.0.lanes[lane].1.clocks
     }
 
     /// What may be reached under `policy`. Equal policies share one network and its connections.

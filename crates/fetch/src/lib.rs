@@ -5,7 +5,7 @@
 //! with `dns` and `tls` (if a new one is needed; here every address is vetted), `exchange` (one
 //! request), `answer` (its response), `body` with `decode` and `clock` (the body on its way to its
 //! reader), `end` (what the observer is told). `budget` and `whole` are for readers that need a body
-//! whole.
+//! whole. `direct` is for a caller that speaks HTTP itself.
 
 mod admit;
 mod answer;
@@ -16,6 +16,7 @@ mod config;
 mod decode;
 mod defaults;
 mod dial;
+mod direct;
 mod dns;
 mod end;
 mod engine;
@@ -34,6 +35,7 @@ mod whole;
 pub use body::Body;
 pub use budget::Hold;
 pub use config::{DEFAULT_LANE, EngineConfig, PoolConfig};
+pub use direct::{Direct, Idle, Leave, OpenGuard, Opened, Patience};
 pub use engine::{Engine, Fetched};
 pub use fetchway_policy::schedule::{LaneStats, SessionLimits, SessionStats};
 pub use observe::{Moved, NoObserver, Observer, Outcome};

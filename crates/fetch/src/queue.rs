@@ -14,7 +14,7 @@ use crate::request::FetchRequest;
 use crate::session::Session;
 
 /// What a request weighs in its lane's queue beside its body and fields, in bytes.
-const REQUEST_WEIGHT: usize = 1 << 10;
+pub(crate) const REQUEST_WEIGHT: usize = 1 << 10;
 
 /// A fetch that has its place in the queues, or leave already. Dropping it cancels it.
 pub struct Queued {

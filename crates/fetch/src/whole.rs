@@ -1,12 +1,13 @@
 //! Reading a body whole, within the byte budget: room is reserved before it is read into.
 
 use bytes::{Bytes, BytesMut};
-use fetchway_policy::{ErrorName, FetchError};
+use fetchway_policy::FetchError;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
 use crate::Hold;
 use crate::body::{Body, over_cap};
+use crate::budget::session_ended;
 
 /// Room reserved at first where the length is not known; doubled as the body grows.
 const FIRST: u64 = 16 << 10;
@@ -72,6 +73,6 @@ impl Body {
         self.set_paused(true);
         let granted = granted.await;
         self.set_paused(false);
-        granted.map_err(|_| FetchError::new(ErrorName::Cancelled, "The session has ended."))
+        granted.map_err(|_| session_ended())
     }
 }

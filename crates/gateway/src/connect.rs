@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::Duplicate;
 use crate::conn::{Conn, Phase};
-use crate::deliver::Answer;
+use crate::deliver::{Answer, STATE};
 use crate::gateway::{Inner, Peer};
 use crate::request::{beyond, client_id, is_reserved};
 use crate::socket::Socket;
@@ -156,7 +156,9 @@ impl Inner {
         handshake: Response<()>,
         upgrade: OnUpgrade,
     ) -> Reply {
-        self.attach_state(&conn, &answer.headers);
+        if let Some(state) = answer.headers.get(STATE) {
+            self.attach_state(&conn, state);
+        }
         if !self.accepted(&conn) {
             return self.refuse(
                 &conn,

@@ -13,17 +13,23 @@ use http_body::Body as _;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::call::{Call, End};
 use crate::config::Delivery;
-use crate::conn::Conn;
+use crate::conn::{Conn, State};
 use crate::gateway::Inner;
+use crate::lines;
 use crate::order::{Item, What};
-use crate::stats::{add, sub};
+use crate::stats::add;
 
-const CONNECTION: HeaderName = HeaderName::from_static("fetchway-connection");
-const EPOCH: HeaderName = HeaderName::from_static("fetchway-epoch");
-const SEQUENCE: HeaderName = HeaderName::from_static("fetchway-sequence");
-pub(crate) const STATE: HeaderName = HeaderName::from_static("fetchway-state");
+pub(crate) const CONNECTION: &str = "fetchway-connection";
+pub(crate) const EPOCH: &str = "fetchway-epoch";
+pub(crate) const SEQUENCE: &str = "fetchway-sequence";
+pub(crate) const STATE: &str = "fetchway-state";
 const SEND: HeaderName = HeaderName::from_static("fetchway-send");
+
+/// The media types of messages.
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+pub(crate) const BINARY: &str = "application/octet-stream";
 
 /// Bytes of what an API may attach to a client.
 const MAX_STATE: usize = 4 << 10;
@@ -39,10 +45,52 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-impl Answer {
-    /// Whether a body of it may reach a client.
-    fn is_success(&self) -> bool {
-        matches!(self.status, StatusCode::OK | StatusCode::NO_CONTENT)
+/// Whether a body that came with it may reach a client.
+fn is_success(status: StatusCode) -> bool {
+    matches!(status, StatusCode::OK | StatusCode::NO_CONTENT)
+}
+
+/// What of an answer to a message or DELETE matters, whichever way it came.
+struct Reply {
+    status: StatusCode,
+    kind: Option<HeaderValue>,
+    /// What the API wants to have back.
+    state: Option<HeaderValue>,
+    /// It is sent even when empty.
+    always: bool,
+    body: Bytes,
+}
+
+impl From<Answer> for Reply {
+    fn from(mut answer: Answer) -> Self {
+        Self {
+            status: answer.status,
+            kind: answer.headers.remove(CONTENT_TYPE),
+            state: answer.headers.remove(STATE),
+            always: answer.headers.get(SEND).is_some_and(|v| v == "always"),
+            body: answer.body,
+        }
+    }
+}
+
+impl From<fetchway_upstream::Answer> for Reply {
+    fn from(answer: fetchway_upstream::Answer) -> Self {
+        let (mut kind, mut state, mut always) = (None, None, false);
+        for (name, value) in answer.fields {
+            match name {
+                "content-type" => kind = Some(value),
+                "fetchway-state" => state = Some(value),
+                "fetchway-send" => always = value == "always",
+                _ => {}
+            }
+        }
+        Self {
+            status: answer.status,
+            kind,
+            state,
+            always,
+            body: answer.body,
+        }
     }
 }
 
@@ -58,27 +106,25 @@ impl Inner {
         url
     }
 
-    /// How a connection is called towards the API: in hexadecimal digits.
+    /// How a connection is called towards the API.
     pub(crate) fn name(&self, conn: &Conn) -> [u8; 24] {
-        // By hand: this is done for each message.
-        let number = u128::from(self.salt) << 64 | u128::from(conn.epoch);
-        std::array::from_fn(|at| {
-            let digit = (number >> (92 - 4 * at)) as u8 & 15;
-            digit + if digit < 10 { b'0' } else { b'a' - 10 }
-        })
+        name(self.salt, conn)
     }
 
     /// The fields by which the API tells connections, and what comes from them, apart.
     pub(crate) fn mark(&self, conn: &Conn, sequence: u64, headers: &mut HeaderMap) {
         let fields = [
-            (CONNECTION, value(&self.name(conn))),
-            (EPOCH, conn.epoch.into()),
-            (SEQUENCE, sequence.into()),
+            (
+                const { HeaderName::from_static(CONNECTION) },
+                value(&self.name(conn)),
+            ),
+            (const { HeaderName::from_static(EPOCH) }, conn.epoch.into()),
+            (const { HeaderName::from_static(SEQUENCE) }, sequence.into()),
         ];
         let attached = conn.lock().attached.as_deref().cloned();
         for (name, mut value) in fields
             .into_iter()
-            .chain(attached.map(|state| (STATE, state)))
+            .chain(attached.map(|state| (const { HeaderName::from_static(STATE) }, state)))
         {
             // In HTTP/2 that means: not worth a place in the table of fields that come again.
             value.set_sensitive(true);
@@ -112,15 +158,15 @@ impl Inner {
         let queued = fetches.engine().queue(fetches, request);
         async move {
             let answer = self.answer(fetches, queued).await;
-            self.count(&answer, began.elapsed());
+            self.count(answer.as_ref().map(|answer| answer.status), began.elapsed());
             answer
         }
     }
 
-    fn count(&self, answer: &Result<Answer, FetchError>, took: Duration) {
+    fn count(&self, answer: Result<StatusCode, &FetchError>, took: Duration) {
         self.observer.requested(took);
         match answer {
-            Ok(answer) if answer.is_success() => add(&self.counters.succeeded),
+            Ok(status) if is_success(status) => add(&self.counters.succeeded),
             Ok(_) => add(&self.counters.failed),
             Err(error) => {
                 add(&self.counters.failed);
@@ -158,71 +204,150 @@ impl Inner {
         })
     }
 
-    /// Tells the API of one thing after the other, until nothing more of this client may go.
-    pub(crate) async fn deliver(self: Arc<Self>, conn: Arc<Conn>, first: Item) {
-        let mut next = Some(first);
-        while let Some(item) = next.take() {
-            let is_message = matches!(item.what, What::Message { .. });
-            if is_message {
-                sub(&self.counters.queued);
-            }
-            match self.try_on(&conn, &item).await {
-                Some(answer) if is_message => self.reply(&conn, &answer),
-                Some(_) => {}
-                None if is_message => self.lost(&conn),
-                None => {
-                    let (gateway, client) = (&*self.config.name, &*conn.id);
-                    tracing::warn!(gateway, client, "the API never heard that a client is gone");
-                    self.observer.lost();
+    /// Sends a message over one of this thread's own lines. Gives it back if that cannot be.
+    pub(crate) fn post(&self, conn: &Arc<Conn>, state: &State, item: Item) -> Option<Item> {
+        let What::Message { data, .. } = &item.what else {
+            return Some(item);
+        };
+        let bytes = data.len();
+        let mut left = Some(item);
+        let posted = lines::post(|direct| {
+            let leave = direct.leave(bytes)?;
+            let attached = state.attached.as_deref().cloned();
+            Some(Call::new(conn.clone(), left.take()?, attached, leave))
+        });
+        if posted {
+            add(&self.counters.started);
+        }
+        left
+    }
+
+    /// What has come of a message on a line.
+    pub(crate) fn heard(self: &Arc<Self>, end: End) {
+        match end {
+            End::Answered(call, answer) => {
+                self.count(Ok(answer.status), call.leave.began().elapsed());
+                let heeded = matches!(
+                    answer.status,
+                    StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+                );
+                if let Some(asked) = answer.field("retry-after").filter(|_| heeded) {
+                    lines::heed(asked);
+                }
+                let (conn, item) = call.over(Ok((answer.status, answer.body.len())));
+                match self.asks_again(&item, answer.status) {
+                    true => self.send_again(&conn, item, true),
+                    false => self.arrived(&conn, &item, &answer.into()),
                 }
             }
-            let full = {
-                let mut state = conn.lock();
-                state.order.done();
-                next = state.order.next(self.config.order.at_once());
-                state.is_paused()
-            };
-            if full {
-                self.read_on(&conn);
+            End::Failed {
+                call,
+                error,
+                unsent,
+            } => {
+                self.count(Err(&error), call.leave.began().elapsed());
+                let (conn, item) = call.over(Err(&error));
+                if unsent || self.may_send_again(&item, error.name) {
+                    return self.send_again(&conn, item, !unsent);
+                }
+                self.failed(&conn, &error.to_string());
+                self.never_arrived(&conn, &item);
+                self.go_on_with(&conn);
             }
         }
-        self.close_if_broken(&conn);
+    }
+
+    fn send_again(self: &Arc<Self>, conn: &Arc<Conn>, item: Item, tried: bool) {
+        let reactor = conn.lock().reactor;
+        self.spawn(conn, reactor, item, tried);
+    }
+
+    /// Goes on to send it through the engine. `tried`: after a pause.
+    pub(crate) fn spawn(self: &Arc<Self>, conn: &Arc<Conn>, reactor: u8, item: Item, tried: bool) {
+        let task = self.clone().deliver(conn.clone(), item, tried);
+        // Boxed: tokio moves a task several times, and this one is some kilobytes.
+        self.reactors[usize::from(reactor)]
+            .tasks
+            .spawn(Box::pin(task));
+    }
+
+    /// Tells the API of something through the engine, until that has been heard or given up.
+    pub(crate) async fn deliver(self: Arc<Self>, conn: Arc<Conn>, item: Item, tried: bool) {
+        match self.try_on(&conn, &item, tried).await {
+            Some(reply) => self.arrived(&conn, &item, &reply),
+            None => {
+                self.never_arrived(&conn, &item);
+                self.go_on_with(&conn);
+            }
+        }
+    }
+
+    /// The API has answered.
+    fn arrived(self: &Arc<Self>, conn: &Arc<Conn>, item: &Item, reply: &Reply) {
+        if let Some(state) = &reply.state {
+            self.attach_state(conn, state);
+        }
+        if !is_success(reply.status) {
+            self.failed(conn, reply.status.as_str());
+            self.never_arrived(conn, item);
+        } else if let What::Message { .. } = item.what {
+            self.reply(conn, reply);
+        }
+        self.go_on_with(conn);
+    }
+
+    /// The API has not taken it, and will not get it again.
+    fn never_arrived(self: &Arc<Self>, conn: &Arc<Conn>, item: &Item) {
+        if let What::Message { .. } = item.what {
+            return self.lost(conn);
+        }
+        let (gateway, client) = (&*self.config.name, &*conn.id);
+        tracing::warn!(gateway, client, "the API never heard that a client is gone");
+        self.observer.lost();
+    }
+
+    /// One thing is done with: the next one has its turn.
+    fn go_on_with(self: &Arc<Self>, conn: &Arc<Conn>) {
+        let (full, ended) = {
+            let mut state = conn.lock();
+            state.order.done();
+            self.pump(conn, &mut state);
+            (state.is_paused(), state.order.has_ended())
+        };
+        if full {
+            self.read_on(conn);
+        }
+        self.close_if_broken(conn);
         // The last message of one that has ended makes way for its DELETE.
-        if conn.has_ended() {
+        if ended {
             self.settle(&conn.id);
         }
     }
 
     /// Sends it as often as it may be. Nothing if it is lost.
-    async fn try_on(&self, conn: &Conn, item: &Item) -> Option<Answer> {
+    async fn try_on(&self, conn: &Conn, item: &Item, tried: bool) -> Option<Reply> {
         let until = item.since + self.config.queue_timeout;
         let mut pause = FIRST_PAUSE;
+        let mut waits = tried;
         loop {
-            let answer = self.send_once(conn, item).await;
-            let again = match &answer {
-                Ok(answer) => self.asks_again(item, answer.status),
-                Err(error) => self.may_send_again(item, error.name),
-            };
-            if !again {
-                return match answer {
-                    Ok(answer) if answer.is_success() => Some(answer),
-                    Ok(answer) => {
-                        self.failed(conn, &answer.status.to_string());
-                        None
-                    }
-                    Err(error) => {
-                        self.failed(conn, &error.to_string());
-                        None
-                    }
-                };
+            if waits {
+                let wait = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                if Instant::now() + wait >= until {
+                    self.failed(conn, "it was tried for the queue's timeout");
+                    return None;
+                }
+                tokio::time::sleep(wait).await;
             }
-            let wait = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            if Instant::now() + wait >= until {
-                self.failed(conn, "it was tried for the queue's timeout");
-                return None;
+            waits = true;
+            match self.send_once(conn, item).await {
+                Ok(answer) if !self.asks_again(item, answer.status) => return Some(answer.into()),
+                Err(error) if !self.may_send_again(item, error.name) => {
+                    self.failed(conn, &error.to_string());
+                    return None;
+                }
+                Ok(_) | Err(_) => {}
             }
-            tokio::time::sleep(wait).await;
         }
     }
 
@@ -253,26 +378,18 @@ impl Inner {
         self.mark(conn, item.sequence, &mut headers);
         let (method, body) = match &item.what {
             What::Message { text, data } => {
-                let kind = match text {
-                    true => "text/plain; charset=utf-8",
-                    false => "application/octet-stream",
-                };
+                let kind = if *text { TEXT } else { BINARY };
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
                 (Method::POST, data.clone())
             }
             What::Delete(reason) => (Method::DELETE, reason.clone()),
         };
         let (reactor, to) = (conn.lock().reactor, (method, self.url(&conn.id)));
-        let answer = self.ask(Some(reactor), to, headers, body).await?;
-        self.attach_state(conn, &answer.headers);
-        Ok(answer)
+        self.ask(Some(reactor), to, headers, body).await
     }
 
     /// Keeps what the API wants to have back.
-    pub(crate) fn attach_state(&self, conn: &Conn, headers: &HeaderMap) {
-        let Some(attached) = headers.get(STATE) else {
-            return;
-        };
+    pub(crate) fn attach_state(&self, conn: &Conn, attached: &HeaderValue) {
         if attached.len() > MAX_STATE {
             let (gateway, client) = (&*self.config.name, &*conn.id);
             tracing::warn!(
@@ -287,15 +404,24 @@ impl Inner {
     }
 
     /// Hands an answer to the client.
-    fn reply(self: &Arc<Self>, conn: &Arc<Conn>, answer: &Answer) {
-        let always = answer.headers.get(SEND).is_some_and(|v| v == "always");
-        if answer.body.is_empty() && !always {
+    fn reply(self: &Arc<Self>, conn: &Arc<Conn>, reply: &Reply) {
+        if reply.body.is_empty() && !reply.always {
             return;
         }
-        let text = is_text(answer.headers.get(CONTENT_TYPE), &answer.body);
+        let text = is_text(reply.kind.as_ref(), &reply.body);
         // A client that is gone meanwhile gets nothing, which is all that can be done.
-        let _ = self.send(conn, text, &answer.body);
+        let _ = self.send(conn, text, &reply.body);
     }
+}
+
+/// How a connection is called towards the API: in hexadecimal digits. `salt` tells gateways apart.
+pub(crate) fn name(salt: u32, conn: &Conn) -> [u8; 24] {
+    // By hand: this is done for each message.
+    let number = u128::from(salt) << 64 | u128::from(conn.epoch);
+    std::array::from_fn(|at| {
+        let digit = (number >> (92 - 4 * at)) as u8 & 15;
+        digit + if digit < 10 { b'0' } else { b'a' - 10 }
+    })
 }
 
 /// Whether an answer of this type is text to a client: bytes that are not UTF-8 never are.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fetchway_fetch::{Engine, Network, Session, SessionConfig, SessionLimits};
+use fetchway_fetch::{Direct, Engine, Network, Session, SessionConfig, SessionLimits};
 use fetchway_policy::{ErrorName, FetchError};
 use tokio::time::Instant;
 use url::Url;
@@ -110,8 +110,9 @@ impl Gateway {
             leaving: AtomicBool::new(false),
             config,
         });
-        for reactor in &inner.reactors {
-            reactor.belongs_to(Arc::downgrade(&inner));
+        for (reactor, session) in inner.reactors.iter().zip(&inner.fetches) {
+            let direct = Direct::new(session, &inner.base, lane)?;
+            reactor.belongs_to(&inner, direct).map_err(no_epoll)?;
         }
         Ok(Self(inner))
     }

@@ -7,6 +7,7 @@
 //! API's way to a client, `leave` the gateway's own end. `conn` is what is kept of one client,
 //! `gateway` what all parts share.
 
+mod call;
 mod config;
 mod conn;
 mod connect;
@@ -14,6 +15,8 @@ mod deliver;
 mod gateway;
 mod leave;
 mod life;
+mod line;
+mod lines;
 mod observe;
 mod order;
 mod push;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::config::Duplicate;
 use crate::conn::{Conn, Phase, State};
 use crate::gateway::Inner;
+use crate::order::What;
 use crate::stats::{add, sub};
 
 /// Close code: another connection has the id now.
@@ -164,10 +165,12 @@ impl Inner {
     /// Sends to the API what may go there now.
     pub(crate) fn pump(self: &Arc<Self>, conn: &Arc<Conn>, state: &mut State) {
         while let Some(item) = state.order.next(self.config.order.at_once()) {
-            let task = self.clone().deliver(conn.clone(), item);
-            // Boxed: tokio moves a task several times, and this one is some kilobytes.
-            let reactor = &self.reactors[usize::from(state.reactor)];
-            reactor.tasks.spawn(Box::pin(task));
+            if let What::Message { .. } = item.what {
+                sub(&self.counters.queued);
+            }
+            if let Some(item) = self.post(conn, state, item) {
+                self.spawn(conn, state.reactor, item, false);
+            }
         }
     }
 }

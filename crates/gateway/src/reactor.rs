@@ -10,6 +10,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use fetchway_fetch::Direct;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 use tokio::io::Interest as Wanted;
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 
 use crate::conn::Conn;
 use crate::gateway::Inner;
+use crate::lines::{self, LINE, Lines};
 
 /// Clients are looked at in so many slices, one after the other.
 pub(crate) const SLICES: u32 = 4;
@@ -93,11 +95,28 @@ impl Reactor {
         told.recv().map_err(io::Error::other)?
     }
 
-    /// Says whose clients will be here.
-    pub(crate) fn belongs_to(self: &Arc<Self>, gateway: Weak<Inner>) {
+    /// Says whose clients will be here, and how their messages reach the API directly, if they can.
+    pub(crate) fn belongs_to(
+        self: &Arc<Self>,
+        gateway: &Arc<Inner>,
+        direct: Option<Direct>,
+    ) -> io::Result<()> {
+        if let Some(direct) = direct {
+            let registry = self.registry.try_clone()?;
+            let lines = Lines::new(gateway, direct, self, registry);
+            // On its own thread.
+            self.tasks.spawn(async move { lines::set_up(lines) });
+        }
+        let gateway = Arc::downgrade(gateway);
         self.tasks.spawn(self.clone().look(gateway.clone()));
         // Told once, by the gateway that began it.
         let _ = self.gateway.set(gateway);
+        Ok(())
+    }
+
+    /// Has it take a turn.
+    pub(crate) fn wake(&self) {
+        self.more.notify_one();
     }
 
     /// Ends its thread.
@@ -174,6 +193,7 @@ impl Reactor {
             if slice == 0 {
                 gateway.table.sweep();
             }
+            lines::with(&gateway, Lines::look);
         }
     }
 
@@ -192,6 +212,7 @@ impl Reactor {
             let Some(gateway) = self.gateway.get().and_then(Weak::upgrade) else {
                 continue;
             };
+            lines::with(&gateway, Lines::attend);
             if let Some(mut ready) = woken {
                 match ready
                     .get_inner_mut()
@@ -209,6 +230,7 @@ impl Reactor {
             for conn in unread {
                 gateway.read_again(&conn);
             }
+            lines::with(&gateway, Lines::flush);
             drop(gateway);
             tokio::task::yield_now().await;
         }
@@ -219,15 +241,17 @@ impl Reactor {
         let mut count = 0;
         for event in events {
             count += 1;
-            let Some(conn) = self.at(event.token().0) else {
-                continue;
-            };
             let ready = Ready {
                 readable: event.is_readable(),
                 writable: event.is_writable(),
                 ended: event.is_read_closed() || event.is_error(),
             };
-            gateway.ready(&conn, ready);
+            let Token(token) = event.token();
+            if token & LINE != 0 {
+                lines::with(gateway, |lines| lines.ready(token, ready));
+            } else if let Some(conn) = self.at(token) {
+                gateway.ready(&conn, ready);
+            }
         }
         count
     }

@@ -7,13 +7,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -167,10 +167,10 @@ impl Api {
         self.addr
     }
 
-    /// Its URL.
+    /// Its URL, for either protocol: by its scheme `http` or `h2c`.
     #[must_use]
-    pub fn url(&self) -> String {
-        format!("http://{}/", self.addr)
+    pub fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://{}/", self.addr)
     }
 
     /// What it was asked so far.
@@ -206,6 +206,19 @@ impl Api {
     }
 }
 
+/// Whether a connection begins with HTTP/2's preface (RFC 9113 section 3.4): no method is called so.
+async fn begins_http2(stream: &TcpStream) -> bool {
+    let mut first = [0; 3];
+    let peeked = stream.peek(&mut first).await;
+    peeked.is_ok_and(|n| first[..n] == b"PRI"[..n] && n > 0)
+}
+
+/// Path and query: what a request says in HTTP/1.1.
+fn target(uri: &Uri) -> String {
+    uri.path_and_query()
+        .map_or_else(String::new, ToString::to_string)
+}
+
 async fn serve(
     listener: TcpListener,
     script: Arc<Script>,
@@ -224,24 +237,33 @@ async fn serve(
         };
         let (script, tell) = (script.clone(), tell.clone());
         connections.spawn(async move {
-            let service = service_fn(async |request: Request<Incoming>| {
-                let (head, body) = request.into_parts();
-                let Ok(body) = body.collect().await else {
-                    return Ok::<_, Infallible>(status(400, "the body is not whole"));
-                };
-                let request = ApiRequest {
-                    method: head.method,
-                    target: head.uri.to_string(),
-                    headers: head.headers,
-                    body: body.to_bytes(),
-                };
-                tell.send_modify(|log| log.push(request.clone()));
-                Ok(script(request).await)
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (script, tell) = (script.clone(), tell.clone());
+                async move {
+                    let (head, body) = request.into_parts();
+                    let Ok(body) = body.collect().await else {
+                        return Ok::<_, Infallible>(status(400, "the body is not whole"));
+                    };
+                    let request = ApiRequest {
+                        method: head.method,
+                        target: target(&head.uri),
+                        headers: head.headers,
+                        body: body.to_bytes(),
+                    };
+                    tell.send_modify(|log| log.push(request.clone()));
+                    Ok(script(request).await)
+                }
             });
             // A connection that breaks is the gateway's affair.
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            if begins_http2(&stream).await {
+                let _ = http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            } else {
+                let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            }
         });
     }
 }

@@ -12,6 +12,7 @@ use super::queue::Turn;
 use super::shared::{self, Shared};
 use super::site::{Lease, Protocol, Site, State};
 use crate::meter::Meter;
+use crate::stream::Stream;
 
 /// Dials under way at once for one HTTPS origin's queue.
 const MAX_DIALS: usize = 32;
@@ -75,6 +76,13 @@ impl Site {
             return Ok(lease.map(Lease::Stream));
         };
         Ok(Some(Lease::Whole(connection)))
+    }
+
+    /// Opens a connection that no other fetch gets.
+    pub(crate) async fn dial(&self, until: Instant) -> Result<(Stream, Arc<Meter>), FetchError> {
+        let dialled = self.pool.dialer.dial(&self.target, &self.policy, until);
+        let (stream, _) = dialled.await?;
+        Ok((stream, Meter::new(self.pool.observer.clone())))
     }
 
     /// Opens a connection: the caller's if it speaks HTTP/1.1, else one more that is shared.

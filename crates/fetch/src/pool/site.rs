@@ -104,6 +104,11 @@ impl Site {
         }
     }
 
+    /// What its connections share with all others.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,40 +1,18 @@
 //! The gateway as its clients and its API see it: a real node, real sockets, an API that a test
-//! scripts.
+//! scripts. `gateway_h2c` runs the same with an API that is spoken to in HTTP/2.
 
 mod away;
+mod common;
 mod connect;
 mod contract;
 mod duplicates;
+mod lines;
 mod order;
 mod push;
+mod slow;
 mod traffic;
 
-use std::net::SocketAddr;
+use common::{gateway, gateway_to, http, open_push, push};
 
-use fetchway_testkit::{Api, TestNode};
-
-/// A node with one gateway in front of `api`; `settings` are lines of its table.
-pub(crate) fn gateway(api: &Api, settings: &str) -> (TestNode, SocketAddr) {
-    let toml = format!(
-        "listen = \"none\"\n[[gateways]]\nlisten = \"127.0.0.1:0\"\napi = \"{}\"\n{settings}\n",
-        api.url()
-    );
-    let node = TestNode::with_gateway(&toml);
-    let addr = node.gateway();
-    (node, addr)
-}
-
-/// The same, and whoever reaches it may push.
-pub(crate) fn open_push(api: &Api, settings: &str) -> (TestNode, SocketAddr) {
-    gateway(api, &format!("open-push = true\n{settings}"))
-}
-
-/// One request to the gateway by HTTP: status and body.
-pub(crate) async fn http(addr: SocketAddr, head: &str, body: &str) -> (u16, String) {
-    fetchway_testkit::exchange(addr, head, body).await
-}
-
-/// Pushes a text.
-pub(crate) async fn push(addr: SocketAddr, id: &str, text: &str) -> (u16, String) {
-    http(addr, &format!("POST /{id} HTTP/1.1"), text).await
-}
+/// How the API is spoken to.
+const SCHEME: &str = "http";
