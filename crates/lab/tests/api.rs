@@ -1,5 +1,6 @@
 //! The API behind a gateway, over both its protocols.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -202,4 +203,54 @@ async fn it_goes_away_and_comes_back_with_its_accounts() {
     let mut plain = Plain::connect(&api).await;
     plain.ask("GET", "/a", "", "").await;
     assert_eq!(api.account("a").expect("known").connects, 2);
+}
+
+#[tokio::test]
+async fn its_account_outlives_it() {
+    let name = format!("fetchway-api-{}", std::process::id());
+    let journal = std::env::temp_dir().join(name);
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let start = || Api::start_with_journal(any, &journal).expect("a free port");
+    let fields = |sequence: u64| format!("fetchway-epoch: 3\r\nfetchway-sequence: {sequence}\r\n");
+
+    let api = start();
+    let mut plain = Plain::connect(&api).await;
+    plain.ask("GET", "/a", &fields(0), "").await;
+    for sequence in [1, 2] {
+        plain.ask("POST", "/a", &fields(sequence), "m").await;
+    }
+    drop(api);
+    let api = start();
+    let mut plain = Plain::connect(&api).await;
+    for sequence in [2, 4] {
+        plain.ask("POST", "/a", &fields(sequence), "m").await;
+    }
+    let stats = api.stats();
+    let counted = (
+        stats.connects,
+        stats.messages,
+        stats.repeated,
+        stats.skipped,
+    );
+    assert_eq!(counted, (1, 4, 1, 1));
+    assert_eq!((stats.known, stats.out_of_order), (1, 0));
+    std::fs::remove_file(&journal).expect("it is there");
+}
+
+#[tokio::test]
+async fn pushpin_is_answered_in_its_own_way() {
+    let api = Api::start().expect("a free port");
+    let mut plain = Plain::connect(&api).await;
+    let fields = "Content-Type: application/websocket-events\r\n";
+    for body in ["OPEN\r\n", "TEXT 5\r\nhello\r\nTEXT 1\r\na\r\n"] {
+        let (head, answer) = plain.ask("POST", "/a", fields, body).await;
+        assert!(head.contains("content-type: application/websocket-events\r\n"));
+        assert_eq!(answer, body);
+    }
+    let stats = api.stats();
+    assert_eq!((stats.connects, stats.messages, stats.known), (1, 2, 1));
+    let (head, _) = plain.ask("POST", "/a", fields, "TEXT 9\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 400"));
+    let (_, answer) = plain.ask("POST", "/a", fields, "DISCONNECT\r\n").await;
+    assert_eq!((answer.as_str(), api.stats().known), ("", 0));
 }

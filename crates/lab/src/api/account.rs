@@ -1,11 +1,14 @@
 //! What the API has heard of each client, and waiting until it has heard something.
 
 use std::collections::HashMap;
+use std::io;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::journal::Journal;
 use super::request::ApiRequest;
 
 /// Clients remembered. A bench has a hundred thousand; beyond this a new one is answered 503.
@@ -137,22 +140,31 @@ pub(super) struct Books {
     pub(super) stats: ApiStats,
     accounts: HashMap<Box<str>, Account>,
     pub(super) recorded: Vec<ApiRequest>,
+    journal: Option<Journal>,
 }
 
 impl Books {
-    /// Enters a request; false for one client too many.
-    fn enter(&mut self, notice: &Notice<'_>) -> bool {
+    /// Enters a request, in the journal first; or says why it can't be.
+    fn enter(&mut self, notice: &Notice<'_>) -> Result<(), &'static str> {
+        let written = self.journal.as_mut().map(|journal| journal.append(notice));
+        if let Some(Err(_)) = written {
+            return Err("the API can't write its account");
+        }
+        self.reckon(notice)
+    }
+
+    fn reckon(&mut self, notice: &Notice<'_>) -> Result<(), &'static str> {
         let sums = &mut self.stats;
         sums.requests += 1;
         if !self.accounts.contains_key(notice.id) {
             if self.accounts.len() >= MAX_CLIENTS {
-                return false;
+                return Err("the API remembers no more clients");
             }
             self.accounts.insert(notice.id.into(), Account::default());
             sums.clients += 1;
         }
         let Some(account) = self.accounts.get_mut(notice.id) else {
-            return false;
+            return Err("the API has forgotten the client");
         };
         let before = (account.known, account.known_by_epoch);
         match notice.verb {
@@ -163,7 +175,7 @@ impl Books {
         sums.known = sums.known + u64::from(account.known) - u64::from(before.0);
         sums.known_by_epoch =
             sums.known_by_epoch + u64::from(account.known_by_epoch) - u64::from(before.1);
-        true
+        Ok(())
     }
 }
 
@@ -256,8 +268,21 @@ impl Ledger {
         changed
     }
 
-    pub(super) fn enter(&self, notice: &Notice<'_>) -> bool {
+    /// Enters a request, or says why it can't be.
+    pub(super) fn enter(&self, notice: &Notice<'_>) -> Result<(), &'static str> {
         self.change(|books| books.enter(notice))
+    }
+
+    /// Takes in what stands in a file, and keeps it there from now on. A client too many was refused
+    /// then and is left out now.
+    pub(super) fn keep(&self, path: &Path) -> io::Result<()> {
+        self.change(|books| {
+            let journal = Journal::open(path, |notice| {
+                let _ = books.reckon(notice);
+            })?;
+            books.journal = Some(journal);
+            Ok(())
+        })
     }
 
     pub(super) fn stats(&self) -> ApiStats {
@@ -290,27 +315,28 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    fn notice(verb: Verb, epoch: u64, sequence: u64) -> Notice<'static> {
-        Notice {
+    fn enter(ledger: &Ledger, verb: Verb, epoch: u64, sequence: u64) {
+        let notice = Notice {
             verb,
             id: "a",
             epoch: Some(epoch),
             sequence: Some(sequence),
-        }
+        };
+        ledger.enter(&notice).expect("there is room");
     }
 
     #[test]
     fn what_is_late_repeated_or_missing_is_counted() {
         let ledger = Ledger::default();
-        ledger.enter(&notice(Verb::Connect, 7, 0));
+        enter(&ledger, Verb::Connect, 7, 0);
         for sequence in [1, 2, 2, 5, 4] {
-            ledger.enter(&notice(Verb::Message, 7, sequence));
+            enter(&ledger, Verb::Message, 7, sequence);
         }
         let account = ledger.account("a").expect("it has connected");
         let counted = (account.repeated, account.skipped, account.out_of_order);
         assert_eq!(counted, (1, 2, 1));
-        ledger.enter(&notice(Verb::Delete, 7, 6));
-        ledger.enter(&notice(Verb::Message, 7, 6));
+        enter(&ledger, Verb::Delete, 7, 6);
+        enter(&ledger, Verb::Message, 7, 6);
         assert_eq!(ledger.stats().after_delete, 1);
     }
 
@@ -318,11 +344,11 @@ mod tests {
     fn a_late_delete_ends_a_client_only_for_an_api_without_epochs() {
         let ledger = Ledger::default();
         for (verb, epoch) in [(Verb::Connect, 1), (Verb::Connect, 2), (Verb::Delete, 1)] {
-            ledger.enter(&notice(verb, epoch, 0));
+            enter(&ledger, verb, epoch, 0);
         }
         let stats = ledger.stats();
         assert_eq!((stats.known, stats.known_by_epoch), (0, 1));
-        ledger.enter(&notice(Verb::Delete, 2, 0));
+        enter(&ledger, Verb::Delete, 2, 0);
         assert_eq!(ledger.stats().known_by_epoch, 0);
     }
 }

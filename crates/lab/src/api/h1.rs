@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::account::{Notice, Verb};
 use super::request::{ApiReply, ApiRequest, client};
-use super::{MAX_BODY, Shared, number, refused, verb, version};
+use super::{MAX_BODY, Shared, events, number, refused, verb, version};
 
 /// Bytes asked of the socket at a time.
 const READ: usize = 8 << 10;
@@ -139,6 +139,9 @@ fn answer(request: &[u8], head: usize, shared: &Shared, output: &mut Vec<u8>) ->
         epoch,
         sequence,
     };
+    if verb == Verb::Message && content_type == Some(events::TYPE) {
+        return answer_events(body, &notice, shared, output);
+    }
     if let Some((status, why)) = refused(shared, &notice) {
         return Answered::Scripted(ApiReply::new(status, why));
     }
@@ -162,6 +165,27 @@ fn answer(request: &[u8], head: usize, shared: &Shared, output: &mut Vec<u8>) ->
         output.extend_from_slice(b"fetchway-send: always\r\n");
     }
     put_body(body, output);
+    Answered::Written
+}
+
+fn answer_events(
+    body: &[u8],
+    notice: &Notice<'_>,
+    shared: &Shared,
+    output: &mut Vec<u8>,
+) -> Answered {
+    let enter = |verb| match refused(shared, &Notice { verb, ..*notice }) {
+        Some(refused) => Err(refused),
+        None => Ok(()),
+    };
+    let mut events = Vec::new();
+    if let Err((status, why)) = events::answer(body, enter, &mut events) {
+        return Answered::Scripted(ApiReply::new(status, why));
+    }
+    output.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
+    output.extend_from_slice(events::TYPE);
+    output.extend_from_slice(b"\r\n");
+    put_body(&events, output);
     Answered::Written
 }
 

@@ -11,14 +11,19 @@
 //! with prior knowledge, told apart by a connection's first bytes, at little cost: a bench shares the
 //! machine with it. A script ([`Api::script`]) may answer otherwise, later, or not at all.
 //!
-//! Read `account`, then `h1` and `h2`.
+//! Pushpin's way to ask it is known too (`events`), so that the same API can stand behind either.
+//!
+//! Read `account` and `journal`, then `h1` and `h2`.
 
 mod account;
+mod events;
 mod h1;
 mod h2;
+mod journal;
 mod request;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -85,8 +90,30 @@ impl Api {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start_at(addr: SocketAddr) -> Result<Self, StartError> {
+        Self::start_on(addr, Shared::default())
+    }
+
+    /// Starts one that keeps its account in a file too, and goes on with what stands there: so it tells
+    /// also what came before it was killed from what comes again after. The file grows by some 70 bytes
+    /// for each request.
+    ///
+    /// # Errors
+    /// An address that cannot be bound; a file that cannot be read or written, or is none of an API's.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start_with_journal(addr: SocketAddr, journal: &Path) -> Result<Self, StartError> {
+        let shared = Shared::default();
+        shared.ledger.keep(journal).map_err(|error| {
+            let what = format!("{} can't be the API's journal", journal.display());
+            StartError::new(&what, error)
+        })?;
+        Self::start_on(addr, shared)
+    }
+
+    fn start_on(addr: SocketAddr, shared: Shared) -> Result<Self, StartError> {
         let (listener, addr) = listen(addr)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(shared);
         let accepting = tokio::spawn(accept_loop(listener, Arc::clone(&shared)));
         Ok(Self {
             addr,
@@ -348,10 +375,8 @@ fn refused(shared: &Shared, notice: &Notice<'_>) -> Option<(u16, &'static str)> 
     if notice.id.is_empty() {
         return Some((404, "the path names no client"));
     }
-    if !shared.ledger.enter(notice) {
-        return Some((503, "the API remembers no more clients"));
-    }
-    None
+    let entered = shared.ledger.enter(notice);
+    entered.err().map(|why| (503, why))
 }
 
 fn number(value: &[u8]) -> Option<u64> {
