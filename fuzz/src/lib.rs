@@ -2,10 +2,12 @@
 //! committed corpora. Each panics when it does not hold.
 
 mod gateway_reader;
+mod proxy_protocol;
 mod v1_frames;
 mod v1_session;
 
 pub use gateway_reader::gateway_reader;
+pub use proxy_protocol::proxy_protocol;
 pub use v1_frames::v1_frames;
 pub use v1_session::v1_session;
 

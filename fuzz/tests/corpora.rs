@@ -29,6 +29,11 @@ fn gateway_reader() {
 }
 
 #[test]
+fn proxy_protocol() {
+    replay("proxy_protocol", fetchway_fuzz::proxy_protocol);
+}
+
+#[test]
 fn relay_json() {
     replay("relay_json", fetchway_fuzz::relay_json);
 }

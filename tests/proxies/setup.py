@@ -81,18 +81,30 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(b"")
 
 
-class Gateway:
-    """`fetchway gateway` with the example's file."""
+def gateway_http(folder):
+    """A gateway's file, with what is to be replaced in it: behind a proxy that speaks HTTP."""
+    token = folder / "token"
+    token.write_text(TOKEN)
+    return "gateway.toml", {"/etc/fetchway/push-token": str(token)}
 
-    def __init__(self, api, folder):
+
+def gateway_tcp(folder):
+    """The same behind a proxy that passes bytes on."""
+    site = str(folder.parent / "site")
+    return "gateway-tcp.toml", {
+        "/etc/fetchway/site": site,
+        "127.0.0.1:7002": "127.0.0.1:0",
+    }
+
+
+class Gateway:
+    """`fetchway gateway` with an example's file."""
+
+    def __init__(self, api, folder, kind):
         folder.mkdir()
-        token = folder / "token"
-        token.write_text(TOKEN)
-        config = example(
-            "gateway.toml",
-            folder,
-            {"http://127.0.0.1:8000/": f"http://{api}/", "/etc/fetchway/push-token": str(token)},
-        )
+        name, replaced = kind(folder)
+        replaced["http://127.0.0.1:8000/"] = f"http://{api}/"
+        config = example(name, folder, replaced)
         args = ["gateway", "--config", str(config), "--log-format", "json"]
         args += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         self.child = subprocess.Popen(
@@ -101,8 +113,9 @@ class Gateway:
         said = []
         for line in self.child.stderr:
             said.append(line)
-            if address := json.loads(line).get("fields", {}).get("addr"):
-                self.address = address
+            fields = json.loads(line).get("fields", {})
+            if address := fields.get("addr"):
+                self.address, self.push_address = address, fields.get("push_addr")
                 break
         else:
             raise RuntimeError("the gateway ended:\n" + "".join(said))
@@ -132,23 +145,26 @@ def certificate(folder):
 
 
 class Site:
-    """All of it. `proxy` is a function: folder, replacements → the proxy's command line."""
+    """All of it. `proxy` is a function: folder, replacements → the proxy's command line. `kind` is
+    that of its gateways, `ends` what the proxy's file has as its own addresses: for clients, and for
+    pushes, if those come through it."""
 
-    def __init__(self, proxy):
+    def __init__(self, proxy, kind=gateway_http, count=3, ends=("0.0.0.0:443", "127.0.0.1:7080")):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="fetchway-proxies-"))
         self.api = Api()
-        self.gateways = [Gateway(self.api.address(), self.folder / f"g{i}") for i in range(3)]
         self.tls = ssl.create_default_context(cafile=certificate(self.folder))
-        self.clients, self.pushes = ("127.0.0.1", free_port()), ("127.0.0.1", free_port())
+        folders = [self.folder / f"g{i}" for i in range(count)]
+        self.gateways = [Gateway(self.api.address(), folder, kind) for folder in folders]
+        listening = [("127.0.0.1", free_port()) for _ in ends]
+        self.clients, self.pushes = listening[0], listening[-1]
         addresses = {f"127.0.0.1:700{i + 1}": g.address for i, g in enumerate(self.gateways)}
-        addresses["0.0.0.0:443"] = f"127.0.0.1:{self.clients[1]}"
-        addresses["127.0.0.1:7080"] = f"127.0.0.1:{self.pushes[1]}"
+        addresses |= {end: f"127.0.0.1:{port}" for end, (_, port) in zip(ends, listening)}
         self.said = open(self.folder / "said", "w+")
         self.child = subprocess.Popen(
             proxy(self.folder, addresses), stdout=self.said, stderr=subprocess.STDOUT
         )
         try:
-            for address in (self.clients, self.pushes):
+            for address in listening:
                 self.until_listening(address)
         except BaseException:
             self.stop()

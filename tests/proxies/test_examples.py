@@ -1,11 +1,13 @@
-"""examples/haproxy.cfg and examples/nginx.conf do what they say."""
+"""The proxies of examples/ do what their files say."""
 
 import os
+import socket
+import ssl
 import time
 import unittest
 
 from client import Client, Refused
-from setup import PATIENCE, Site, example, http
+from setup import PATIENCE, Site, example, gateway_tcp, http
 
 
 def haproxy(folder, addresses):
@@ -35,8 +37,21 @@ def nginx(folder, addresses):
     return [os.environ["TEST_NGINX"], "-e", "stderr", "-c", path, "-g", "daemon off;"]
 
 
+def haproxy_tcp(send):
+    """HAProxy that sends this version of the PROXY protocol."""
+
+    def command(folder, addresses):
+        replaced = addresses | {"maxconn 100000": "maxconn 1000", "7001 send-proxy-v2": f"7001 {send}"}
+        # The gateway's address goes last: it stands within the text that is replaced before.
+        replaced["127.0.0.1:7001"] = replaced.pop("127.0.0.1:7001")
+        path = example("haproxy-tcp.cfg", folder, replaced)
+        return [os.environ["TEST_HAPROXY"], "-db", "-f", path]
+
+    return command
+
+
 class Example:
-    """What both show."""
+    """What the proxies that speak HTTP show."""
 
     @classmethod
     def setUpClass(cls):
@@ -122,3 +137,48 @@ class HAProxy(Example, unittest.TestCase):
 
 class Nginx(Example, unittest.TestCase):
     proxy = staticmethod(nginx)
+
+
+class Passing:
+    """A proxy that passes bytes on, and says by the PROXY protocol whose they are."""
+
+    @classmethod
+    def setUpClass(cls):
+        proxy = haproxy_tcp(cls.send)
+        cls.site = Site(proxy, gateway_tcp, count=1, ends=("0.0.0.0:443",))
+        cls.addClassCleanup(cls.site.stop)
+
+    def test_1_the_clients_address_arrives_and_nothing_it_makes_up(self):
+        fields = ["X-Forwarded-For: 6.6.6.6", "Forwarded: for=6.6.6.6", "X-Forwarded-Proto: no"]
+        inside = f"http://{self.site.gateways[0].push_address}"
+        with Client(self.site, "from", fields, source="127.0.0.2") as client:
+            client.send("here")
+            self.assertEqual(client.receive(), "here")
+            _, told = http(inside, "GET", "from", token=None)
+            self.assertIn(b'"address":"127.0.0.2"', told)
+            self.assertEqual(http(inside, "POST", "from", b"news", token=None), (200, b"ok"))
+            self.assertEqual(client.receive(), "news")
+        seen = self.site.api.connects["/from"]
+        self.assertEqual(seen.get_all("X-Forwarded-For"), ["127.0.0.2"])
+        self.assertEqual(seen.get_all("X-Forwarded-Proto"), ["https"])
+        self.assertNotIn("Forwarded", seen)
+
+    def test_2_messages_are_echoed_through_tls(self):
+        with Client(self.site, "echo") as client:
+            for text in ("hello", "x" * 200_000):
+                client.send(text)
+                self.assertEqual(client.receive(), text)
+
+    def test_3_past_the_proxy_nobody_comes_in(self):
+        host, port = self.site.gateways[0].address.split(":")
+        with socket.create_connection((host, int(port)), PATIENCE) as direct:
+            with self.assertRaises((ssl.SSLError, ConnectionError)):
+                self.site.tls.wrap_socket(direct, server_hostname="127.0.0.1")
+
+
+class PassingV2(Passing, unittest.TestCase):
+    send = "send-proxy-v2"
+
+
+class PassingV1(Passing, unittest.TestCase):
+    send = "send-proxy"

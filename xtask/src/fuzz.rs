@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::command::{self, Failure, cargo, output, program, root, target_dir};
 
-const TARGETS: [&str; 5] = [
+const TARGETS: [&str; 6] = [
     "gateway_reader",
+    "proxy_protocol",
     "relay_json",
     "v1_frames",
     "v1_session",

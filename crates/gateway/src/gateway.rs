@@ -25,6 +25,9 @@ const MAX_REACTORS: usize = 64;
 pub struct Peer {
     /// From where.
     pub addr: SocketAddr,
+    /// A proxy has passed the connection on and not said whose it is: `addr` is the proxy's own, and
+    /// nothing that the request says of its way is believed.
+    pub is_unnamed: bool,
     /// Over TLS.
     pub tls: bool,
     /// It has shown the push credential.

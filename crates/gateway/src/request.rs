@@ -73,7 +73,7 @@ impl Inner {
             .flat_map(|value| value.split(','))
             .collect();
         for name in named.iter().rev() {
-            if !self.trusts(address) {
+            if peer.is_unnamed || !self.trusts(address) {
                 break;
             }
             match name.trim().parse::<IpAddr>() {
@@ -86,7 +86,7 @@ impl Inner {
 
     /// The fields of a client's handshake as the API sees them.
     pub(crate) fn passed_on(&self, headers: &HeaderMap, peer: Peer) -> HeaderMap {
-        let trusted = self.trusts(peer.addr.ip().to_canonical());
+        let trusted = !peer.is_unnamed && self.trusts(peer.addr.ip().to_canonical());
         let mut passed = HeaderMap::with_capacity(headers.len() + 8);
         for (name, value) in headers {
             let websocket = name.as_str().starts_with("sec-websocket-");

@@ -12,12 +12,11 @@ use crate::admin::Admin;
 use crate::auth::{Keyring, TokenDigest};
 use crate::config::{Config, HttpSection};
 use crate::http::Main;
-use crate::listener::{Handler, Server, bind};
+use crate::listener::{Entry, Handler, Server, bind};
 use crate::metrics::{ListenerName, Metrics, Scrape, Told};
 use crate::origin_check::OriginCheck;
 use crate::shutdown::{Phase, Shutdown};
 use crate::start_error::StartError;
-use crate::tls::Tls;
 
 /// What all servers of a node share.
 pub(crate) struct Core {
@@ -104,13 +103,13 @@ impl Core {
         &self,
         name: ListenerName,
         handler: H,
-        tls: Option<Arc<Tls>>,
+        entry: impl Into<Entry>,
         listener: TcpListener,
     ) -> JoinHandle<()> {
         let server = Server {
             name,
             handler: Arc::new(handler),
-            tls,
+            entry: entry.into(),
             http: self.http.clone(),
             metrics: Arc::clone(&self.metrics),
             shutdown: self.shutdown.clone(),

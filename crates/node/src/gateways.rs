@@ -15,7 +15,7 @@ use crate::auth::{TokenDigest, authorize, digest_of};
 use crate::config::{ApiUrl, Config, GatewaySection, read_token};
 use crate::core::{Bound, Core, is_loopback, require_token};
 use crate::http::{log_request, refuse, unauthorized};
-use crate::listener::{Handler, Peer};
+use crate::listener::{Entry, Handler, Peer};
 use crate::metrics::{GatewayMetrics, ListenerName, Metrics, Refused, Told};
 use crate::origin_check::OriginCheck;
 use crate::problem::Answer;
@@ -129,7 +129,12 @@ impl Ready<'_> {
             gateway: self.gateway.clone(),
             token: token.clone(),
         };
-        servers.push(core.serve(ListenerName::Gateway, clients, tls, listener));
+        let trusted = section.trusted_proxies.iter().map(|net| net.0);
+        let entry = Entry {
+            tls,
+            proxies: section.proxy_protocol.then(|| trusted.collect()),
+        };
+        servers.push(core.serve(ListenerName::Gateway, clients, entry, listener));
         if let Some((listener, addr)) = self.pushes {
             let open_to_anyone = is_loopback(addr) && token.is_none();
             let pushes = Pushes {
@@ -148,6 +153,7 @@ impl Ready<'_> {
             push_addr,
             pushing,
             shares: section.reuse_port,
+            counts_peers: counts_peers(section),
             gateway: self.gateway,
             metrics: self.metrics,
         }
@@ -178,6 +184,12 @@ fn pushing(
     }
 }
 
+/// Whether connections are counted by the address that they come from, as no proxy is trusted to name
+/// another.
+fn counts_peers(section: &GatewaySection) -> bool {
+    section.per_address > 0 && section.trusted_proxies.is_empty()
+}
+
 /// A gateway that serves.
 pub(crate) struct Running {
     name: String,
@@ -186,6 +198,7 @@ pub(crate) struct Running {
     push_addr: Option<SocketAddr>,
     pushing: String,
     shares: bool,
+    counts_peers: bool,
     gateway: Gateway,
     metrics: Arc<GatewayMetrics>,
 }
@@ -207,6 +220,14 @@ impl Running {
                 addr = %self.addr,
                 "other processes may listen there too: client ids are unique in each process only, \
                  and a push has to go to the push-listen of the one that holds the client"
+            );
+        }
+        if self.counts_peers {
+            tracing::warn!(
+                gateway = self.name,
+                "per-address counts connections by where they come from, which is right only if \
+                 clients connect directly: behind a proxy all have its address; then set \
+                 trusted-proxies, or proxy-protocol too"
             );
         }
     }
@@ -243,6 +264,7 @@ impl Handler for Clients {
         let shown = (self.token.as_ref()).map(|token| authorize(token, request.headers()));
         let from = fetchway_gateway::Peer {
             addr: peer.addr,
+            is_unnamed: peer.is_unnamed,
             tls: peer.tls,
             authorized: shown.is_some_and(|shown| shown.is_ok()),
         };

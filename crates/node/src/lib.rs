@@ -2,7 +2,8 @@
 //!
 //! Read `config` first, then `node` (what is put together from it, and how it ends), `core` (what all
 //! of it shares) and `listener`; `http`, `gateways` and `admin` are what answers at the listeners,
-//! `origin_check` and `auth` stand at their door. `metrics`, `profile`, `log` and `fdlimit` are what an operator sees of it.
+//! `origin_check` and `auth` stand at their door, and before it `proxied`, where a proxy says who comes.
+//! `metrics`, `profile`, `log` and `fdlimit` are what an operator sees of it.
 
 mod admin;
 mod auth;
@@ -18,6 +19,7 @@ mod node;
 mod origin_check;
 mod problem;
 mod profile;
+mod proxied;
 mod shutdown;
 mod signals;
 mod start_error;

@@ -1,4 +1,4 @@
-//! Accepting connections and speaking HTTP/1.1 on them, over TLS or not.
+//! Accepting connections and speaking HTTP/1.1 on them, over TLS or not, behind a PROXY header or not.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fetchway_policy::guard::IpNet;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,11 +18,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::HttpSection;
 use crate::metrics::{ListenerName, Metrics};
 use crate::problem::Answer;
+use crate::proxied;
 use crate::shutdown::{Phase, Shutdown};
 use crate::tls::Tls;
 
@@ -39,7 +41,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
+    /// Its own address, or that of whom a PROXY header names.
     pub(crate) addr: SocketAddr,
+    /// A proxy has passed the connection on without an address of whoever opened it.
+    pub(crate) is_unnamed: bool,
     /// It came over TLS.
     pub(crate) tls: bool,
 }
@@ -65,11 +70,25 @@ pub(crate) fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> 
     socket.listen(BACKLOG)
 }
 
+/// What a connection passes before its first request.
+#[derive(Default)]
+pub(crate) struct Entry {
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Each connection begins with a PROXY header, and comes from one of these networks.
+    pub(crate) proxies: Option<Vec<IpNet>>,
+}
+
+impl From<Option<Arc<Tls>>> for Entry {
+    fn from(tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, proxies: None }
+    }
+}
+
 /// One listener of the node.
 pub(crate) struct Server<H> {
     pub(crate) name: ListenerName,
     pub(crate) handler: Arc<H>,
-    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) entry: Entry,
     pub(crate) http: HttpSection,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: Shutdown,
@@ -143,29 +162,44 @@ impl<H: Handler> Server<H> {
     /// `_place` counts the connection until it is done or has become a session.
     async fn connection(
         self: Arc<Self>,
-        stream: TcpStream,
+        mut stream: TcpStream,
         addr: SocketAddr,
         _place: Option<OwnedSemaphorePermit>,
     ) {
-        let peer = Peer {
-            addr,
-            tls: self.tls.is_some(),
-        };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(peer = %addr, %error, "TCP_NODELAY could not be set; the peer is gone");
             return;
         }
-        let Some(tls) = &self.tls else {
-            return self.http(stream, peer).await;
+        let mut peer = Peer {
+            addr,
+            is_unnamed: false,
+            tls: self.entry.tls.is_some(),
         };
         let limit = *self.http.handshake_timeout;
-        let error = match timeout(limit.0, tls.acceptor().accept(stream)).await {
+        let until = Instant::now() + limit.0;
+        let late = || format!("not done after {limit}");
+        if let Some(proxies) = &self.entry.proxies {
+            let read = timeout_at(until, proxied::client(&mut stream, addr, proxies)).await;
+            match read.unwrap_or_else(|_| Err(late())) {
+                Ok(Some(client)) => peer.addr = client,
+                Ok(None) => peer.is_unnamed = true,
+                Err(error) => {
+                    self.metrics.unproxied(self.name);
+                    tracing::debug!(peer = %addr, error, "a connection had no PROXY header to go by");
+                    return;
+                }
+            }
+        }
+        let Some(tls) = &self.entry.tls else {
+            return self.http(stream, peer).await;
+        };
+        let error = match timeout_at(until, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => return self.http(stream, peer).await,
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("not done after {limit}"),
+            Err(_) => late(),
         };
         self.metrics.handshake_failed(self.name);
-        tracing::debug!(peer = %addr, error, "a TLS handshake failed");
+        tracing::debug!(peer = %peer.addr, error, "a TLS handshake failed");
     }
 
     async fn http(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {

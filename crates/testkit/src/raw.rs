@@ -38,13 +38,29 @@ impl Raw {
     /// # Panics
     /// If the server does not answer 101.
     pub async fn connect(addr: SocketAddr, target: &str, lines: &str) -> (Self, String) {
-        let mut stream = TcpStream::connect(addr).await.expect("the server accepts");
+        let stream = TcpStream::connect(addr).await.expect("the server accepts");
+        Self::connect_on(stream, &[], target, lines, &[]).await
+    }
+
+    /// The same on a connection whose first bytes are `before`, and with `early` sent along with the
+    /// request.
+    ///
+    /// # Panics
+    /// If the server does not answer 101.
+    pub async fn connect_on(
+        mut stream: TcpStream,
+        before: &[u8],
+        target: &str,
+        lines: &str,
+        early: &[u8],
+    ) -> (Self, String) {
+        let host = stream.peer_addr().expect("it is connected");
         let request = format!(
-            "GET {target} HTTP/1.1\r\nHost: {addr}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
         );
         stream
-            .write_all(request.as_bytes())
+            .write_all(&[before, request.as_bytes(), early].concat())
             .await
             .expect("the request is sent");
         let mut head = Vec::new();
@@ -70,6 +86,11 @@ impl Raw {
     /// If the connection is gone.
     pub async fn bytes(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.expect("the relay reads");
+    }
+
+    /// The same, or gives false if the connection is gone.
+    pub async fn try_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).await.is_ok()
     }
 
     /// The next frame, or nothing when the connection has ended.

@@ -80,8 +80,10 @@ pub struct GatewaySection {
     pub allow_origins: Vec<Text<WebOrigin>>,
     /// Connections of one address; 0 for any number.
     pub per_address: usize,
-    /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed.
+    /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed, and whose PROXY headers.
     pub trusted_proxies: Vec<Text<IpNet>>,
+    /// Connections of clients begin with a PROXY header, and come from `trusted-proxies` only.
+    pub proxy_protocol: bool,
     /// Over which time clients are closed when the node ends.
     pub drain_spread: Text<Dur>,
     /// Several processes may listen at `listen`; the system deals connections out to them.
@@ -120,6 +122,7 @@ impl Default for GatewaySection {
             allow_origins: Vec::new(),
             per_address: 0,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             drain_spread: duration(5),
             reuse_port: false,
         }

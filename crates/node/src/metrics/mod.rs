@@ -81,6 +81,7 @@ struct Listener {
     accepted: Count,
     accept_errors: Count,
     handshake_errors: Count,
+    proxy_header_errors: Count,
 }
 
 /// Why a request was refused at the door, as a label.
@@ -159,6 +160,10 @@ impl Metrics {
 
     pub(crate) fn handshake_failed(&self, listener: ListenerName) {
         self.listener(listener).handshake_errors.add(1);
+    }
+
+    pub(crate) fn unproxied(&self, listener: ListenerName) {
+        self.listener(listener).proxy_header_errors.add(1);
     }
 
     pub(crate) fn refused(&self, why: Refused) {

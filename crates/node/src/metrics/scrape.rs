@@ -284,6 +284,11 @@ impl Page<'_> {
             "TLS handshakes that failed or took too long.",
             each(|l| &l.handshake_errors),
         )?;
+        self.counters(
+            "fetchway_proxy_header_errors",
+            "Connections closed for want of a PROXY header, or of trust in who sent it.",
+            each(|l| &l.proxy_header_errors),
+        )?;
         let refused = Refused::ALL.into_iter();
         self.counters(
             "fetchway_requests_refused",

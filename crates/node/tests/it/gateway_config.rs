@@ -150,6 +150,14 @@ fn what_makes_no_sense_is_told() {
             "gateways[0].trusted-proxies[0]: `10.0.0.1/8` has bits set",
         ),
         (
+            "proxy-protocol = true",
+            "f.toml:4: gateways[0].proxy-protocol: nobody is trusted to send it",
+        ),
+        (
+            "proxy-protocol = 'v2'\ntrusted-proxies = ['10.0.0.0/8']",
+            "gateways[0].proxy-protocol",
+        ),
+        (
             "per-adress = 1",
             "f.toml:4: gateways[0].per-adress: there is no key per-adress; did you mean per-address?",
         ),

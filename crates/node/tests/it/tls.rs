@@ -55,6 +55,15 @@ async fn connect(
     addr: SocketAddr,
     trusted: CertificateDer<'static>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_behind(b"", addr, trusted).await
+}
+
+/// The same on a connection whose first bytes are `before`.
+async fn connect_behind(
+    before: &[u8],
+    addr: SocketAddr,
+    trusted: CertificateDer<'static>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(trusted).expect("a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -64,7 +73,8 @@ async fn connect(
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").expect("a name");
-    let stream = TcpStream::connect(addr).await?;
+    let mut stream = TcpStream::connect(addr).await?;
+    tokio::io::AsyncWriteExt::write_all(&mut stream, before).await?;
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
@@ -106,6 +116,27 @@ async fn clients_of_a_gateway_can_speak_tls() {
         files.renew();
         node.reload_tls().expect("the new files are sound");
     }
+}
+
+#[tokio::test]
+async fn a_proxys_header_comes_before_tls() {
+    let files = Files::new("proxied");
+    let mut api = Api::start().await;
+    let more = "proxy-protocol = true\ntrusted-proxies = ['127.0.0.1']";
+    let node = start(&api.gateway(&format!("tls = {}\n{more}", files.toml())));
+    let addr = node.gateway_addr("gateway").expect("a gateway");
+    let line = b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 443\r\n";
+    let io = connect_behind(line, addr, files.certificate()).await;
+    let (answer, _ann) = upgrade_on(io.expect("a handshake"), addr, "/ann", &[]).await;
+    assert_eq!(answer.status, 101);
+    let head = api.seen().await.head;
+    for field in ["x-forwarded-for: 192.0.2.7", "x-forwarded-proto: https"] {
+        assert!(head.contains(field), "{head}");
+    }
+    assert!(
+        connect(addr, files.certificate()).await.is_err(),
+        "no header"
+    );
 }
 
 #[tokio::test]

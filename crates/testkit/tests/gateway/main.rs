@@ -8,6 +8,7 @@ mod contract;
 mod duplicates;
 mod lines;
 mod order;
+mod proxied;
 mod push;
 mod slow;
 mod traffic;

@@ -54,6 +54,11 @@ impl Checker<'_> {
             self.refuse(at, why);
         }
         self.tls(&at.key("tls"), &gateway.tls.cert, &gateway.tls.key);
+        if gateway.proxy_protocol && gateway.trusted_proxies.is_empty() {
+            let why = "nobody is trusted to send it, so every client would be refused: set \
+                       trusted-proxies to where the proxy connects from";
+            self.refuse_beside(&at.key("proxy-protocol"), &at.key("trusted-proxies"), why);
+        }
         if let Some(lane) = &gateway.lane {
             let named = KeyPath::of(["lanes", lane.as_str()]);
             let broken = self.broken.iter().any(|broken| broken.starts_with(&named));
