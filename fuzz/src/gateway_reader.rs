@@ -8,7 +8,7 @@ const LIMIT: usize = 1_024;
 
 type Read = (Vec<Event>, Option<ProtocolError>);
 
-/// However the bytes are sliced, and wherever a gateway pauses, the events are those of a plain decoder
+/// However the bytes are sliced, and wherever a gateway pauses, the events are those of a wary decoder
 /// that has them all at once; and between messages nothing is kept.
 ///
 /// The first byte is a number of bytes that follow it and say how, over and over: seven bits of each are
@@ -25,7 +25,7 @@ pub fn gateway_reader(input: &[u8]) {
 }
 
 fn decoded(bytes: &[u8]) -> Read {
-    let mut decoder = Decoder::new(Role::Server, LIMIT);
+    let mut decoder = Decoder::wary(Role::Server, LIMIT);
     let mut buffer = BytesMut::from(bytes);
     let mut events = Vec::new();
     loop {

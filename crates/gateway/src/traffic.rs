@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
-use fetchway_ws::{CloseCode, Event, Opcode, ProtocolError, Reading, Taken};
+use fetchway_ws::{CloseCode, Event, Opcode, ProtocolError, Slice, Taken};
 use tokio::time::Instant;
 
 use crate::conn::{Broken, Conn, Phase, State};
@@ -167,12 +167,16 @@ impl Inner {
             return;
         };
         self.close(conn, code, reason);
-        // From now on it is read for its Close.
-        let mut state = conn.lock();
-        if let Some(traffic) = &mut state.traffic {
-            traffic.broken = None;
+        {
+            let mut state = conn.lock();
+            if let Some(traffic) = &mut state.traffic {
+                traffic.broken = None;
+                traffic.paused = false;
+            }
+            state.rest();
         }
-        state.rest();
+        // From now on it is read for its Close, which may be there already.
+        self.again(conn);
     }
 
     fn read_into(&self, state: &mut State, scratch: &mut [u8], all: bool) -> Next {
@@ -197,7 +201,10 @@ impl Inner {
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Next::On,
                 Err(_) => return Next::Eof,
             };
-            (state.heard, state.pinged) = (self.now(), false);
+            // One that is being closed has so long for its Close, whatever else it sends.
+            if state.phase != Phase::Closing {
+                (state.heard, state.pinged) = (self.now(), false);
+            }
             if let Err(next) = self.feed(state, &mut scratch[..n]) {
                 return next;
             }
@@ -211,7 +218,9 @@ impl Inner {
     /// Whether so much of a client waits that it is not read.
     fn is_full(&self, state: &mut State) -> bool {
         let config = &self.config;
-        state.order.waiting() >= config.queue_messages
+        // Nothing behind a breach counts. It stays with the system until the breach is dealt with.
+        (state.traffic.as_ref()).is_some_and(|traffic| traffic.broken.is_some())
+            || state.order.waiting() >= config.queue_messages
             || state.order.waiting_bytes() >= config.queue_bytes
             || state.unsent() > config.send_buffer
             || config.rate > 0 && {
@@ -222,13 +231,19 @@ impl Inner {
 
     /// Takes the bytes of a read, and before them what earlier ones have left, until too much waits.
     fn feed(&self, state: &mut State, bytes: &mut [u8]) -> Result<(), Next> {
-        let reading = match &mut state.traffic {
-            // What comes behind a breach is nothing that could be read.
-            Some(traffic) if traffic.broken.is_some() => return Ok(()),
-            Some(traffic) => std::mem::take(&mut traffic.reading),
-            None => Reading::default(),
-        };
+        let reading = (state.traffic.as_mut()).map(|traffic| std::mem::take(&mut traffic.reading));
+        let reading = reading.unwrap_or_default();
         let mut slice = reading.with(bytes, self.config.max_message);
+        let fed = self.take(state, &mut slice);
+        // Of a message that is too long the rest still comes, and behind it the client's Close.
+        let reading = slice.keep();
+        if !reading.is_idle() {
+            state.traffic().reading = reading;
+        }
+        fed
+    }
+
+    fn take(&self, state: &mut State, slice: &mut Slice<'_>) -> Result<(), Next> {
         while !self.is_full(state) && state.phase != Phase::Gone {
             match slice.next()? {
                 Some(Taken::Message(text, data)) => {
@@ -238,10 +253,6 @@ impl Inner {
                 None => break,
             }
         }
-        let reading = slice.keep();
-        if !reading.is_idle() {
-            state.traffic().reading = reading;
-        }
         Ok(())
     }
 
@@ -250,6 +261,8 @@ impl Inner {
             Event::Message(message) => {
                 self.message(state, message.text, message.data.freeze());
             }
+            // Of one that is being closed all is passed over but its Close.
+            Event::TooLong(_) if state.phase != Phase::Open => {}
             Event::TooLong(_) => {
                 let reason = "a message is longer than this gateway takes";
                 return Err(Next::Close(CloseCode::TooBig, reason));

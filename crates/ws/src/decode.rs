@@ -42,7 +42,8 @@ impl fmt::Debug for Message {
 pub enum Event {
     /// A whole message.
     Message(Message),
-    /// A message over the limit has gone by and was not kept; its length in bytes.
+    /// A message over the limit has gone by and was not kept; its length in bytes. A
+    /// [`Decoder::wary`] one tells it earlier.
     TooLong(u64),
     /// To be answered with a pong of the same payload.
     Ping(Bytes),
@@ -124,6 +125,7 @@ pub struct Decoder {
     control: BytesMut,
     message: Option<Partial>,
     closed: bool,
+    wary: bool,
 }
 
 impl Decoder {
@@ -137,6 +139,17 @@ impl Decoder {
             control: BytesMut::new(),
             message: None,
             closed: false,
+            wary: false,
+        }
+    }
+
+    /// The same, but [`Event::TooLong`] comes with the frame's header that passes the limit, and with
+    /// the length announced by then. The rest of the message goes by unmentioned.
+    #[must_use]
+    pub fn wary(role: Role, limit: usize) -> Self {
+        Self {
+            wary: true,
+            ..Self::new(role, limit)
         }
     }
 
@@ -166,7 +179,10 @@ impl Decoder {
                 };
                 self.check(&header)?;
                 let _ = input.split_to(len);
-                self.begin(header);
+                let passed = self.begin(header);
+                if let Some(len) = passed.filter(|_| self.wary) {
+                    return Ok(Some(Event::TooLong(len)));
+                }
             }
             let Some(open) = &mut self.frame else {
                 continue;
@@ -207,21 +223,27 @@ impl Decoder {
         }
     }
 
-    fn begin(&mut self, header: Header) {
+    /// Gives the length of a message that passes the limit by this frame.
+    fn begin(&mut self, header: Header) -> Option<u64> {
+        let mut passed = None;
         if !header.opcode.is_control() {
+            let limit = self.limit as u64;
             let message = self.message.get_or_insert_with(|| Partial {
                 text: header.opcode == Opcode::Text,
                 len: 0,
                 data: BytesMut::new(),
                 checked: 0,
             });
-            message.len = message.len.saturating_add(header.len);
-            if message.len > self.limit as u64 {
+            let before = message.len;
+            message.len = before.saturating_add(header.len);
+            if message.len > limit {
                 // Over the limit: give the bytes back at once, count on.
                 message.data = BytesMut::new();
+                passed = (before <= limit).then_some(message.len);
             }
         }
         self.frame = Some(Open { header, taken: 0 });
+        passed
     }
 
     fn keep(&mut self, opcode: Opcode, piece: BytesMut) -> Result<(), ProtocolError> {
@@ -251,7 +273,7 @@ impl Decoder {
                     return Ok(None);
                 };
                 if message.len > self.limit as u64 {
-                    return Ok(Some(Event::TooLong(message.len)));
+                    return Ok((!self.wary).then_some(Event::TooLong(message.len)));
                 }
                 if message.text && message.checked < message.data.len() {
                     // It ends within a character.
@@ -355,6 +377,37 @@ mod tests {
             let events = drain(&mut decoder, &bytes, step).unwrap();
             assert_eq!(events, [Event::TooLong(300), message(true, b"next")]);
         }
+    }
+
+    #[test]
+    fn a_wary_one_tells_it_with_the_header_and_skips_the_rest() {
+        let mut bytes = BytesMut::new();
+        let piece = |fin, opcode, len| Header {
+            fin,
+            opcode,
+            len,
+            mask: KEY,
+        };
+        piece(false, Opcode::Binary, 200).put(&mut bytes);
+        bytes.extend_from_slice(&[0; 200]);
+        piece(false, Opcode::Continuation, 100).put(&mut bytes);
+        let mut decoder = Decoder::wary(Role::Server, 299);
+        let told = decoder.decode(&mut bytes);
+        assert_eq!(
+            told,
+            Ok(Some(Event::TooLong(300))),
+            "nothing of it is there yet"
+        );
+        assert_eq!(decoder.buffered(), 0);
+        bytes.extend_from_slice(&[0; 100]);
+        put_frame(&mut bytes, Opcode::Ping, b"", KEY);
+        put_frame(&mut bytes, Opcode::Continuation, &[0; 9], KEY);
+        put_frame(&mut bytes, Opcode::Text, b"next", KEY);
+        let events = drain(&mut decoder, &bytes, 1000);
+        assert_eq!(
+            events,
+            Ok(vec![Event::Ping(Bytes::new()), message(true, b"next")])
+        );
     }
 
     #[test]

@@ -68,10 +68,11 @@ pub struct Slice<'a> {
 }
 
 impl<'a> Slice<'a> {
-    /// The next thing in it. `None`: more bytes are needed, and there are none left here.
+    /// The next thing in it. `None`: more bytes are needed, and there are none left here. That a message
+    /// is too long is told by the header that says so, and then the message goes by unmentioned.
     ///
     /// # Errors
-    /// The client broke RFC 6455. What is left makes no sense any more.
+    /// The client broke RFC 6455. What is left makes no sense any more, and is dropped.
     #[expect(
         clippy::should_implement_trait,
         reason = "an iterator of results would invite to go on after an error"
@@ -82,7 +83,7 @@ impl<'a> Slice<'a> {
             && let Some((text, payload)) = self.whole()
         {
             return match text && std::str::from_utf8(payload).is_err() {
-                true => Err(not_utf8()),
+                true => self.breach(not_utf8()),
                 false => Ok(Some(Taken::Message(text, payload))),
             };
         }
@@ -93,8 +94,11 @@ impl<'a> Slice<'a> {
         let pieces = self.reading.0.get_or_insert_default();
         pieces.unread.extend_from_slice(rest);
         let limit = self.limit;
-        let decoder = (pieces.decoder).get_or_insert_with(|| Decoder::new(Role::Server, limit));
-        let event = decoder.decode(&mut pieces.unread)?;
+        let decoder = (pieces.decoder).get_or_insert_with(|| Decoder::wary(Role::Server, limit));
+        let event = match decoder.decode(&mut pieces.unread) {
+            Ok(event) => event,
+            Err(error) => return self.breach(error),
+        };
         if decoder.is_between_messages() {
             pieces.decoder = None;
         }
@@ -106,6 +110,13 @@ impl<'a> Slice<'a> {
             }
         }
         Ok(event.map(Taken::Event))
+    }
+
+    #[cold]
+    fn breach(&mut self, error: ProtocolError) -> Result<Option<Taken<'a>>, ProtocolError> {
+        self.reading = Reading::default();
+        self.bytes = &mut [];
+        Err(error)
     }
 
     /// A whole unfragmented message at the front, within the limit. Whatever else stands there is left to

@@ -71,6 +71,81 @@ async fn a_message_over_the_limit_closes() {
     node.stop().await;
 }
 
+/// The header of a masked frame, its key being zero, that announces so many bytes.
+fn header(first: u8, len: u64) -> Vec<u8> {
+    let mut header = vec![first, 0xFF];
+    header.extend_from_slice(&len.to_be_bytes());
+    header.extend_from_slice(&[0; 4]);
+    header
+}
+
+#[tokio::test]
+async fn a_header_over_the_limit_closes_before_its_payload_comes() {
+    let api = Api::echo().await;
+    let (node, addr) = gateway(&api, "max-message = \"100KiB\"");
+    let (mut long, _) = Raw::connect(addr, "/long", "").await;
+    let mut bytes = fetchway_testkit::masked(0x81, b"before");
+    bytes.extend(header(0x82, 1 << 40));
+    long.bytes(&bytes).await;
+    let answer = long.frame().await.expect("an answer");
+    assert_eq!(answer.payload, b"before");
+    let close = long.frame().await.expect("a Close");
+    assert_eq!(close.close_code(), Some(1009));
+    let asked = api.until_count(3).await;
+    assert_eq!(asked[2].method, Method::DELETE);
+    // In fragments it is the sum that counts.
+    let (mut pieces, _) = Raw::connect(addr, "/pieces", "").await;
+    let mut bytes = header(0x02, 70_000);
+    bytes.resize(bytes.len() + 70_000, b'x');
+    bytes.extend(header(0x00, 70_000));
+    pieces.bytes(&bytes).await;
+    let close = pieces.frame().await.expect("a Close");
+    assert_eq!(close.close_code(), Some(1009));
+    drop((long, pieces));
+    node.stop().await;
+}
+
+/// A client that is told so in the middle of its message sends the rest, as framing demands, and then its
+/// Close, which ends the connection at once. Nothing in between is taken for a frame.
+#[tokio::test]
+async fn the_rest_of_a_long_message_is_passed_over() {
+    let api = Api::echo().await;
+    let (node, addr) = gateway(
+        &api,
+        "max-message = \"1KiB\"\nping-interval = \"1h\"\nidle-timeout = \"2h\"",
+    );
+    let (mut long, _) = Raw::connect(addr, "/long", "").await;
+    long.bytes(&header(0x82, 300_000)).await;
+    let close = long.frame().await.expect("a Close");
+    assert_eq!(close.close_code(), Some(1009));
+    // Looks like Closes and pings, if it were read as frames.
+    let looks = [0x88, 0x80, 0, 0, 0, 0, 0x89, 0x80, 0, 0, 0, 0].repeat(25_000);
+    long.bytes(&looks).await;
+    long.bytes(&fetchway_testkit::masked(0x89, b"no pong any more"))
+        .await;
+    // Only its Close ends the connection, without a word: it has had ours.
+    long.bytes(&fetchway_testkit::masked(0x88, &[0x03, 0xF1]))
+        .await;
+    assert_eq!(long.frame().await, None);
+    node.stop().await;
+}
+
+/// One that is sent away and neither says Close nor leaves is cut off, however much it sends.
+#[tokio::test]
+async fn one_that_goes_on_sending_after_a_close_is_cut_off() {
+    let api = Api::echo().await;
+    let (node, addr) = gateway(&api, "");
+    let (mut bad, _) = Raw::connect(addr, "/bad", "").await;
+    bad.bytes(b"\x81\x01a").await;
+    let close = bad.frame().await.expect("a Close");
+    assert_eq!(close.close_code(), Some(1002));
+    let pong = fetchway_testkit::masked(0x8A, b"still here");
+    let sending = async { while bad.try_bytes(&pong).await {} };
+    let cut = tokio::time::timeout(fetchway_testkit::PATIENCE, sending).await;
+    cut.expect("it is cut off");
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn pings_are_answered_with_their_payload() {
     let api = Api::echo().await;
