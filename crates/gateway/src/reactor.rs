@@ -190,9 +190,7 @@ impl Reactor {
             for conn in self.slice(begin..begin + len) {
                 gateway.look_at(&conn);
             }
-            if slice == 0 {
-                gateway.table.sweep();
-            }
+            gateway.table.sweep();
             lines::with(&gateway, Lines::look);
         }
     }

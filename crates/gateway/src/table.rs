@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -72,6 +74,8 @@ pub(crate) struct Table {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     addresses: Mutex<HashMap<IpAddr, usize>>,
+    /// Which shard is swept next.
+    next_swept: AtomicUsize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -149,11 +153,12 @@ impl Table {
             .is_some_and(|at| at.elapsed() < REMEMBERED)
     }
 
-    /// Forgets those that have been gone for long.
+    /// Forgets those that have been gone for long, in one shard after the other, whoever calls.
     pub(crate) fn sweep(&self) {
-        for shard in &self.shards {
-            lock(shard).gone.retain(|_, at| at.elapsed() < REMEMBERED);
-        }
+        let next = self.next_swept.fetch_add(1, Relaxed) % SHARDS;
+        lock(&self.shards[next])
+            .gone
+            .retain(|_, at| at.elapsed() < REMEMBERED);
     }
 
     /// All connections.
