@@ -110,6 +110,9 @@ pub struct Config {
     pub rate: u32,
     /// Web origins whose pages may connect; empty for all: the API sees the field and decides.
     pub allow_origins: Vec<HeaderValue>,
+    /// Clients at once, from before the API is asked until their socket is closed; zero for any number.
+    /// Further ones are refused with 503.
+    pub max_clients: usize,
     /// Connections of one address; zero for any number.
     pub per_address: usize,
     /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed and passed on.
@@ -143,6 +146,7 @@ impl Config {
             idle_timeout: Duration::from_secs(90),
             rate: 0,
             allow_origins: Vec::new(),
+            max_clients: 0,
             per_address: 0,
             trusted_proxies: Vec::new(),
             push: Push::Refused,

@@ -1,12 +1,12 @@
 //! A client connects: the upgrade is checked, the API asked, the socket handed over.
 
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use fetchway_ws::HandshakeError;
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, ORIGIN,
+    self, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, ORIGIN,
     SEC_WEBSOCKET_PROTOCOL, SERVER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -20,11 +20,15 @@ use crate::config::Duplicate;
 use crate::conn::{Conn, Phase};
 use crate::deliver::{Answer, STATE};
 use crate::gateway::{Inner, Peer};
+use crate::observe::Connected;
 use crate::request::{beyond, client_id, is_reserved};
 use crate::socket::Socket;
 use crate::traffic::EOF;
 
 const REPLACES: HeaderName = HeaderName::from_static("fetchway-replaces");
+
+/// Seconds after which a client may come again that finds the gateway full.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// What goes back by HTTP.
 pub(crate) type Reply = Response<Full<Bytes>>;
@@ -51,7 +55,7 @@ impl Inner {
                 return reply(StatusCode::BAD_REQUEST, "no upgrade requested");
             }
             Err(error) => {
-                let mut refused = reply(error.status(), error.to_string());
+                let mut refused = self.malformed(error.status(), error.to_string());
                 let version = HeaderValue::from_static("13");
                 refused
                     .headers_mut()
@@ -63,24 +67,21 @@ impl Inner {
         let (head, _) = request.into_parts();
         let (id, rest) = match client_id(head.uri.path()) {
             Ok(id) => id,
-            Err(why) => return reply(StatusCode::BAD_REQUEST, why),
+            Err(why) => return self.malformed(StatusCode::BAD_REQUEST, why),
         };
         let Some(beyond) = beyond(rest, &head.uri) else {
-            return reply(StatusCode::BAD_REQUEST, "the path leads up");
+            return self.malformed(StatusCode::BAD_REQUEST, "the path leads up");
         };
-        if let Some(refused) = self.refusal(&head.headers) {
-            return refused;
-        }
         let address = self.address(&head.headers, peer);
-        if !self.table.admit(address, self.config.per_address) {
-            let why = "too many connections from this address";
-            return reply(StatusCode::TOO_MANY_REQUESTS, why);
+        if let Err(what) = self.admit(&head.headers, address) {
+            return self.refused(what);
         }
         let conn = Arc::new(Conn::new(&id, self.epoch(), address, self.now()));
         let alone = self.config.duplicate == Duplicate::Reject;
         let Some(others) = self.table.insert(&conn, alone) else {
             self.table.release(address);
-            return reply(StatusCode::CONFLICT, "this id is connected");
+            self.table.leave();
+            return self.refused(Connected::Duplicate);
         };
         self.settle(&id);
         self.after_deletes(&others).await;
@@ -105,38 +106,83 @@ impl Inner {
         let answer = match asked {
             Ok(answer) if answer.status == StatusCode::OK && answer.body == "ok" => answer,
             Ok(answer) if answer.status == StatusCode::OK => {
-                return self.refuse(&conn, StatusCode::FORBIDDEN, "forbidden");
+                return self.refuse(&conn, Connected::Forbidden);
             }
-            Ok(_) | Err(_) => return self.refuse(&conn, StatusCode::BAD_GATEWAY, "bad gateway"),
+            Ok(_) | Err(_) => return self.refuse(&conn, Connected::BadGateway),
         };
         self.accept(conn, &head.headers, &answer, handshake, upgrade)
     }
 
-    /// What keeps a client out before the API is asked.
-    fn refusal(&self, headers: &HeaderMap) -> Option<Reply> {
+    /// Counts a client before the API is asked for it.
+    ///
+    /// # Errors
+    /// What keeps it out. It is not counted then.
+    fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<(), Connected> {
         if self.is_leaving() {
-            let why = "this gateway is shutting down";
-            return Some(reply(StatusCode::SERVICE_UNAVAILABLE, why));
+            return Err(Connected::Leaving);
         }
         let allowed = &self.config.allow_origins;
         if let Some(origin) = headers.get(ORIGIN)
             && !allowed.is_empty()
             && !allowed.contains(origin)
         {
-            let why = "pages of this origin may not connect";
-            return Some(reply(StatusCode::FORBIDDEN, why));
+            return Err(Connected::Origin);
         }
-        None
+        self.table.admit(address, &self.config)
+    }
+
+    fn malformed(&self, status: StatusCode, why: impl Into<Bytes>) -> Reply {
+        self.observer.connected(Connected::Malformed);
+        reply(status, why)
+    }
+
+    fn refused(&self, what: Connected) -> Reply {
+        self.observer.connected(what);
+        let (status, why) = match what {
+            Connected::Accepted => (StatusCode::SWITCHING_PROTOCOLS, ""),
+            Connected::Malformed => (StatusCode::BAD_REQUEST, "bad request"),
+            Connected::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Connected::BadGateway => (StatusCode::BAD_GATEWAY, "bad gateway"),
+            Connected::Origin => (
+                StatusCode::FORBIDDEN,
+                "pages of this origin may not connect",
+            ),
+            Connected::Full => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this gateway has as many clients as it may have",
+            ),
+            Connected::Address => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many connections from this address",
+            ),
+            Connected::Duplicate => (StatusCode::CONFLICT, "another connection has this id"),
+            Connected::Leaving => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this gateway is shutting down",
+            ),
+        };
+        let mut refused = reply(status, why);
+        if what == Connected::Full {
+            refused
+                .headers_mut()
+                .insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        refused
     }
 
     /// The API does not want it, or cannot say so. What was pushed to it meanwhile goes to the one that
     /// it would have replaced.
-    fn refuse(self: &Arc<Self>, conn: &Arc<Conn>, status: StatusCode, why: &'static str) -> Reply {
+    fn refuse(self: &Arc<Self>, conn: &Arc<Conn>, what: Connected) -> Reply {
         let pushed = {
             let mut state = conn.lock();
+            if state.phase == Phase::Gone {
+                // It was cut off meanwhile.
+                return self.refused(what);
+            }
             state.phase = Phase::Gone;
             state.traffic.take().map(|traffic| traffic.out)
         };
+        self.table.leave();
         if let Some(pushed) = pushed.filter(|pushed| !pushed.is_empty()) {
             let others = self.table.find(&conn.id);
             if let Some(other) = others.iter().rev().find(|other| other.is_open()) {
@@ -145,7 +191,7 @@ impl Inner {
             }
         }
         self.ended(conn, EOF);
-        reply(status, why)
+        self.refused(what)
     }
 
     fn accept(
@@ -160,12 +206,9 @@ impl Inner {
             self.attach_state(&conn, state);
         }
         if !self.accepted(&conn) {
-            return self.refuse(
-                &conn,
-                StatusCode::CONFLICT,
-                "a later connection has this id",
-            );
+            return self.refuse(&conn, Connected::Duplicate);
         }
+        self.observer.connected(Connected::Accepted);
         let mut reply = handshake.map(|()| Full::default());
         hand_on(asked, &answer.headers, reply.headers_mut());
         tokio::spawn(async move {

@@ -29,5 +29,5 @@ mod traffic;
 
 pub use config::{Config, Delivery, Duplicate, OnLoss, Order, Push};
 pub use gateway::{Gateway, Peer};
-pub use observe::{NoObserver, Observer, Pushed};
+pub use observe::{Connected, NoObserver, Observer, Pushed};
 pub use stats::Stats;

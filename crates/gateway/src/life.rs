@@ -119,6 +119,10 @@ impl Inner {
     pub(crate) fn accepted(self: &Arc<Self>, conn: &Arc<Conn>) -> bool {
         {
             let mut state = conn.lock();
+            if state.phase == Phase::Gone {
+                // It was cut off meanwhile.
+                return false;
+            }
             state.phase = Phase::Accepted;
             state.is_counted = true;
         }

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::config::Config;
 use crate::conn::Conn;
+use crate::observe::Connected;
 
 /// Parts of the table with a lock each.
 const SHARDS: usize = 16;
@@ -74,6 +76,8 @@ pub(crate) struct Table {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     addresses: Mutex<HashMap<IpAddr, usize>>,
+    /// Clients that have or may get a socket.
+    clients: AtomicUsize,
     /// Which shard is swept next.
     next_swept: AtomicUsize,
 }
@@ -178,16 +182,32 @@ impl Table {
             .all(|shard| lock(shard).entries.is_empty())
     }
 
-    /// Counts one more connection of an address, if there may be.
-    pub(crate) fn admit(&self, address: IpAddr, most: usize) -> bool {
-        if most == 0 {
-            return true;
+    /// Counts one more client, and one more connection of its address, if there may be.
+    ///
+    /// # Errors
+    /// There may not. Nothing is counted then.
+    pub(crate) fn admit(&self, address: IpAddr, config: &Config) -> Result<(), Connected> {
+        let most = config.max_clients;
+        let more = |now: usize| (most == 0 || now < most).then_some(now + 1);
+        let counted = self.clients.fetch_update(Relaxed, Relaxed, more);
+        counted.map_err(|_| Connected::Full)?;
+        if config.per_address == 0 {
+            return Ok(());
         }
         let mut addresses = lock(&self.addresses);
         let count = addresses.entry(address).or_default();
-        let free = *count < most;
-        *count += usize::from(free);
-        free
+        if *count < config.per_address {
+            *count += 1;
+            return Ok(());
+        }
+        drop(addresses);
+        self.leave();
+        Err(Connected::Address)
+    }
+
+    /// A client's socket is closed, or it never got one.
+    pub(crate) fn leave(&self) {
+        self.clients.fetch_sub(1, Relaxed);
     }
 
     /// A connection of an address has ended.

@@ -389,6 +389,7 @@ impl Inner {
                 return;
             }
             state.phase = Phase::Gone;
+            self.table.leave();
             if let Some(mut socket) = state.socket.take() {
                 socket.close();
                 let reactor = &self.reactors[usize::from(state.reactor)];

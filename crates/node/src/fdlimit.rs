@@ -7,6 +7,10 @@ use crate::config::{Config, KeyPath, Loaded, Source};
 /// Files that a process has open beside its connections: logs, timers, epoll, certificates.
 const OTHER_FILES: u64 = 64;
 
+/// Files that clients of gateways leave to everything else, connections to their APIs above all: a
+/// quarter of the limit, and at most so many.
+const MOST_RESERVED: u64 = 4_096;
+
 /// Raises the soft limit to the hard one.
 ///
 /// # Errors
@@ -45,8 +49,8 @@ fn get() -> io::Result<libc::rlimit> {
 
 /// How many files `config` may need at worst, if every count is reached at once: a connection for every
 /// fetch that may be in flight (with HTTP/1.1 each has its own) and for each idle one, the sessions of
-/// one token, and the connections that are no sessions. Clients of gateways are not counted: there may
-/// be any number.
+/// one token, the connections that are no sessions, and clients of gateways as far as there is a bound.
+/// The others get what is left: [`clients`].
 fn at_worst(config: &Config) -> u64 {
     let lanes = config.lanes.values().map(|lane| lane.concurrency);
     let beside = [
@@ -54,7 +58,29 @@ fn at_worst(config: &Config) -> u64 {
         config.http.max_connections,
         if_relaying(config, config.relay.max_sessions),
     ];
-    sum(lanes.chain(beside))
+    sum(lanes.chain(beside).chain(bounds_of_clients(config)))
+}
+
+/// Each `max-clients` that is set.
+fn bounds_of_clients(config: &Config) -> impl Iterator<Item = usize> {
+    let gateways = config.gateways.iter();
+    gateways
+        .map(|gateway| gateway.max_clients)
+        .filter(|most| *most > 0)
+}
+
+/// How many clients each gateway may have that sets no `max-clients`, with `limit` open files: an equal
+/// share of what is left by the reserve and by the gateways that do.
+pub(crate) fn clients(limit: u64, config: &Config) -> usize {
+    let reserve = (limit / 4).min(MOST_RESERVED);
+    let set = bounds_of_clients(config).fold(reserve, |sum, most| sum.saturating_add(most as u64));
+    let unset = config
+        .gateways
+        .iter()
+        .filter(|gateway| gateway.max_clients == 0);
+    let share = limit.saturating_sub(set) / (unset.count() as u64).max(1);
+    // One at least: that there are too few files for more is warned of.
+    usize::try_from(share).unwrap_or(usize::MAX).max(1)
 }
 
 /// A limit of the relay, which does not count where there is none.
@@ -85,7 +111,8 @@ fn asked_for(loaded: &Loaded) -> u64 {
         .into_iter()
         .filter(|(keys, _)| is_set(keys))
         .map(|(_, count)| count);
-    sum(beside.chain([fetches.max(one_session)]))
+    let clients = bounds_of_clients(config);
+    sum(beside.chain(clients).chain([fetches.max(one_session)]))
 }
 
 fn sum(counts: impl Iterator<Item = usize>) -> u64 {
@@ -115,8 +142,8 @@ pub fn advice(limit: u64, loaded: &Loaded) -> Advice {
         Advice::Warning(format!(
             "at most {limit} files can be open at once, and the configured counts may need {needed}: \
              raise the limit (`ulimit -n {needed}`, or LimitNOFILE={needed} in a systemd unit), or lower \
-             relay.max-in-flight, lanes.*.concurrency, fetch.idle-total, http.max-connections or \
-             relay.max-sessions{clients}"
+             relay.max-in-flight, lanes.*.concurrency, fetch.idle-total, http.max-connections, \
+             relay.max-sessions or gateways[*].max-clients{clients}"
         ))
     } else if limit < worst {
         Advice::Note(format!(
@@ -173,6 +200,37 @@ mod tests {
             note.ends_with("each client of a gateway needs one more"),
             "{note}"
         );
+    }
+
+    #[test]
+    fn clients_get_what_the_others_leave() {
+        let gateways = |bounds: &[usize]| {
+            let one = |(i, most)| {
+                format!(
+                    "[[gateways]]\nname = 'g{i}'\nlisten = '127.0.0.1:0'\napi = 'http://a/'\n\
+                     max-clients = {most}\n"
+                )
+            };
+            let all = bounds.iter().enumerate().map(one).collect::<String>();
+            loaded(&format!("listen = 'none'\n{all}"))
+        };
+        for (limit, bounds, expected) in [
+            (1_024, &[0][..], 768),
+            (20_000, &[0], 15_904),
+            (20_000, &[0, 0], 7_952),
+            (20_000, &[0, 5_904], 10_000),
+            (20_000, &[0, 30_000], 1),
+            (0, &[0], 1),
+        ] {
+            let config = gateways(bounds).config;
+            assert_eq!(clients(limit, &config), expected, "{limit} {bounds:?}");
+        }
+        let many = gateways(&[30_000]);
+        assert_eq!(asked_for(&many), 30_000 + OTHER_FILES);
+        let Advice::Warning(warning) = advice(20_000, &many) else {
+            panic!("they do not fit");
+        };
+        assert!(warning.contains("max-clients"), "{warning}");
     }
 
     #[test]

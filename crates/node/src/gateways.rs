@@ -31,6 +31,7 @@ pub(crate) struct Plan<'a> {
     api: &'a ApiUrl,
     token: Option<TokenDigest>,
     tls: Option<Arc<Tls>>,
+    push_tls: Option<Arc<Tls>>,
 }
 
 impl<'a> Plan<'a> {
@@ -58,6 +59,7 @@ impl<'a> Plan<'a> {
         }
         Ok(Self {
             tls: Tls::new(format!("{table}.tls"), &section.tls)?,
+            push_tls: Tls::new(format!("{table}.push-tls"), &section.push_tls)?,
             listen: listen.0.0,
             api,
             token,
@@ -66,8 +68,14 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Binds its listeners, and puts the gateway together.
-    pub(crate) fn bind(self, core: &Core) -> Result<Ready<'a>, StartError> {
+    /// Binds its listeners, and puts the gateway together. `clients`: how many it may have unless it is
+    /// configured.
+    pub(crate) fn bind(self, core: &Core, clients: usize) -> Result<Ready<'a>, StartError> {
+        let mut config = self.section.to_config(self.api, self.token.is_some());
+        if config.max_clients == 0 {
+            config.max_clients = clients;
+        }
+        let max_clients = config.max_clients;
         let key = format!("{}.listen", self.table);
         let clients = match self.section.reuse_port {
             true => core.listen_beside(&key, self.listen)?,
@@ -81,13 +89,13 @@ impl<'a> Plan<'a> {
         // The operator names the API, and nobody else gets at the connections to it.
         let policy = Arc::new(AddressPolicy::allow_all());
         let network = || core.engine.private_network(policy.clone(), self.api.h2c());
-        let config = self.section.to_config(self.api, self.token.is_some());
         let gateway = Gateway::new(config, &core.engine, network, metrics.clone());
         let gateway = gateway.map_err(|error| StartError::Gateway(self.table.clone(), error))?;
         Ok(Ready {
             clients,
             pushes: pushes.transpose()?,
             gateway,
+            max_clients,
             metrics,
             plan: self,
         })
@@ -98,14 +106,16 @@ impl<'a> Plan<'a> {
 pub(crate) struct Ready<'a> {
     plan: Plan<'a>,
     gateway: Gateway,
+    max_clients: usize,
     metrics: Arc<GatewayMetrics>,
     clients: Bound,
     pushes: Option<Bound>,
 }
 
 impl Ready<'_> {
-    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
-        self.plan.tls.clone()
+    pub(crate) fn tls(&self) -> impl Iterator<Item = Arc<Tls>> {
+        let Plan { tls, push_tls, .. } = &self.plan;
+        tls.iter().chain(push_tls).cloned()
     }
 
     /// Begins to serve, on the runtime's tasks that `servers` gets.
@@ -120,11 +130,13 @@ impl Ready<'_> {
             api,
             token,
             tls,
+            push_tls,
             ..
         } = self.plan;
         let (listener, addr) = self.clients;
         let push_addr = self.pushes.as_ref().map(|(_, addr)| *addr);
-        let pushing = pushing(section, (addr, tls.is_some()), push_addr, token.is_some());
+        let pushed_at = push_addr.map(|addr| (addr, push_tls.is_some()));
+        let pushing = pushing(section, (addr, tls.is_some()), pushed_at, token.is_some());
         let clients = Clients {
             gateway: self.gateway.clone(),
             token: token.clone(),
@@ -144,7 +156,7 @@ impl Ready<'_> {
                 told: self.metrics.clone(),
                 metrics: Arc::clone(&core.metrics),
             };
-            servers.push(core.serve(ListenerName::Push, pushes, None, listener));
+            servers.push(core.serve(ListenerName::Push, pushes, push_tls, listener));
         }
         Running {
             name: section.name.clone(),
@@ -155,6 +167,7 @@ impl Ready<'_> {
             shares: section.reuse_port,
             counts_peers: counts_peers(section),
             gateway: self.gateway,
+            max_clients: self.max_clients,
             metrics: self.metrics,
         }
     }
@@ -164,19 +177,19 @@ impl Ready<'_> {
 fn pushing(
     section: &GatewaySection,
     (addr, tls): (SocketAddr, bool),
-    push_addr: Option<SocketAddr>,
+    pushed_at: Option<(SocketAddr, bool)>,
     has_token: bool,
 ) -> String {
-    let scheme = if tls { "https" } else { "http" };
+    let scheme = |tls| if tls { "https" } else { "http" };
     let token = match has_token {
         true => " with `Authorization: Bearer TOKEN`",
         false => "",
     };
-    match push_addr {
-        Some(push_addr) => format!("POST to http://{push_addr}/ID{token}"),
-        None if has_token => format!("POST to {scheme}://{addr}/ID{token}"),
+    match pushed_at {
+        Some((addr, tls)) => format!("POST to {}://{addr}/ID{token}", scheme(tls)),
+        None if has_token => format!("POST to {}://{addr}/ID{token}", scheme(tls)),
         None if section.open_push => {
-            format!("POST to {scheme}://{addr}/ID, open to whoever reaches it")
+            format!("POST to {}://{addr}/ID, open to whoever reaches it", scheme(tls))
         }
         None => "off; to let the API push, set push-token (--push-token), or push-listen \
                  (--push-listen) for an address of its own, or open-push (--open-push) to let anyone"
@@ -197,6 +210,7 @@ pub(crate) struct Running {
     addr: SocketAddr,
     push_addr: Option<SocketAddr>,
     pushing: String,
+    max_clients: usize,
     shares: bool,
     counts_peers: bool,
     gateway: Gateway,
@@ -212,6 +226,7 @@ impl Running {
             api = self.api,
             push_addr = self.push_addr.map(tracing::field::display),
             push = self.pushing,
+            max_clients = self.max_clients,
             "a gateway is listening"
         );
         if self.shares {

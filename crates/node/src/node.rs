@@ -90,7 +90,7 @@ impl Node {
             require_token("admin.listen", address, admin_token.is_some(), ADMIN_TOKEN)?;
         }
         let plans = Plan::all(config)?;
-        raise_file_limit(loaded);
+        let clients = raise_file_limit(loaded);
         let core = Core::new(config)?;
         // All are bound before any serves: a node is up as a whole or not at all.
         let main = listen.map(|address| core.listen("listen", address));
@@ -99,7 +99,7 @@ impl Node {
         let admin = admin.transpose()?;
         let plans: Vec<_> = plans
             .into_iter()
-            .map(|plan| plan.bind(&core))
+            .map(|plan| plan.bind(&core, clients))
             .collect::<Result<_, _>>()?;
 
         let (has_tls, has_tokens) = (main_tls.is_some(), keyring.is_required());
@@ -283,13 +283,21 @@ impl Drop for Node {
     }
 }
 
-fn raise_file_limit(loaded: &Loaded) {
+/// Gives how many clients that allows each gateway that sets no bound; 0 for any number, if the limit is
+/// not known.
+fn raise_file_limit(loaded: &Loaded) -> usize {
     match fdlimit::raise() {
-        Ok(limit) => match fdlimit::advice(limit, loaded) {
-            Advice::None => {}
-            Advice::Note(note) => tracing::info!("{note}"),
-            Advice::Warning(warning) => tracing::warn!("{warning}"),
-        },
-        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+        Ok(limit) => {
+            match fdlimit::advice(limit, loaded) {
+                Advice::None => {}
+                Advice::Note(note) => tracing::info!("{note}"),
+                Advice::Warning(warning) => tracing::warn!("{warning}"),
+            }
+            fdlimit::clients(limit, &loaded.config)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files could not be raised");
+            0
+        }
     }
 }

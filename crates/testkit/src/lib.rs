@@ -18,7 +18,7 @@ mod socket;
 pub use api::{Api, ApiAnswer, ApiRequest, ok, status};
 pub use binary::{Binary, data, get, head, open};
 pub use client::Client;
-pub use node::{TestNode, exchange, http};
+pub use node::{TestNode, answer, exchange, http};
 pub use raw::{Raw, RawFrame, masked};
 pub use socket::{Refused, Socket};
 

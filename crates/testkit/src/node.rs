@@ -203,6 +203,17 @@ pub async fn http(addr: SocketAddr, head: &str) -> (u16, String) {
 /// # Panics
 /// If the server does not answer.
 pub async fn exchange(addr: SocketAddr, head: &str, body: &str) -> (u16, String) {
+    let answer = answer(addr, head, body).await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a whole header");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    (status.expect("a status"), body.to_owned())
+}
+
+/// The same, of which the whole answer is returned as it came.
+///
+/// # Panics
+/// If the server does not answer.
+pub async fn answer(addr: SocketAddr, head: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(addr).await.expect("the server accepts");
     let host = if head.to_ascii_lowercase().contains("\r\nhost:") {
         String::new()
@@ -221,8 +232,5 @@ pub async fn exchange(addr: SocketAddr, head: &str, body: &str) -> (u16, String)
     let mut answer = Vec::new();
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));
     read.await.expect("an answer").expect("an answer");
-    let text = String::from_utf8_lossy(&answer);
-    let (head, body) = text.split_once("\r\n\r\n").expect("a whole header");
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    (status.expect("a status"), body.to_owned())
+    String::from_utf8_lossy(&answer).into_owned()
 }

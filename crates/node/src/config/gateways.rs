@@ -40,6 +40,8 @@ pub struct GatewaySection {
     /// A listener of its own for pushes. Left out: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push_listen: Option<Text<ListenAddr>>,
+    /// TLS of that listener.
+    pub push_tls: TlsSection,
     /// Who sends it may push, on either listener. Empty: none.
     pub push_token: Secret,
     /// A file that holds the token instead. Empty: none.
@@ -78,6 +80,8 @@ pub struct GatewaySection {
     pub rate: Text<Pace>,
     /// Web origins whose pages may connect. Empty: all; the API sees the field and decides.
     pub allow_origins: Vec<Text<WebOrigin>>,
+    /// Clients at once; 0 for as many as the limit of open files allows.
+    pub max_clients: usize,
     /// Connections of one address; 0 for any number.
     pub per_address: usize,
     /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed, and whose PROXY headers.
@@ -101,6 +105,7 @@ impl Default for GatewaySection {
             lane: None,
             tls: TlsSection::default(),
             push_listen: None,
+            push_tls: TlsSection::default(),
             push_token: Secret::default(),
             push_token_file: PathBuf::new(),
             open_push: false,
@@ -120,6 +125,7 @@ impl Default for GatewaySection {
             idle_timeout: duration(90),
             rate: Text(Pace(None)),
             allow_origins: Vec::new(),
+            max_clients: 0,
             per_address: 0,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
@@ -172,6 +178,7 @@ impl GatewaySection {
             allow_origins: (self.allow_origins.iter())
                 .filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok())
                 .collect(),
+            max_clients: self.max_clients,
             per_address: self.per_address,
             trusted_proxies: self.trusted_proxies.iter().map(|net| net.0).collect(),
             push: match (self.open_push, has_token) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use fetchway_gateway::{Gateway, Observer, Pushed, Stats};
+use fetchway_gateway::{Connected, Gateway, Observer, Pushed, Stats};
 use prometheus_client::encoding::NoLabelSet;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
@@ -20,6 +20,8 @@ pub(crate) struct GatewayMetrics {
     lost: Count,
     /// By the position of the outcome in [`Pushed::ALL`].
     pushed: [Count; Pushed::ALL.len()],
+    /// By the position of the outcome in [`Connected::ALL`].
+    connected: [Count; Connected::ALL.len()],
 }
 
 impl GatewayMetrics {
@@ -29,6 +31,7 @@ impl GatewayMetrics {
             requested: Histogram::default(),
             lost: Count::default(),
             pushed: Default::default(),
+            connected: Default::default(),
         }
     }
 
@@ -49,6 +52,11 @@ impl Observer for GatewayMetrics {
     fn pushed(&self, what: Pushed) {
         // The enum counts from 0 in the order of `ALL`; a test says so.
         self.pushed[what as usize].add(1);
+    }
+
+    fn connected(&self, what: Connected) {
+        // Likewise.
+        self.connected[what as usize].add(1);
     }
 }
 
@@ -137,16 +145,35 @@ impl Page<'_> {
             "Messages of clients that were given up before the API had answered.",
             told().map(|told| (told.label(), told.lost.get())),
         )?;
-        self.pushes(told())?;
+        let (name, help) = ("fetchway_gateway_pushes", "Pushes, by what became of them.");
+        let names = Pushed::ALL.map(Pushed::as_str);
+        self.outcomes(
+            name,
+            help,
+            told().map(|told| (told, &names[..], &told.pushed[..])),
+        )?;
+        let name = "fetchway_gateway_handshakes";
+        let help = "Handshakes of clients, by what became of them.";
+        let names = Connected::ALL.map(Connected::as_str);
+        self.outcomes(
+            name,
+            help,
+            told().map(|told| (told, &names[..], &told.connected[..])),
+        )?;
         self.latencies(told())
     }
 
-    fn pushes<'t>(&mut self, told: impl Iterator<Item = &'t GatewayMetrics>) -> fmt::Result {
-        let (name, help) = ("fetchway_gateway_pushes", "Pushes, by what became of them.");
+    /// A counter for each outcome by its name.
+    fn outcomes<'t>(
+        &mut self,
+        name: &str,
+        help: &str,
+        all: impl Iterator<Item = (&'t GatewayMetrics, &'t [&'static str], &'t [Count])>,
+    ) -> fmt::Result {
         self.family(name, help, MetricType::Counter, |metric| {
-            for told in told {
-                for (outcome, count) in Pushed::ALL.iter().zip(&told.pushed) {
-                    let labels = [told.label(), ("outcome", outcome.as_str())];
+            for (told, outcomes, counts) in all {
+                for (outcome, count) in outcomes.iter().zip(counts) {
+                    let labels = [told.label(), ("outcome", outcome)];
                     let mut one = metric.encode_family(&labels)?;
                     one.encode_counter(&count.get(), NO_EXEMPLAR)?;
                 }
@@ -184,6 +211,9 @@ mod tests {
     #[test]
     fn outcomes_stand_at_their_own_index() {
         for (index, what) in Pushed::ALL.iter().enumerate() {
+            assert_eq!(*what as usize, index);
+        }
+        for (index, what) in Connected::ALL.iter().enumerate() {
             assert_eq!(*what as usize, index);
         }
     }

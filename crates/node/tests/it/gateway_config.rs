@@ -41,6 +41,14 @@ fn what_makes_no_sense_is_told() {
             "gateways[0].tls.cert: cert alone gives no TLS; set key too",
         ),
         (
+            "push-listen = '127.0.0.1:7002'\npush-tls.key = 'a.pem'",
+            "gateways[0].push-tls.key: key alone gives no TLS; set cert too",
+        ),
+        (
+            "push-tls = { cert = 'a.pem', key = 'b.pem' }",
+            "gateways[0].push-tls.cert: there is no push-listen to speak it",
+        ),
+        (
             "push-listen = '127.0.0.1:7001'",
             "gateways[0].push-listen: this is the address of gateways[0].listen",
         ),

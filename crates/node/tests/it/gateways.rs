@@ -205,6 +205,13 @@ async fn what_keeps_a_gateway_from_starting_is_told() {
     let error = refusal(&api.gateway("push-token-file = '/does/not/exist'"));
     let expected = "gateways[0].push-token-file = /does/not/exist can't be read";
     assert!(error.starts_with(expected), "{error}");
+    let error = refusal(&api.gateway(
+        "push-listen = '127.0.0.1:0'\npush-tls = { cert = '/does/not/exist', key = '/x' }",
+    ));
+    assert!(
+        error.starts_with("gateways[0].push-tls.cert = /does/not/exist"),
+        "{error}"
+    );
     let error = refusal(&api.gateway("tls = { cert = '/does/not/exist', key = '/x' }"));
     assert!(
         error.starts_with("gateways[0].tls.cert = /does/not/exist"),
@@ -287,6 +294,8 @@ async fn each_gateway_is_counted() {
         "pushes_total{gateway=\"one\",outcome=\"sent\"} 1",
         "pushes_total{gateway=\"one\",outcome=\"unknown\"} 1",
         "pushes_total{gateway=\"two\",outcome=\"full\"} 0",
+        "handshakes_total{gateway=\"one\",outcome=\"accepted\"} 1",
+        "handshakes_total{gateway=\"two\",outcome=\"full\"} 0",
         "request_duration_seconds_count{gateway=\"one\"} 2",
     ] {
         let expected = format!("fetchway_gateway_{expected}");

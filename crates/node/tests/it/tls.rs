@@ -119,6 +119,26 @@ async fn clients_of_a_gateway_can_speak_tls() {
 }
 
 #[tokio::test]
+async fn a_push_listener_can_speak_tls() {
+    let (files, of_clients) = (Files::new("push"), Files::new("push-clients"));
+    let api = Api::start().await;
+    let (tls, push_tls) = (of_clients.toml(), files.toml());
+    let more = format!("push-listen = '127.0.0.1:0'\ntls = {tls}\npush-tls = {push_tls}");
+    let node = start(&api.gateway(&more));
+    let addr = node.push_addr("gateway").expect("a push listener");
+    for _ in 0..2 {
+        let io = connect(addr, files.certificate()).await;
+        let io = io.expect("a handshake");
+        let answer = exchange(io, &request(addr, "GET /nobody", &[])).await;
+        assert_eq!(answer.status, 404);
+        let others = connect(addr, of_clients.certificate()).await;
+        assert!(others.is_err(), "the clients' certificate is another");
+        files.renew();
+        node.reload_tls().expect("the new files are sound");
+    }
+}
+
+#[tokio::test]
 async fn a_proxys_header_comes_before_tls() {
     let files = Files::new("proxied");
     let mut api = Api::start().await;

@@ -262,6 +262,41 @@ async fn pages_of_other_origins_are_refused_if_a_list_is_given() {
     node.stop().await;
 }
 
+/// One that is refused can come again when another has left.
+#[tokio::test]
+async fn clients_are_bounded_before_the_api_is_asked() {
+    let api = Api::start(|request| async move {
+        match request.target.as_str() {
+            "/unwanted" => ok("no"),
+            _ => ok("ok"),
+        }
+    })
+    .await;
+    let (node, addr) = gateway(&api, "max-clients = 2\nduplicate = \"reject\"");
+    let first = Socket::connect(addr, "/a").await;
+    // Those that the API or the gateway has refused have given their places back.
+    for (target, status) in [("/unwanted", 403), ("/a", 409), ("/unwanted", 403)] {
+        let refused = Socket::open(addr, target, &[]).await.expect_err("refused");
+        assert_eq!(refused.status, status, "{target}");
+    }
+    let second = Socket::connect(addr, "/b").await;
+    let asked = api.requests().len();
+    let upgrade = "GET /c HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let full = fetchway_testkit::answer(addr, upgrade, "").await;
+    assert!(full.starts_with("HTTP/1.1 503 "), "{full}");
+    assert!(full.to_lowercase().contains("retry-after: 5\r\n"), "{full}");
+    assert_eq!(api.requests().len(), asked, "the API was not asked");
+    let count = "fetchway_gateway_handshakes_total{gateway=\"gateway\",outcome=\"full\"}";
+    assert_eq!(node.metric(count).await, Some(1.0));
+    second.close(1000, "").await;
+    api.until(|requests| requests.iter().any(|r| r.method == Method::DELETE))
+        .await;
+    let third = Socket::connect(addr, "/c").await;
+    drop((first, third));
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn connections_of_one_address_are_bounded() {
     let api = Api::echo().await;

@@ -73,6 +73,12 @@ impl Checker<'_> {
     }
 
     fn pushing(&mut self, at: &KeyPath, gateway: &GatewaySection) {
+        let (listen, tls) = (at.key("push-listen"), at.key("push-tls"));
+        self.tls(&tls, &gateway.push_tls.cert, &gateway.push_tls.key);
+        if gateway.push_tls.enabled() && gateway.push_listen.is_none() {
+            let why = "there is no push-listen to speak it; set that, or leave push-tls out";
+            self.refuse_beside(&tls.key("cert"), &listen, why);
+        }
         let (token, file) = (&gateway.push_token, &gateway.push_token_file);
         self.one_token(at, "push-token", token, file);
         let open = at.key("open-push");
