@@ -126,6 +126,7 @@ fn port(digits: &str) -> Option<u16> {
 }
 
 /// What a header of version 2 says of its addresses.
+#[derive(Clone, Copy)]
 enum Kind {
     V4,
     V6,

@@ -3,11 +3,15 @@
 
 use std::net::SocketAddr;
 
-use fetchway_testkit::{Socket, TestNode};
+use fetchway_testkit::{PATIENCE, Socket, TestNode};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use crate::gateway_to;
+
+/// No line goes because it is idle.
+const IDLE: &str = "[fetch]\nidle-timeout = \"1h\"";
 
 /// An API of bytes: a test reads requests and writes what it likes.
 struct Raw {
@@ -24,7 +28,8 @@ impl Raw {
     }
 
     async fn accept(&self) -> Line {
-        let (stream, _) = self.listener.accept().await.expect("a connection");
+        let accepted = timeout(PATIENCE, self.listener.accept()).await;
+        let (stream, _) = accepted.expect("in time").expect("a connection");
         Line(BufStream::new(stream))
     }
 
@@ -76,7 +81,8 @@ impl Line {
 
     /// Waits until the gateway has closed it.
     async fn closed(mut self) {
-        let read = self.0.read(&mut [0; 16]).await;
+        let read = timeout(PATIENCE, self.0.read(&mut [0; 16])).await;
+        let read = read.expect("in time");
         assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     }
 }
@@ -90,7 +96,7 @@ async fn client(api: &Raw, addr: SocketAddr) -> Socket {
 #[tokio::test]
 async fn a_line_is_used_again_and_again() {
     let api = Raw::start().await;
-    let (node, addr) = gateway_to(&api.url, "");
+    let (node, addr) = gateway_to(&api.url, IDLE);
     let mut client = client(&api, addr).await;
     client.send("one").await;
     let mut line = api.accept().await;
@@ -138,7 +144,7 @@ async fn answers_come_in_every_framing() {
         &["HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nanswer"],
     ];
     let api = Raw::start().await;
-    let (node, addr) = gateway_to(&api.url, "");
+    let (node, addr) = gateway_to(&api.url, IDLE);
     let mut client = client(&api, addr).await;
     for answer in whole_by_its_end {
         client.send("message").await;
@@ -169,7 +175,7 @@ async fn answers_come_in_every_framing() {
 #[tokio::test]
 async fn a_line_on_which_nobody_asked_is_not_used_again() {
     let api = Raw::start().await;
-    let (node, addr) = gateway_to(&api.url, "");
+    let (node, addr) = gateway_to(&api.url, IDLE);
     let mut client = client(&api, addr).await;
     client.send("one").await;
     let mut line = api.accept().await;
@@ -213,4 +219,32 @@ async fn what_is_no_http_is_a_loss_and_the_next_message_passes() {
         line.closed().await;
     }
     api.farewell(node, client).await;
+}
+
+#[tokio::test]
+async fn a_long_answer_takes_room_of_the_byte_budget_until_it_is_whole() {
+    const HALF: usize = 100 << 10;
+    let api = Raw::start().await;
+    let (node, addr) = gateway_to(&api.url, IDLE);
+    let mut client = client(&api, addr).await;
+    client.send("at length").await;
+    let mut line = api.accept().await;
+    line.request().await;
+    let half = "x".repeat(HALF);
+    line.answer(&format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{half}",
+        2 * HALF
+    ))
+    .await;
+    let reserved = async {
+        while node.node().engine().budget_used() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let reserved = timeout(PATIENCE, reserved).await;
+    reserved.expect("room is reserved");
+    line.answer(&half).await;
+    assert_eq!(client.text().await.len(), 2 * HALF);
+    api.farewell(node, client).await;
+    drop(line);
 }
