@@ -3,11 +3,13 @@
 
 mod gateway_reader;
 mod proxy_protocol;
+mod upstream;
 mod v1_frames;
 mod v1_session;
 
 pub use gateway_reader::gateway_reader;
 pub use proxy_protocol::proxy_protocol;
+pub use upstream::{upstream_h1, upstream_h2};
 pub use v1_frames::v1_frames;
 pub use v1_session::v1_session;
 

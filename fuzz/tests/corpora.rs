@@ -39,6 +39,16 @@ fn relay_json() {
 }
 
 #[test]
+fn upstream_h1() {
+    replay("upstream_h1", fetchway_fuzz::upstream_h1);
+}
+
+#[test]
+fn upstream_h2() {
+    replay("upstream_h2", fetchway_fuzz::upstream_h2);
+}
+
+#[test]
 fn v1_frames() {
     replay("v1_frames", fetchway_fuzz::v1_frames);
 }

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use crate::command::{self, Failure, cargo, output, program, root, target_dir};
 
-const TARGETS: [&str; 6] = [
+const TARGETS: [&str; 8] = [
     "gateway_reader",
     "proxy_protocol",
     "relay_json",
+    "upstream_h1",
+    "upstream_h2",
     "v1_frames",
     "v1_session",
     "ws_reader",

@@ -26,8 +26,8 @@ usage: cargo xtask COMMAND
                           what an idle connection of a gateway takes, with and without TLS
   bench gateway-storm [ARGS]
                           all clients reconnect at once, then many stop reading
-  fuzz TARGET [SECONDS]   fuzz gateway_reader, proxy_protocol, relay_json, v1_frames, v1_session or
-                          ws_reader, 60 seconds unless told
+  fuzz TARGET [SECONDS]   fuzz gateway_reader, proxy_protocol, relay_json, upstream_h1, upstream_h2,
+                          v1_frames, v1_session or ws_reader, 60 seconds unless told
   autobahn [CASES]        Autobahn's cases against a gateway, such as '6.4.*'; all unless told
   simulate [SEEDS]        client, link and relay of the binary encoding, 10,000 seeds unless told";
 

@@ -6,7 +6,7 @@ use fetchway_policy::ErrorName;
 
 use super::frame::{self, Code, Frame};
 use super::hpack::{Decoder, Encoder};
-use super::receive::Block;
+use super::response::Block;
 use super::settings::{self, MAX_WINDOW, Settings};
 use super::stream::Streams;
 use crate::{Answer, Failure, Limits};
@@ -40,9 +40,9 @@ pub enum Event {
 
 /// One connection's machine.
 ///
-/// `out` is, in all of its methods, what has not been written to the socket yet, and they append to it.
-/// It must be the same buffer each time: that it is found empty tells that the server reads what it is
-/// answered, and only such a server may go on asking.
+/// `out` is, in all of its methods, what has not been written to the socket yet. They append to it; the
+/// driver takes off its front what it has written, and does nothing else to it. So the machine knows
+/// whether the server reads what it is answered: one that does not may not go on asking.
 #[derive(Debug)]
 pub struct Connection {
     pub(super) limits: Limits,
@@ -67,8 +67,11 @@ pub struct Connection {
     pub(super) received: u32,
     /// Streams with a body that waits for windows.
     pub(super) waiting: usize,
-    /// Answers to frames that may not have been written yet.
+    /// Answers to frames since all that had gone out before `mark` was written.
     pub(super) owed: u32,
+    mark: u64,
+    /// Bytes appended to `out` so far.
+    laid: u64,
     /// Frames in a row that brought nothing.
     pub(super) idle: u32,
     pings: u64,
@@ -120,6 +123,8 @@ impl Connection {
             received: 0,
             waiting: 0,
             owed: 0,
+            mark: 0,
+            laid: out.len() as u64,
             idle: 0,
             pings: 0,
             pinging: None,
@@ -179,10 +184,12 @@ impl Connection {
         if let Some(failure) = &self.broken {
             return Err(failure.clone());
         }
-        if out.is_empty() {
+        let known = out.len();
+        if self.laid.saturating_sub(known as u64) >= self.mark {
             self.owed = 0;
+            self.mark = self.laid;
         }
-        self.read(bytes, out, events).map_err(|mut broken| {
+        let taken = self.read(bytes, out, events).map_err(|mut broken| {
             if !self.greeted {
                 broken.failure = Failure::protocol(
                     "The API did not answer in HTTP/2, which it is spoken to in without TLS (h2c): \
@@ -192,7 +199,14 @@ impl Connection {
             frame::put_goaway(out, broken.code);
             self.broken = Some(broken.failure.clone());
             broken.failure
-        })
+        });
+        self.laid(known, out);
+        taken
+    }
+
+    /// Counts what has been appended to `out`, which had so many bytes.
+    pub(super) fn laid(&mut self, known: usize, out: &[u8]) {
+        self.laid += (out.len() - known) as u64;
     }
 
     /// Takes frame after frame where they lie. Only one that is cut is copied.
@@ -237,7 +251,9 @@ impl Connection {
     /// Gives a stream up: its response is not wanted any more. Nothing more is heard of it.
     pub fn cancel(&mut self, stream: u32, out: &mut Vec<u8>) {
         if self.close(stream).is_some() {
+            let known = out.len();
             frame::put_reset(out, stream, Code::CANCEL);
+            self.laid(known, out);
         }
     }
 
@@ -269,7 +285,9 @@ impl Connection {
         if self.pinging.is_none() {
             self.pings += 1;
             let payload = self.pings.to_be_bytes();
+            let known = out.len();
             frame::put_ping(out, 0, payload);
+            self.laid(known, out);
             self.pinging = Some(payload);
         }
     }

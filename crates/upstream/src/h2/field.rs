@@ -84,7 +84,8 @@ mod tests {
     fn names_are_the_lower_case_ones_of_http() {
         for byte in 0..=u8::MAX {
             let known = http::HeaderName::from_lowercase(&[b'a', byte]).is_ok();
-            assert_eq!(is_name(byte), known, "{byte:#x}");
+            // The `http` crate takes quotation marks, which are in no token.
+            assert_eq!(is_name(byte), known && byte != b'"', "{byte:#x}");
         }
     }
 

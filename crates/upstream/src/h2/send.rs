@@ -13,7 +13,7 @@ impl Connection {
     /// later calls of [`Connection::take`]. Only for when there is [`Connection::room`].
     pub fn send(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> u32 {
         debug_assert!(self.room() > 0, "a stream that the server does not allow");
-        let id = self.next;
+        let (id, known) = (self.next, out.len());
         self.next += 2;
         self.put_head(id, request, out);
         let window = i64::from(self.server.window);
@@ -24,6 +24,7 @@ impl Connection {
             self.waiting += 1;
         }
         self.streams.push(stream);
+        self.laid(known, out);
         id
     }
 

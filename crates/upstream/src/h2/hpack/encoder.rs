@@ -1,7 +1,7 @@
 //! Heads of ours: what repeats on a connection gets a place in the table, first come, first served.
 //!
 //! Of each name the first few values are entered. So a field that is the same in every request, or has
-//! one of a few values, becomes one byte; of one that always changes the name becomes one byte, and its
+//! one of a few values, becomes one byte; of one that always changes the name becomes two bytes, and its
 //! value goes out as it is, as often as it likes. Nothing is ever pushed out again.
 
 use super::{OVERHEAD, TABLE_SIZE, integer, statics};

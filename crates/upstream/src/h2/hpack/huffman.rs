@@ -153,7 +153,7 @@ mod tests {
             .iter()
             .map(|&byte| &*codes[usize::from(byte)])
             .collect();
-        while bits.len() % 8 != 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('1');
         }
         let bits: Vec<u8> = bits.bytes().map(|bit| bit - b'0').collect();
