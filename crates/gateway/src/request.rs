@@ -46,9 +46,11 @@ pub(crate) fn beyond(rest: &str, uri: &Uri) -> Option<String> {
     if rest.split('/').any(up) {
         return None;
     }
+    // Left as it is, it would be read as a slash where the URL is put together.
+    let rest = rest.replace('\\', "%5C");
     Some(match uri.query() {
         Some(query) => format!("{rest}?{query}"),
-        None => rest.to_owned(),
+        None => rest,
     })
 }
 
@@ -95,12 +97,12 @@ impl Inner {
                 passed.append(name, value.clone());
             }
         }
+        // Of several lines the last ones are by the proxies that are nearest.
+        let before = passed.get_all(X_FORWARDED_FOR).iter();
+        let mut hops: Vec<&str> = before.filter_map(|line| line.to_str().ok()).collect();
         let from = peer.addr.ip().to_canonical().to_string();
-        let from = match passed.get(X_FORWARDED_FOR).and_then(|v| v.to_str().ok()) {
-            Some(before) => format!("{before}, {from}"),
-            None => from,
-        };
-        if let Ok(from) = HeaderValue::try_from(from) {
+        hops.push(&from);
+        if let Ok(from) = HeaderValue::try_from(hops.join(", ")) {
             passed.insert(X_FORWARDED_FOR, from);
         }
         if !passed.contains_key(X_FORWARDED_PROTO) {
@@ -157,6 +159,12 @@ mod tests {
     fn what_is_behind_the_id_never_leads_up() {
         let uri: Uri = "/a/b?x=1".parse().expect("a URI");
         assert_eq!(beyond("/b", &uri).as_deref(), Some("/b?x=1"));
+        let slash = beyond("/b\\..\\c", &uri);
+        assert_eq!(
+            slash.as_deref(),
+            Some("/b%5C..%5Cc?x=1"),
+            "to a URL it is a slash"
+        );
         for rest in ["/..", "/b/%2e%2E/c", "/./c"] {
             assert_eq!(beyond(rest, &uri), None, "{rest}");
         }

@@ -48,6 +48,27 @@ async fn ids_that_lead_elsewhere_are_refused_unasked() {
     node.stop().await;
 }
 
+/// A URL takes it for a slash, so that what follows would lead up from the id.
+#[tokio::test]
+async fn a_backslash_leads_nowhere_else() {
+    let api = Api::echo().await;
+    let (node, addr) = gateway(&api, "");
+    for (target, asked) in [
+        (
+            "/alice/x\\..\\..\\secret?y\\z",
+            "/alice/x%5C..%5C..%5Csecret?y\\z",
+        ),
+        ("/alice\\..\\secret", "/alice%5C..%5Csecret"),
+    ] {
+        let count = api.requests().len();
+        let (client, _) = Raw::connect(addr, target, "").await;
+        assert_eq!(api.requests()[count].target, asked);
+        drop(client);
+        api.until_count(count + 2).await;
+    }
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn a_malformed_upgrade_is_refused_unasked() {
     let api = Api::echo().await;
@@ -123,6 +144,21 @@ async fn a_trusted_proxy_is_believed() {
         "9.9.9.9, 1.2.3.4, 127.0.0.1"
     );
     assert_eq!(connect.field("x-forwarded-proto"), "https");
+    drop(client);
+    node.stop().await;
+}
+
+/// HAProxy adds a line of its own behind what the client has sent.
+#[tokio::test]
+async fn each_line_of_a_trusted_proxy_is_passed_on() {
+    let api = Api::echo().await;
+    let (node, addr) = gateway(&api, "trusted-proxies = [\"127.0.0.0/8\"]");
+    let lines = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 1.2.3.4\r\n";
+    let (client, _) = Raw::connect(addr, "/alice", lines).await;
+    let connect = api.until_count(1).await[0].clone();
+    let named = connect.headers.get_all("x-forwarded-for").iter();
+    let named: Vec<&str> = named.map(|line| line.to_str().expect("text")).collect();
+    assert_eq!(named, ["6.6.6.6, 1.2.3.4, 127.0.0.1"]);
     drop(client);
     node.stop().await;
 }
