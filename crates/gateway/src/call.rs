@@ -38,6 +38,9 @@ pub(crate) struct Call {
     /// What the API wanted to have back.
     pub(crate) attached: Option<HeaderValue>,
     pub(crate) leave: Leave,
+    /// The place of its request among all bytes of its line: what the line has not got as far as is
+    /// certainly unsent.
+    pub(crate) from: u64,
     /// Bytes of its answer that may be kept before it is whole, and what reserves those beyond the
     /// first.
     pub(crate) room: u64,
@@ -70,6 +73,7 @@ impl Call {
             item,
             attached,
             leave,
+            from: 0,
             room: FREE.into(),
             hold: None,
         }
@@ -121,8 +125,9 @@ pub(crate) struct Form {
     /// Ends in a slash.
     base: String,
     salt: u32,
-    /// The path of the request at hand.
+    /// The path of the request at hand, and the whole of one in HTTP/1.1.
     path: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Form {
@@ -134,6 +139,7 @@ impl Form {
             base: base.path().to_owned(),
             salt,
             path: String::new(),
+            bytes: Vec::new(),
         }
     }
 

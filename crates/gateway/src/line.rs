@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::call::{Call, End, Form};
 
-/// Bytes of room for what goes out that an idle line keeps.
+/// Bytes of room for what goes out that a buffer keeps when it is empty.
 const KEPT: usize = 16 << 10;
 
 /// One connection.
@@ -23,6 +23,8 @@ pub(crate) struct Line {
     /// What the system has not taken yet, from `taken` on.
     out: Vec<u8>,
     taken: usize,
+    /// All bytes that it has taken.
+    written: u64,
     /// Tells it from others that had its place.
     pub(crate) serial: u64,
     /// When a call ended last, and when something was heard last.
@@ -89,6 +91,7 @@ impl Line {
             _guard: opened.guard,
             out,
             taken: 0,
+            written: 0,
             serial,
             used: now,
             heard: now,
@@ -137,12 +140,23 @@ impl Line {
 
     /// Takes a call, for which there is room. In HTTP/1.1 it is written at once, in HTTP/2 with the next
     /// [`Line::flush`].
-    pub(crate) fn send(&mut self, call: Call, form: &mut Form) -> io::Result<()> {
+    pub(crate) fn send(&mut self, mut call: Call, form: &mut Form) -> io::Result<()> {
+        call.from = self.written + (self.out.len() - self.taken) as u64;
         match &mut self.speaks {
             Speaks::One(one) => {
-                form.put(&call, |request| h1::put_request(&mut self.out, request));
+                // All lines share a buffer, as hardly ever anything is left of it.
+                let mut bytes = std::mem::take(&mut form.bytes);
+                form.put(&call, |request| h1::put_request(&mut bytes, request));
                 (one.reading, one.call) = (h1::Reading::new(), Some(call));
-                self.flush()
+                let written = write(&mut self.tcp, &bytes);
+                if let Ok(written) = written {
+                    self.written += written as u64;
+                    self.out.extend_from_slice(&bytes[written..]);
+                }
+                bytes.clear();
+                bytes.shrink_to(KEPT);
+                form.bytes = bytes;
+                written.map(drop)
             }
             Speaks::Many(many) => {
                 let (machine, out) = (&mut many.machine, &mut self.out);
@@ -155,18 +169,17 @@ impl Line {
 
     /// Writes what the system takes.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        while self.taken < self.out.len() {
-            match self.tcp.write(&self.out[self.taken..]) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(n) => self.taken += n,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(e) => return Err(e),
-            }
+        if self.out.is_empty() {
+            return Ok(());
         }
-        self.out.clear();
-        self.out.shrink_to(KEPT);
-        self.taken = 0;
+        let written = write(&mut self.tcp, &self.out[self.taken..])?;
+        self.written += written as u64;
+        self.taken += written;
+        if self.taken == self.out.len() {
+            self.out.clear();
+            self.out.shrink_to(KEPT);
+            self.taken = 0;
+        }
         Ok(())
     }
 
@@ -203,9 +216,14 @@ impl Line {
                     let is_sent = self.out.is_empty();
                     one.take(&scratch[..n], is_sent, limits, (ends, wants))
                 }
-                Speaks::Many(many) => many.take(&scratch[..n], &mut self.out, (ends, wants)),
+                Speaks::Many(many) => {
+                    let out = (&mut self.out, self.written);
+                    many.take(&scratch[..n], out, (ends, wants))
+                }
             };
             if next == Next::Over {
+                // In HTTP/2 the API is told why, if it still listens.
+                let _ = self.flush();
                 self.break_off(&not_reached(), ends);
                 return next;
             }
@@ -226,10 +244,13 @@ impl Line {
                 let Some(call) = one.call.take() else { return };
                 ends.push(match one.reading.end() {
                     Ok(answer) => call.answered(answer),
-                    Err(failure) => call.failed(failure, self.taken == 0 && !self.out.is_empty()),
+                    Err(failure) => {
+                        let unsent = call.from >= self.written;
+                        call.failed(failure, unsent)
+                    }
                 });
             }
-            Speaks::Many(many) => many.end(ends),
+            Speaks::Many(many) => many.end(self.written, ends),
         }
     }
 
@@ -237,12 +258,14 @@ impl Line {
     pub(crate) fn break_off(&mut self, error: &FetchError, ends: &mut Vec<End>) {
         match &mut self.speaks {
             Speaks::One(one) => {
-                // Nothing of it was written: it is the last thing that was.
-                let unsent = self.taken == 0 && !self.out.is_empty();
-                let call = one.call.take();
-                ends.extend(call.map(|call| call.failed(error.clone(), unsent)));
+                let written = self.written;
+                let fail = |call: Call| {
+                    let unsent = call.from >= written;
+                    call.failed(error.clone(), unsent)
+                };
+                ends.extend(one.call.take().map(fail));
             }
-            Speaks::Many(many) => many.end(ends),
+            Speaks::Many(many) => many.end(self.written, ends),
         }
     }
 
@@ -293,7 +316,7 @@ impl Line {
                 let Some(error) = error.filter(|_| !one.waits) else {
                     return Next::On;
                 };
-                let unsent = self.taken == 0 && !self.out.is_empty();
+                let unsent = call.from >= self.written;
                 ends.extend(one.call.take().map(|call| call.failed(error, unsent)));
                 Next::Over
             }
@@ -348,11 +371,11 @@ impl Many {
     fn take(
         &mut self,
         bytes: &[u8],
-        out: &mut Vec<u8>,
+        (out, written): (&mut Vec<u8>, u64),
         (ends, wants): (&mut Vec<End>, &mut Vec<Wants>),
     ) -> Next {
         let taken = self.machine.take(bytes, out, &mut self.events);
-        self.tell(ends, wants);
+        self.tell(written, ends, wants);
         match taken {
             Ok(()) if self.machine.is_leaving() && self.calls.is_empty() => Next::Over,
             Ok(()) => Next::On,
@@ -363,7 +386,8 @@ impl Many {
         }
     }
 
-    fn tell(&mut self, ends: &mut Vec<End>, wants: &mut Vec<Wants>) {
+    /// Passes on what has happened, when `written` bytes of the line had gone out.
+    fn tell(&mut self, written: u64, ends: &mut Vec<End>, wants: &mut Vec<Wants>) {
         for event in self.events.drain(..) {
             match event {
                 h2::Event::Answer(stream, answer) => {
@@ -371,19 +395,20 @@ impl Many {
                     ends.extend(call.map(|call| call.answered(answer)));
                 }
                 h2::Event::Failed(stream, failure) => {
-                    let unsent = failure.is_unsent();
-                    let call = self.calls.remove(&stream);
-                    ends.extend(call.map(|call| call.failed(failure, unsent)));
+                    if let Some(call) = self.calls.remove(&stream) {
+                        let unsent = failure.is_unsent() || call.from >= written;
+                        ends.push(call.failed(failure, unsent));
+                    }
                 }
                 h2::Event::Full(stream, held) => wants.push((stream, held)),
             }
         }
     }
 
-    fn end(&mut self, ends: &mut Vec<End>) {
+    fn end(&mut self, written: u64, ends: &mut Vec<End>) {
         self.machine.end(&mut self.events);
         // Nobody gets room any more.
-        self.tell(ends, &mut Vec::new());
+        self.tell(written, ends, &mut Vec::new());
     }
 
     fn look(
@@ -408,6 +433,23 @@ impl Many {
             }
         }
     }
+}
+
+/// Writes what the system takes; gives how much that is.
+fn write(tcp: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match tcp.write(&bytes[written..]) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(n) => written += n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+            // What comes of the part before shows when it is written to next, or read.
+            Err(_) if written > 0 => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(written)
 }
 
 pub(crate) fn broken(error: &io::Error) -> FetchError {

@@ -215,9 +215,12 @@ impl Lines {
     /// Opens lines for those who wait: in HTTP/1.1 one each, in HTTP/2 one after the other, as each is
     /// for many.
     fn dial(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
         let opening = self.all.iter().flatten().filter(|line| line.is_opening());
         let wanted = match self.direct.is_h2c() {
-            true => usize::from(!self.waiting.is_empty() && opening.count() == 0),
+            true => usize::from(opening.count() == 0),
             false => self.waiting.len(),
         };
         while self.dialling < wanted {
@@ -282,9 +285,7 @@ impl Lines {
         {
             self.send(at, call);
         }
-        if !self.waiting.is_empty() {
-            self.dial();
-        }
+        self.dial();
     }
 
     /// Something has happened to a line's socket.
@@ -314,19 +315,16 @@ impl Lines {
             self.make_room(at, serial, wants);
         }
         match next {
-            Next::Over => return self.over(at, None),
-            Next::Again => self.unread.push(at),
-            Next::On => {}
-        }
-        if self.direct.is_h2c() {
+            Next::Over => self.over(at, None),
             // Its own answers, and what the windows held back.
-            self.unsent.push(at);
-        } else if is_free {
-            self.idle.push(at);
+            _ if self.direct.is_h2c() => self.unsent.push(at),
+            _ if is_free => self.idle.push(at),
+            _ => {}
         }
-        if !self.waiting.is_empty() {
-            self.serve();
+        if next == Next::Again {
+            self.unread.push(at);
         }
+        self.serve();
     }
 
     /// Waits for room for more of an answer, and goes on reading.
@@ -369,9 +367,6 @@ impl Lines {
         drop(line);
         self.idle.retain(|idle| *idle != at);
         self.free.push(at);
-        if !self.waiting.is_empty() {
-            self.serve();
-        }
     }
 
     /// Ends a turn of the reactor: writes what has gathered, and goes on reading where a line's own
@@ -388,6 +383,7 @@ impl Lines {
                 self.over(at, Some(&broken(&error)));
             }
         }
+        self.serve();
         self.call_reactor();
     }
 
