@@ -30,6 +30,10 @@ impl Gateway {
         let pause = spread / u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
         let began = Instant::now();
         for (at, conn) in (0u32..).zip(all) {
+            // Who has gone by itself takes none of the time.
+            if conn.has_ended() {
+                continue;
+            }
             tokio::time::sleep_until(began + pause * at).await;
             inner.send_away(&conn);
         }
