@@ -19,6 +19,7 @@ mod spread;
 mod stall;
 mod stream;
 mod swarm;
+mod talk;
 mod versus;
 
 use std::net::SocketAddr;
@@ -75,8 +76,16 @@ enum Mode {
     GatewayVsNginx(Box<gateway::versus::Settings>),
     /// What an idle connection of a gateway takes, with and without TLS
     GatewayMemory(gateway::memory::Settings),
-    /// All clients of a gateway reconnect at once, then many stop reading
+    /// All clients of a gateway reconnect at once
     GatewayStorm(gateway::unrest::Settings),
+    /// Many clients of a gateway stop reading while they are pushed to
+    GatewaySlow(gateway::standstill::Settings),
+    /// A gateway's API is killed and started again under load
+    GatewayRestart(gateway::restart::Settings),
+    /// A crowd of 100,000 clients at several gateways
+    GatewayCrowd(gateway::fleet::Settings),
+    /// A part of such a crowd, told by standard input what to do
+    GatewayPart(gateway::part::Settings),
     /// The relay beside nginx as a reverse proxy: CPU per request, requests per second, latency
     RelayVsNginx(versus::Settings),
     /// Many slow fetches at once over one WebSocket: makespan, memory, dials
@@ -167,6 +176,10 @@ async fn run(mode: Mode) -> anyhow::Result<()> {
         Mode::GatewayVsNginx(settings) => gateway::versus::run(*settings).await?,
         Mode::GatewayMemory(settings) => gateway::memory::run(settings).await?,
         Mode::GatewayStorm(settings) => gateway::unrest::run(settings).await?,
+        Mode::GatewaySlow(settings) => gateway::standstill::run(settings).await?,
+        Mode::GatewayRestart(settings) => gateway::restart::run(settings).await?,
+        Mode::GatewayCrowd(settings) => gateway::fleet::run(settings).await?,
+        Mode::GatewayPart(settings) => gateway::part::run(settings).await?,
         Mode::RelayVsNginx(settings) => versus::run(&settings).await?,
         Mode::Makespan(settings) => makespan::run(&settings).await?,
         Mode::Stall(settings) => stall::run(&settings).await?,

@@ -6,10 +6,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{ChildStdin, ChildStdout};
 
-use crate::process::{Folder, Process};
+use crate::process::Folder;
+use crate::talk::Talk;
 
 /// What an origin speaks.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -23,28 +22,17 @@ pub(crate) enum Protocol {
 /// A running `fetchway-origin`.
 pub(crate) struct OriginProcess {
     addr: SocketAddr,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-    // Last: it ends when its input does, so that the signal finds it gone.
-    _process: Process,
+    talk: Talk,
 }
 
 impl OriginProcess {
     pub(crate) async fn start(program: &Path, args: &[&str]) -> anyhow::Result<Self> {
-        let mut process = Process::start(program, args, true)?;
-        let pipes = (process.child().stdin.take(), process.child().stdout.take());
-        let (Some(input), Some(output)) = pipes else {
-            anyhow::bail!("the origin's pipes are missing");
-        };
-        let mut output = BufReader::new(output).lines();
-        let addr = said(&mut output).await?["addr"]
-            .as_str()
-            .and_then(|addr| addr.parse().ok());
+        let mut talk = Talk::start("the origin", program, args)?;
+        let said = talk.said().await?;
+        let addr = said["addr"].as_str().and_then(|addr| addr.parse().ok());
         Ok(Self {
             addr: addr.context("the origin named no address")?,
-            input,
-            output,
-            _process: process,
+            talk,
         })
     }
 
@@ -76,20 +64,22 @@ impl OriginProcess {
         self.addr
     }
 
+    pub(crate) fn pid(&self) -> i32 {
+        self.talk.pid()
+    }
+
     /// Its counters now.
     pub(crate) async fn stats(&mut self) -> anyhow::Result<Value> {
-        self.input
-            .write_all(b"\n")
-            .await
-            .context("the origin has ended")?;
-        said(&mut self.output).await
+        self.talk.ask("").await
     }
-}
 
-async fn said(output: &mut Lines<BufReader<ChildStdout>>) -> anyhow::Result<Value> {
-    let line = output
-        .next_line()
-        .await?
-        .context("the origin has ended; see what it wrote above")?;
-    serde_json::from_str(&line).with_context(|| format!("the origin wrote {line}"))
+    /// Has it do what a command says.
+    pub(crate) async fn command(&mut self, command: &str) -> anyhow::Result<()> {
+        self.talk.ask(command).await.map(drop)
+    }
+
+    /// Kills it by SIGKILL.
+    pub(crate) async fn kill(self) -> anyhow::Result<()> {
+        self.talk.kill().await
+    }
 }

@@ -141,6 +141,14 @@ impl Cpu {
         self.user + self.system
     }
 
+    /// Of two processes.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            user: self.user + other.user,
+            system: self.system + other.system,
+        }
+    }
+
     pub(crate) fn since(self, before: Self) -> Self {
         Self {
             user: self.user.saturating_sub(before.user),
@@ -177,6 +185,12 @@ pub(crate) fn cpu(pid: i32) -> anyhow::Result<Cpu> {
     Ok(Cpu { user, system })
 }
 
+/// Of all these processes together.
+pub(crate) fn cpu_of_all(pids: &[i32]) -> anyhow::Result<Cpu> {
+    pids.iter()
+        .try_fold(Cpu::default(), |sum, pid| Ok(sum.and(cpu(*pid)?)))
+}
+
 /// Both together.
 pub(crate) fn cpu_time(pid: i32) -> anyhow::Result<Duration> {
     Ok(cpu(pid)?.total())
@@ -187,6 +201,11 @@ pub(crate) fn cpu_time(pid: i32) -> anyhow::Result<Duration> {
 pub(crate) fn resident(pid: i32) -> anyhow::Result<u64> {
     let rollup = proc_file(pid, "smaps_rollup")?;
     kib_of(&rollup, "Rss:").with_context(|| format!("/proc/{pid}/smaps_rollup names no Rss"))
+}
+
+/// Of all these processes together.
+pub(crate) fn resident_of_all(pids: &[i32]) -> anyhow::Result<u64> {
+    pids.iter().map(|pid| resident(*pid)).sum()
 }
 
 /// The most bytes of a process that were ever resident.

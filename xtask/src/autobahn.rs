@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::command::{self, Failure, cargo, program, root, target_dir};
+use crate::bench;
+use crate::command::{self, Failure, program, root, target_dir};
 use crate::setup::{self, PYTHON};
 
 /// The package that has the cases and runs them, in the one version that is known to judge as we expect.
@@ -18,18 +19,7 @@ pub(crate) fn run(cases: &[&str]) -> Result<(), Failure> {
 /// The program that runs the cases, with all that it needs; without arguments it runs all.
 pub(crate) fn prepare() -> Result<Command, Failure> {
     let python = installed()?;
-    for (package, binary) in [
-        ("fetchway", "fetchway"),
-        ("fetchway-bench", "fetchway-origin"),
-    ] {
-        command::run(&mut cargo(&[
-            "build",
-            "--package",
-            package,
-            "--bin",
-            binary,
-        ]))?;
-    }
+    bench::programs()?;
     let built = target_dir().join("debug");
     let mut test = program(python, &["run.py"]);
     test.current_dir(root().join("tests/autobahn"))

@@ -24,8 +24,14 @@ usage: cargo xtask COMMAND
   bench gateway [ARGS]    the gateway beside nginx: CPU per message, messages per second
   bench gateway-memory [ARGS]
                           what an idle connection of a gateway takes, with and without TLS
+  bench gateway-crowd [ARGS]
+                          100,000 clients at several gateways: lost messages, memory, rate of opening
   bench gateway-storm [ARGS]
-                          all clients reconnect at once, then many stop reading
+                          all clients reconnect at once
+  bench gateway-slow [ARGS]
+                          many clients stop reading while they are pushed to
+  bench gateway-restart [ARGS]
+                          the API is killed and started again under load
   fuzz TARGET [SECONDS]   fuzz gateway_reader, proxy_protocol, relay_json, upstream_h1, upstream_h2,
                           v1_frames, v1_session or ws_reader, 60 seconds unless told
   autobahn [CASES]        Autobahn's cases against a gateway, such as '6.4.*'; all unless told

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::command::{self, Failure, cargo, output, program, root, say, target_dir};
 use crate::setup::{self, CHROMIUM, HAPROXY, MAKE, NGINX, NODE, OPENSSL, PYTHON};
-use crate::{autobahn as cases, fuzz};
+use crate::{autobahn as cases, bench, fuzz};
 
 /// What came of the steps that are not cargo's.
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let mut tally = Tally::default();
     let mut failures = Vec::new();
     // Every step runs, so that one run shows all that is wrong.
-    let steps: [(&str, Step); 8] = [
+    let steps: [(&str, Step); 9] = [
         ("the workspace's tests", workspace),
         ("the README's command", readme),
         ("the fuzz corpora", corpora),
@@ -29,6 +29,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         ("the browser", browser),
         ("Autobahn's cases", autobahn),
         ("the proxies of examples/", proxies),
+        ("the gateway under load", load),
     ];
     for (name, step) in steps {
         say(&format!("\n== {name}"));
@@ -157,6 +158,38 @@ fn proxies(tally: &mut Tally) -> Result<(), Failure> {
         Ok(test)
     };
     counted(tally, run())
+}
+
+/// The benches of which every count must come out, small: of no time that they measure.
+fn load(tally: &mut Tally) -> Result<(), Failure> {
+    const SMALL: [(&str, &str); 3] = [
+        (
+            "gateway-crowd",
+            "--clients=3000 --gateways=3 --loads=2 --at-least=0 --every=1 --lasting=3",
+        ),
+        (
+            "gateway-restart",
+            "--clients=200 --every=0.2 --lasting=2 --kills=2 --down=0.2",
+        ),
+        (
+            "gateway-slow",
+            "--clients=300 --slow=20 --slow-rate=400 --slow-time=1.5 --slow-rounds=1",
+        ),
+    ];
+    bench::programs()?;
+    let built = target_dir().join("debug");
+    let mut failed = None;
+    for (mode, args) in SMALL {
+        let mut bench = bench::load(&built, mode);
+        match command::run(bench.args(args.split(' '))) {
+            Ok(()) => tally.passed += 1,
+            Err(failure) => {
+                tally.failed += 1;
+                failed = Some(failure);
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
 }
 
 /// node, with its packages installed, and the binary that it is to drive.

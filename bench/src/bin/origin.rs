@@ -33,6 +33,9 @@ struct Args {
     /// Streams the TLS origin allows on one HTTP/2 connection
     #[arg(long, default_value_t = 100)]
     streams: u32,
+    /// A file in which the API keeps its account, and with which it goes on
+    #[arg(long)]
+    journal: Option<PathBuf>,
     /// Where to write the certificate authority of the TLS origin
     #[arg(long)]
     ca_out: Option<PathBuf>,
@@ -133,7 +136,10 @@ async fn command(api: &Api, line: &str) -> anyhow::Result<()> {
 fn start(args: &Args) -> anyhow::Result<Running> {
     let builder = Origin::builder().addr(args.listen);
     Ok(match args.kind {
-        Kind::Api => Running::Api(Api::start_at(args.listen)?),
+        Kind::Api => Running::Api(match &args.journal {
+            Some(journal) => Api::start_with_journal(args.listen, journal)?,
+            None => Api::start_at(args.listen)?,
+        }),
         Kind::Fast => Running::Fast(FastOrigin::start(args.listen, args.body)?),
         Kind::Slow => Running::Lab(builder.start()?),
         Kind::Tls => {

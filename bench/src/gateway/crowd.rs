@@ -1,14 +1,15 @@
-//! A crowd of WebSocket clients before one or several gateways: who they are and what each has sent
-//! and got, and their coming. `work`, `pace` and `storm` are what they then do.
+//! A crowd of WebSocket clients before one or several gateways: where they are, and their coming.
+//! `roll` is what each has sent and got; `work`, `pace`, `storm` and `slow` are what they then do.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::ensure;
 use rustls::ClientConfig;
 
-use super::stamp::{Mark, Stamp, Stamps, id};
+use super::roll::{Member, Roll};
+use super::stamp::id;
 use crate::swarm::{Seen, Speaks, Stop, Swarm};
 
 /// HTTP clients that push, at the first places of the swarm.
@@ -35,23 +36,12 @@ pub(crate) struct Coming {
     pub(crate) at_once: usize,
 }
 
-/// One client.
-#[derive(Debug, Default)]
-pub(super) struct Member {
-    /// Messages sent, and those that came back, in their order.
-    pub(super) sent: u32,
-    pub(super) echoed: u32,
-    /// Messages it has still to send.
-    pub(super) quota: u32,
-    /// Pushes to it that were tried, that were accepted, and that it got; the ordinal of the last.
-    pub(super) tried: u32,
-    pub(super) accepted: u32,
-    pub(super) got: u32,
-    pub(super) last_push: u32,
-    /// It reads nothing, and may be closed for that.
-    pub(super) slow: bool,
-    /// How it ended, if it has.
-    pub(super) ended: Option<String>,
+impl Coming {
+    /// As fast as it goes, with not too many handshakes at once.
+    pub(crate) const FREELY: Self = Self {
+        rate: 0.0,
+        at_once: 256,
+    };
 }
 
 /// The crowd.
@@ -60,14 +50,6 @@ pub(crate) struct Crowd {
     pub(super) gateways: Vec<Gateway>,
     pub(super) roll: Roll,
     pub(super) seed: u64,
-}
-
-/// The members, and what verifies their messages.
-pub(super) struct Roll {
-    pub(super) members: Vec<Member>,
-    pub(super) stamps: Stamps,
-    /// Messages travel as text.
-    pub(super) text: bool,
 }
 
 impl Crowd {
@@ -83,13 +65,14 @@ impl Crowd {
         Ok(Self {
             swarm: Swarm::new(tls, stop)?,
             gateways,
-            roll: Roll {
-                members: Vec::new(),
-                stamps: Stamps::new(),
-                text,
-            },
+            roll: Roll::new(text),
             seed,
         })
+    }
+
+    /// The first so many clients that come will take what is sent to them as over a network.
+    pub(crate) fn set_afar(&mut self, clients: usize) {
+        self.swarm.set_afar(POSTERS..POSTERS + clients);
     }
 
     /// How many there are.
@@ -178,88 +161,6 @@ impl Crowd {
             })?;
         }
         Ok(())
-    }
-}
-
-impl Roll {
-    /// Takes in what a client has seen. Gives the stamp of a message that came back.
-    pub(super) fn seen(&mut self, member: usize, seen: &Seen<'_>) -> anyhow::Result<Option<Stamp>> {
-        let taken = match seen {
-            Seen::Message { text, payload } => self.message(member, *text, payload),
-            Seen::Opened => Ok(None),
-            Seen::Answer { .. } => Err(anyhow::anyhow!("an HTTP answer came over a WebSocket")),
-            Seen::Refused(status) => Err(anyhow::anyhow!("it was refused with {status}")),
-            Seen::Closed(code) => self.gone(member, format!("it was closed with {code:?}")),
-            Seen::Lost(why) => self.gone(member, format!("its connection was lost: {why}")),
-        };
-        taken.with_context(|| format!("client {member}"))
-    }
-
-    /// Only slow clients may be closed.
-    fn gone(&mut self, member: usize, how: String) -> anyhow::Result<Option<Stamp>> {
-        let member = self.members.get_mut(member).context("an unknown client")?;
-        ensure!(member.slow, "{how}");
-        member.ended = Some(how);
-        Ok(None)
-    }
-
-    fn message(
-        &mut self,
-        number: usize,
-        text: bool,
-        payload: &[u8],
-    ) -> anyhow::Result<Option<Stamp>> {
-        let member = self.members.get_mut(number).context("an unknown client")?;
-        let stamp = self.stamps.read(payload).context("what it got is wrong")?;
-        ensure!(
-            stamp.member as usize == number,
-            "it got what is client {}'s",
-            stamp.member
-        );
-        match stamp.mark {
-            Mark::Message => {
-                ensure!(
-                    stamp.ordinal == member.echoed && stamp.ordinal < member.sent,
-                    "message {} came back after {} of {}: out of order, lost or twice",
-                    stamp.ordinal,
-                    member.echoed,
-                    member.sent
-                );
-                ensure!(
-                    text == self.text,
-                    "a message came back in the other kind of frame"
-                );
-                member.echoed += 1;
-                Ok(Some(stamp))
-            }
-            Mark::Push => {
-                if stamp.ordinal <= member.last_push {
-                    bail!("push {} came after {}", stamp.ordinal, member.last_push);
-                }
-                member.last_push = stamp.ordinal;
-                member.got += 1;
-                Ok(None)
-            }
-        }
-    }
-
-    /// Whether everyone but the slow has got what was accepted for it.
-    pub(super) fn has_all_pushes(&self) -> bool {
-        self.members
-            .iter()
-            .all(|member| member.slow || member.got == member.accepted)
-    }
-
-    /// The next message of a client.
-    pub(super) fn next(&mut self, number: usize, size: usize) -> (bool, &[u8]) {
-        let member = &mut self.members[number];
-        let ordinal = member.sent;
-        member.sent += 1;
-        let text = self.text;
-        let payload = self
-            .stamps
-            .write(Mark::Message, number as u32, ordinal, size);
-        (text, payload)
     }
 }
 

@@ -33,6 +33,11 @@ impl Gauge {
         Ok(Self(pid))
     }
 
+    /// Its memory now, if there is one.
+    pub(crate) fn sizes(self) -> anyhow::Result<Option<Sizes>> {
+        self.0.map(Sizes::of).transpose()
+    }
+
     pub(crate) fn step(self) -> anyhow::Result<Step> {
         Ok(Step {
             pid: self.0,

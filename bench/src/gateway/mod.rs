@@ -1,17 +1,24 @@
 //! Load for a gateway: a crowd of WebSocket clients that does what it is told, each message and push
 //! verified.
 //!
-//! Read `stamp` (what a payload says), `crowd` (who they are), `work`, `pace` and `storm` (what they
-//! do). `gauge` measures a process beside it; `versus`, `memory` and `unrest` start what they
-//! measure.
+//! Read `stamp` (what a payload says), `roll` (what each has sent and got), `crowd` (who they are),
+//! `work`, `pushing`, `pace`, `storm` and `slow` (what they do). `gauge` measures a process beside it;
+//! `versus`, `memory`, `unrest`, `standstill`, `restart` and `fleet` start what they measure.
 
 mod crowd;
+pub(crate) mod fleet;
 mod gauge;
 pub(crate) mod memory;
 mod node;
 mod pace;
+pub(crate) mod part;
 mod posts;
+mod pushing;
+pub(crate) mod restart;
+mod roll;
+mod slow;
 mod stamp;
+pub(crate) mod standstill;
 mod storm;
 #[cfg(test)]
 mod tests;
@@ -36,7 +43,7 @@ use crate::swarm::Stop;
 pub(crate) use self::crowd::{Coming, Crowd, Gateway};
 pub(crate) use self::gauge::{Gauge, Sizes};
 pub(crate) use self::posts::post;
-use self::storm::{Slow, Slowed};
+use self::slow::{Slow, Slowed};
 
 /// What the clients do, in the order in which it stands here.
 #[derive(Args, Debug)]
@@ -93,31 +100,61 @@ pub(crate) struct Settings {
     /// each is pushed to
     #[arg(long, value_name = "SECONDS")]
     reconnect: Option<f64>,
-    /// So many clients stop reading and are pushed to, while --senders others send --slow-echo messages
+    /// So many clients are pushed to, and stop reading now and then, while --senders others send
     #[arg(long, value_name = "CLIENTS")]
     slow: Option<usize>,
-    /// Pushes to each of them
-    #[arg(long, default_value_t = 60)]
-    slow_pushes: usize,
-    /// Bytes of each. The kernel holds 2.6 MB for a socket on loopback, whose segments are large: what
-    /// is pushed must be more
-    #[arg(long, default_value_t = 64 << 10)]
-    slow_size: usize,
-    /// Messages of the others, before and meanwhile
-    #[arg(long, default_value_t = 100_000)]
-    slow_echo: usize,
+    #[command(flatten)]
+    pushes: SlowPushes,
     /// In the end hold the connections for so many seconds
     #[arg(long, value_name = "SECONDS")]
     hold: Option<f64>,
+}
+
+/// Pushes to clients that stop reading now and then.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct SlowPushes {
+    /// Pushes in a second to the slow clients, to one after the other
+    #[arg(long, default_value_t = 400.0)]
+    slow_rate: f64,
+    /// Bytes of each
+    #[arg(long, default_value_t = 64 << 10)]
+    slow_size: usize,
+    /// Seconds of a phase: the others alone, beside pushes that are read, beside pushes that are not
+    #[arg(long, default_value_t = 25.0)]
+    slow_time: f64,
+    /// Phases of each kind
+    #[arg(long, default_value_t = 3)]
+    slow_rounds: usize,
+}
+
+impl SlowPushes {
+    fn slow(self, clients: usize, senders: usize) -> anyhow::Result<Slow> {
+        Ok(Slow {
+            clients,
+            rate: self.slow_rate,
+            size: self.slow_size,
+            senders,
+            time: seconds(self.slow_time)?,
+            rounds: self.slow_rounds,
+        })
+    }
 }
 
 /// Runs the load on a thread of its own, so that signals are heard.
 pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let stop = Stop::default();
     let crowd = settings.crowd(&stop)?;
-    tokio::task::spawn_blocking(move || settings.perform(crowd))
-        .await
-        .context("the load's thread failed")?
+    let done = on_thread(crowd, move |crowd| settings.perform(crowd)).await;
+    done.map(drop)
+}
+
+/// Has something done on a thread that may block, so that signals are heard and other things go on.
+async fn on_thread<T: Send + 'static>(
+    mut crowd: Crowd,
+    work: impl FnOnce(&mut Crowd) -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<(Crowd, T)> {
+    let worked = tokio::task::spawn_blocking(move || work(&mut crowd).map(|done| (crowd, done)));
+    worked.await.context("the load's thread failed")?
 }
 
 impl Settings {
@@ -139,10 +176,12 @@ impl Settings {
             .seed
             .unwrap_or_else(|| u64::from(rand::random::<u32>()));
         say(&format!("ids from seed {seed}"));
-        Crowd::new(gateways, tls, seed, !self.binary, stop)
+        let mut crowd = Crowd::new(gateways, tls, seed, !self.binary, stop)?;
+        crowd.set_afar(self.slow.unwrap_or(0));
+        Ok(crowd)
     }
 
-    fn perform(&self, mut crowd: Crowd) -> anyhow::Result<()> {
+    fn perform(&self, crowd: &mut Crowd) -> anyhow::Result<()> {
         let gauge = Gauge::new(self.pid)?;
         let step = gauge.step()?;
         let coming = Coming {
@@ -172,8 +211,8 @@ impl Settings {
                 step.end(pushed.run.requests)?
             ));
         }
-        self.flow(&mut crowd, &gauge)?;
-        self.trouble(&mut crowd, &gauge)?;
+        self.flow(crowd, &gauge)?;
+        self.trouble(crowd, &gauge)?;
         if let Some(time) = self.hold {
             crowd.hold(seconds(time)?)?;
             say(&format!(
@@ -222,36 +261,23 @@ impl Settings {
             ));
         }
         if let Some(clients) = self.slow {
-            let step = gauge.step()?;
-            let slow = Slow {
-                clients,
-                pushes: self.slow_pushes,
-                size: self.slow_size,
-                senders: self.senders,
-                total: self.slow_echo,
-            };
-            let slowed = crowd.slow(slow)?;
-            say_slowed(&slowed, &slow, &step.end(0)?);
+            let slow = self.pushes.slow(clients, self.senders)?;
+            say_slowed(&crowd.slow(&slow, *gauge)?, &slow);
         }
         Ok(())
     }
 }
 
-fn say_slowed(slowed: &Slowed, slow: &Slow, used: &str) {
-    say(&format!("slow       others, alone:  {}", slowed.before));
-    say(&format!("           others, beside: {}", slowed.beside));
+fn say_slowed(slowed: &Slowed, slow: &Slow) {
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     say(&format!(
-        "           pushes: {}; {}",
-        slowed.pushes, slowed.answers
-    ));
-    let how = slowed.how.as_deref().map(|how| format!(" ({how})"));
-    say(&format!(
-        "           {} of them arrived, {} were accepted and did not; {} of {} slow clients were closed{}{used}",
-        slowed.got,
-        slowed.lacking,
-        slowed.closed,
+        "slow       pushes to {} clients that stood still: {}; each that was accepted arrived once they \
+         read again, no other did ({} in all phases); resident {:.1} MiB before, {:.1} at most",
         slow.clients,
-        how.unwrap_or_default(),
+        slowed.answers,
+        slowed.arrived,
+        mib(slowed.before),
+        mib(slowed.most),
     ));
 }
 
@@ -273,8 +299,8 @@ pub(crate) fn trusting(ca: &Path) -> anyhow::Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-/// Allows this process as many descriptors as it may have.
-pub(crate) fn raise_descriptors() -> anyhow::Result<()> {
+/// Allows this process as many descriptors as it may have. Gives how many.
+pub(crate) fn raise_descriptors() -> anyhow::Result<usize> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
@@ -291,5 +317,5 @@ pub(crate) fn raise_descriptors() -> anyhow::Result<()> {
         "the descriptor limit can't be raised: {}",
         std::io::Error::last_os_error()
     );
-    Ok(())
+    Ok(usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX))
 }

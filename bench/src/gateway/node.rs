@@ -1,6 +1,11 @@
 //! The gateway under measurement as a child process.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+use anyhow::{bail, ensure};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::gateway::Gateway;
 use crate::process::{Folder, Process, free_address};
@@ -8,6 +13,7 @@ use crate::process::{Folder, Process, free_address};
 /// A running gateway that anybody may push through.
 pub(crate) struct GatewayProcess {
     pub(crate) gateway: Gateway,
+    admin: SocketAddr,
     process: Process,
 }
 
@@ -28,8 +34,8 @@ impl GatewayProcess {
         further: &[&str],
     ) -> anyhow::Result<Self> {
         let (addr, admin, push) = (free_address()?, free_address()?, free_address()?);
-        let (listen, admin) = (addr.to_string(), admin.to_string());
-        let mut args = vec!["--admin", &admin, "--log-level", "warn"];
+        let (listen, admin_listen) = (addr.to_string(), admin.to_string());
+        let mut args = vec!["--admin", &admin_listen, "--log-level", "warn"];
         let file = folder.path().join("gateway.toml").display().to_string();
         if let Some(pem) = tls {
             std::fs::write(&file, config(&listen, &push.to_string(), api, pem))?;
@@ -38,18 +44,60 @@ impl GatewayProcess {
             let plain = ["gateway", "--listen", &listen, "--api", api, "--open-push"];
             args.splice(..0, plain);
         }
+        // It ends with the bench: nobody is to come again.
+        args.extend(["--set", "gateways[0].drain-spread=1ms"]);
         args.extend(further);
         let mut process = Process::start(program, args, false)?;
         process.listening(addr).await?;
         let push = if tls.is_some() { push } else { addr };
         Ok(Self {
             gateway: Gateway { addr, push },
+            admin,
             process,
         })
     }
 
+    /// Its metrics as they stand.
+    pub(crate) async fn metrics(&self) -> anyhow::Result<Metrics> {
+        let mut stream = TcpStream::connect(self.admin).await?;
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.admin
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        ensure!(
+            answer.starts_with("HTTP/1.1 200 "),
+            "the gateway gave no metrics, but {answer}"
+        );
+        Ok(Metrics(answer))
+    }
+
     pub(crate) fn pid(&self) -> i32 {
         self.process.pid()
+    }
+}
+
+/// A gateway's metrics, in the text that they are scraped in.
+pub(crate) struct Metrics(String);
+
+impl Metrics {
+    /// The value of a counter or gauge, all its labels together.
+    pub(crate) fn value(&self, name: &str) -> anyhow::Result<u64> {
+        let values = self.0.lines().filter_map(|line| {
+            let labels = line.strip_prefix(name)?;
+            labels.starts_with(['{', ' ']).then_some(labels)
+        });
+        let values = values.map(|labels| {
+            let (_, value) = labels.rsplit_once(' ')?;
+            value.parse::<u64>().ok()
+        });
+        let values: Option<Vec<u64>> = values.collect();
+        match values {
+            Some(values) if !values.is_empty() => Ok(values.iter().sum()),
+            _ => bail!("the gateway has no metric {name}"),
+        }
     }
 }
 

@@ -1,16 +1,14 @@
-//! Everybody reconnects at once, and many stop reading: what the clients see must agree with what the
-//! API knows.
+//! Everybody reconnects at once: what the clients see must agree with what the API knows.
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::Args;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::node::GatewayProcess;
-use super::storm::Slow;
-use super::{Coming, Crowd, Gauge, raise_descriptors, say_slowed, seconds};
+use super::{Coming, Crowd, Gauge, on_thread, raise_descriptors, seconds};
 use crate::origin::OriginProcess;
 use crate::process::Folder;
 use crate::swarm::Stop;
@@ -32,9 +30,6 @@ pub(crate) struct Settings {
     /// How often they do
     #[arg(long, default_value_t = 3)]
     storms: usize,
-    /// Clients that stop reading; 0 for none
-    #[arg(long, default_value_t = 1_000)]
-    slow: usize,
     /// How the gateway speaks to the API: http or h2c
     #[arg(long, default_value = "http", value_parser = ["http", "h2c"])]
     upstream: String,
@@ -66,17 +61,9 @@ async fn one(settings: &Settings, epochs: bool) -> anyhow::Result<()> {
     let mut crowd = Crowd::new(vec![gateway.gateway], None, 1, true, &stop)?;
     let clients = settings.clients;
     let within = seconds(settings.within)?;
-    crowd = on_thread(crowd, move |crowd| {
-        let coming = Coming {
-            rate: 0.0,
-            at_once: 256,
-        };
-        crowd.grow(clients, coming)?;
-        Ok(())
-    })
-    .await?;
+    (crowd, _) = on_thread(crowd, move |crowd| crowd.grow(clients, Coming::FREELY)).await?;
     for storm in 1..=settings.storms {
-        crowd = on_thread(crowd, move |crowd| {
+        (crowd, ()) = on_thread(crowd, move |crowd| {
             let step = gauge.step()?;
             let (took, pushed) = crowd.reconnect(within, 128)?;
             say(&format!(
@@ -92,38 +79,8 @@ async fn one(settings: &Settings, epochs: bool) -> anyhow::Result<()> {
         let stats = knows_all(&mut api, clients, epochs).await?;
         say(&format!("  the API: {stats}"));
     }
-    if settings.slow > 0 {
-        let slow = Slow {
-            clients: settings.slow,
-            pushes: 60,
-            size: 64 << 10,
-            senders: 64,
-            total: 100_000,
-        };
-        crowd = on_thread(crowd, move |crowd| {
-            let step = gauge.step()?;
-            let slowed = crowd.slow(slow)?;
-            say_slowed(&slowed, &slow, &step.end(0)?);
-            ensure!(
-                slowed.lacking == 0,
-                "slow clients did not get {} pushes that were accepted",
-                slowed.lacking
-            );
-            crowd.ensure_complete()
-        })
-        .await?;
-    }
     drop(crowd);
     Ok(())
-}
-
-/// Has something done on a thread that may block, so that signals are heard.
-async fn on_thread(
-    mut crowd: Crowd,
-    work: impl FnOnce(&mut Crowd) -> anyhow::Result<()> + Send + 'static,
-) -> anyhow::Result<Crowd> {
-    let worked = tokio::task::spawn_blocking(move || work(&mut crowd).map(|()| crowd));
-    worked.await.context("the load's thread failed")?
 }
 
 /// Waits until the API has heard of everything, which must leave it knowing every client.

@@ -2,15 +2,17 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 
 use mio::net::TcpStream;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
+use socket2::{Domain, Socket, Type};
 
-/// Bytes of the receive buffer of a socket that is not read; the kernel doubles it.
-const SLOW_BUFFER: libc::c_int = 8 << 10;
+/// Bytes of a segment on most networks, and of the receive buffer of a socket that is to be like one
+/// there; the kernel doubles it.
+const NETWORK_SEGMENT: u32 = 1_460;
+const NETWORK_BUFFER: usize = 8 << 10;
 
 /// What is spoken over a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +48,16 @@ pub(super) struct Link {
 
 impl Link {
     /// Begins to connect; `first` is sent as soon as it is connected.
+    ///
+    /// `as_afar` has it take what comes as a socket far away would: in small segments, and not much ahead
+    /// of what is read. Loopback's are of 64 KiB, and the server's kernel holds megabytes of them, so that
+    /// the server would hardly feel that nobody reads.
     pub(super) fn connect(
         to: SocketAddr,
         tls: Option<&Arc<ClientConfig>>,
         speaks: Speaks,
         first: Vec<u8>,
+        as_afar: bool,
     ) -> anyhow::Result<Self> {
         let tls = match tls {
             None => None,
@@ -62,7 +69,11 @@ impl Link {
             }
         };
         Ok(Self {
-            stream: TcpStream::connect(to)?,
+            stream: if as_afar {
+                connect_as_afar(to)?
+            } else {
+                TcpStream::connect(to)?
+            },
             tls,
             speaks,
             phase: Phase::Connecting,
@@ -96,28 +107,9 @@ impl Link {
         Ok(true)
     }
 
-    /// Stops or resumes reading. One that stops also keeps its receive buffer small, or the kernel would
-    /// take in megabytes for it, and the server would not feel that nobody reads.
-    pub(super) fn pause(&mut self, paused: bool) -> io::Result<()> {
+    /// Stops or resumes reading.
+    pub(super) fn pause(&mut self, paused: bool) {
         self.paused = paused;
-        if !paused {
-            return Ok(());
-        }
-        let size = SLOW_BUFFER;
-        // SAFETY: the descriptor is open, and the kernel reads one int from the pointer to ours.
-        let done = unsafe {
-            libc::setsockopt(
-                self.stream.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_RCVBUF,
-                (&raw const size).cast(),
-                size_of_val(&size) as libc::socklen_t,
-            )
-        };
-        if done == 0 {
-            return Ok(());
-        }
-        Err(io::Error::last_os_error())
     }
 
     /// Sends; what the socket does not take now waits.
@@ -184,6 +176,20 @@ impl Link {
             }
         }
     }
+}
+
+/// Both must be set before the handshake tells the server of them.
+fn connect_as_afar(to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_mss(NETWORK_SEGMENT)?;
+    socket.set_recv_buffer_size(NETWORK_BUFFER)?;
+    match socket.connect(&to.into()) {
+        // It goes on by itself.
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        done => done?,
+    }
+    Ok(TcpStream::from_std(socket.into()))
 }
 
 /// Nothing to be done now.
