@@ -14,6 +14,7 @@ mod nginx;
 mod node;
 mod origin;
 mod process;
+mod pushpin;
 mod relay;
 mod spread;
 mod stall;
@@ -72,7 +73,7 @@ enum Mode {
     },
     /// Open many WebSockets to a running gateway, or several, and have them do things
     Gateway(Box<gateway::Settings>),
-    /// The gateway beside nginx as a reverse proxy: CPU per message, messages per second, latency
+    /// The gateway beside nginx as a reverse proxy, and beside Pushpin: CPU per message, messages per second, latency
     GatewayVsNginx(Box<gateway::versus::Settings>),
     /// What an idle connection of a gateway takes, with and without TLS
     GatewayMemory(gateway::memory::Settings),

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::command::{self, Failure, cargo, program, target_dir};
-use crate::setup::{self, NGINX};
+use crate::command::{self, Failure, cargo, program, say, target_dir};
+use crate::setup::{self, NGINX, PUSHPIN};
 
 /// The benches, and the mode of the load program that each is.
 const BENCHES: [(&str, &str); 10] = [
@@ -31,6 +31,12 @@ pub(crate) fn run(which: &str, args: &[&str]) -> Result<(), Failure> {
     let mut peers = Vec::new();
     if matches!(which, "relay" | "gateway") {
         peers.push(("--nginx", setup::need(&NGINX)?));
+    }
+    if which == "gateway" {
+        match setup::need(&PUSHPIN) {
+            Ok(pushpin) => peers.push(("--pushpin", pushpin)),
+            Err(why) => say(&format!("Pushpin is left out: {why}")),
+        }
     }
     command::run(&mut cargo(&[
         "build",

@@ -21,7 +21,7 @@ usage: cargo xtask COMMAND
   bench makespan [ARGS]   many slow fetches at once over one WebSocket
   bench stall [ARGS]      a client that stops reading beside one that does not
   bench stream [ARGS]     large bodies through the binary encoding: memory, stalled streams
-  bench gateway [ARGS]    the gateway beside nginx: CPU per message, messages per second
+  bench gateway [ARGS]    the gateway beside nginx and Pushpin: CPU per message, messages per second
   bench gateway-memory [ARGS]
                           what an idle connection of a gateway takes, with and without TLS
   bench gateway-crowd [ARGS]

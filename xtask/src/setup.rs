@@ -49,6 +49,12 @@ pub(crate) const NGINX: Need = Need {
     packages: &["nginx-light"],
 };
 
+/// It brings zurl and Condure.
+pub(crate) const PUSHPIN: Need = Need {
+    programs: &["pushpin"],
+    packages: &["pushpin"],
+};
+
 /// Where the program is; installs it when it is missing and we may.
 pub(crate) fn need(need: &Need) -> Result<PathBuf, Failure> {
     let found = || need.programs.iter().find_map(|name| find(name));

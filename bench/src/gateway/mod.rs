@@ -24,6 +24,7 @@ mod storm;
 mod tests;
 pub(crate) mod unrest;
 pub(crate) mod versus;
+mod way;
 mod work;
 
 use std::net::SocketAddr;

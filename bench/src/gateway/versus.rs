@@ -1,24 +1,33 @@
-//! The gateway beside nginx as a reverse proxy: the same API, the same small messages, the same
-//! concurrency, in turns. nginx's work for a POST is the floor: one request in, one out.
+//! The gateway beside nginx as a reverse proxy, and beside Pushpin: the same API, the same small messages,
+//! the same concurrency, in turns. nginx's work for a POST is the floor: one request in, one out. Pushpin
+//! does what the gateway does.
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::node::GatewayProcess;
-use super::{Coming, Crowd, post, raise_descriptors};
-use crate::load::Run;
+use super::way::{Cost, Way, report};
+use super::{Coming, Crowd, Gateway, post, raise_descriptors};
 use crate::nginx::Nginx;
 use crate::origin::OriginProcess;
-use crate::process::{Each, Folder, cpu};
-use crate::spread::Spread;
+use crate::process::{Folder, cpu_of_all, resident_of_all};
+use crate::pushpin::Pushpin;
 use crate::swarm::Stop;
 use crate::{Programs, Volume, say};
 
 /// What the ids are made from, other ones for each way to the API.
-const SEEDS: [u64; 2] = [1, 2];
+const SEEDS: [u64; 3] = [1, 2, 4];
 const NGINX_SEED: u64 = 3;
+
+/// Of a run's messages Pushpin gets this part: it is so much slower.
+const PUSHPIN_PART: usize = 10;
+/// With 256 handshakes at once it refuses some with 502.
+const PUSHPIN_COMING: Coming = Coming {
+    rate: 0.0,
+    at_once: 64,
+};
 
 #[derive(Args, Debug)]
 pub(crate) struct Settings {
@@ -27,6 +36,12 @@ pub(crate) struct Settings {
     /// The nginx binary
     #[arg(long, default_value = "/usr/sbin/nginx")]
     nginx: PathBuf,
+    /// The Pushpin binary, with zurl beside it; without it Pushpin is left out
+    #[arg(long)]
+    pushpin: Option<PathBuf>,
+    /// Clients open at Pushpin; with those at the gateways this process has so many descriptors
+    #[arg(long, default_value_t = 3_000)]
+    pushpin_open: usize,
     /// Rounds; each measures all ways
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -50,78 +65,38 @@ pub(crate) struct Settings {
     size: usize,
 }
 
-/// How a message gets to the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Way {
-    /// POSTs through nginx
-    Nginx,
-    /// WebSockets, the API over HTTP/1.1
-    Http1,
-    /// WebSockets, the API over HTTP/2 with prior knowledge
-    H2c,
-    /// As http1, with many senders
-    Http1Many,
-    /// As h2c, with many senders
-    H2cMany,
-}
-
-impl Way {
-    const ALL: [Self; 5] = [
-        Self::Nginx,
-        Self::Http1,
-        Self::H2c,
-        Self::Http1Many,
-        Self::H2cMany,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx",
-            Self::Http1 => "HTTP/1.1",
-            Self::H2c => "h2c",
-            Self::Http1Many => "HTTP/1.1, many",
-            Self::H2cMany => "h2c, many",
-        }
-    }
-
-    /// Which of the gateways it needs.
-    fn gateway(self) -> Option<usize> {
-        match self {
-            Self::Nginx => None,
-            Self::Http1 | Self::Http1Many => Some(0),
-            Self::H2c | Self::H2cMany => Some(1),
-        }
-    }
-}
-
-/// What a run has cost, and what came of it.
-struct Cost {
-    cpu: Each,
-    run: Run,
-}
-
-pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
+pub(crate) async fn run(mut settings: Settings) -> anyhow::Result<()> {
     ensure!(
         (1..=100).contains(&settings.rounds),
         "--rounds must be from 1 to 100"
     );
     raise_descriptors()?;
+    if settings.pushpin.is_none() {
+        settings.ways.retain(|way| *way != Way::Pushpin);
+    }
+    let uses = |settings: &Settings, at| settings.ways.iter().any(|way| way.crowd() == Some(at));
     let folder = Folder::new()?;
     let mut api = OriginProcess::start(&settings.programs.origin_program, &["api"]).await?;
     let nginx = Nginx::start(&settings.nginx, &folder, api.addr()).await?;
     let mut gateways = [None, None];
     for (at, scheme) in ["http", "h2c"].into_iter().enumerate() {
-        if settings.ways.iter().any(|way| way.gateway() == Some(at)) {
+        if uses(&settings, at) {
             let url = format!("{scheme}://{}/", api.addr());
             let started =
                 GatewayProcess::start(&settings.programs.fetchway, &folder, &url, None, &[]).await;
             gateways[at] = Some(started.with_context(|| format!("the gateway to {url}"))?);
         }
     }
+    let pushpin = match &settings.pushpin {
+        Some(program) if uses(&settings, 2) => {
+            Some(Pushpin::start(program, &folder, api.addr()).await?)
+        }
+        _ => None,
+    };
     let stop = Stop::default();
     let mut bench = Bench {
         nginx: (nginx.addr, nginx.worker),
-        crowds: [None, None],
+        crowds: [None, None, None],
         stop: Stop::linked(&stop),
         sent: 0,
         settings,
@@ -130,8 +105,16 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         if let Some(gateway) = gateway {
             let to = vec![gateway.gateway];
             let crowd = Crowd::new(to, None, SEEDS[at], true, &stop)?;
-            bench.crowds[at] = Some((crowd, gateway.pid()));
+            bench.crowds[at] = Some((crowd, vec![gateway.pid()]));
         }
+    }
+    if let Some(pushpin) = &pushpin {
+        let to = Gateway {
+            addr: pushpin.addr,
+            push: pushpin.addr,
+        };
+        let crowd = Crowd::new(vec![to], None, SEEDS[2], true, &stop)?;
+        bench.crowds[2] = Some((crowd, pushpin.pids.clone()));
     }
     let performed = tokio::task::spawn_blocking(move || bench.perform().map(|()| bench));
     let bench = performed.await.context("the load's thread failed")??;
@@ -154,8 +137,8 @@ struct Bench {
     settings: Settings,
     /// Its address and its worker.
     nginx: (std::net::SocketAddr, i32),
-    /// The clients of each gateway, and its process.
-    crowds: [Option<(Crowd, i32)>; 2],
+    /// The clients of each gateway, and its processes.
+    crowds: [Option<(Crowd, Vec<i32>)>; 3],
     stop: Stop,
     /// Messages sent so far, one way or another.
     sent: usize,
@@ -175,16 +158,20 @@ impl Bench {
             settings.many,
             settings.rounds
         ));
-        let coming = Coming {
-            rate: 0.0,
-            at_once: 256,
-        };
-        for (crowd, _) in self.crowds.iter_mut().flatten() {
-            let took = crowd.grow(self.settings.open, coming)?.as_secs_f64();
-            let per_second = crowd.len() as f64 / took;
+        let ours = (settings.open, Coming::FREELY);
+        let pushpins = (settings.pushpin_open, PUSHPIN_COMING);
+        let all = [ours, ours, pushpins];
+        for (crowd, (open, coming)) in self.crowds.iter_mut().zip(all) {
+            let Some((crowd, pids)) = crowd else {
+                continue;
+            };
+            let before = resident_of_all(pids)?;
+            let took = crowd.grow(open, coming)?.as_secs_f64();
+            let more = resident_of_all(pids)?.saturating_sub(before);
             say(&format!(
-                "{} clients opened in {took:.2} s, {per_second:.0}/s",
-                crowd.len()
+                "{open} clients opened in {took:.2} s, {:.0}/s; {:.1} KiB resident more for each",
+                open as f64 / took,
+                more as f64 / 1024.0 / open as f64
             ));
         }
         let ways = self.settings.ways.clone();
@@ -212,17 +199,21 @@ impl Bench {
     }
 
     fn through(&mut self, way: Way, total: usize) -> anyhow::Result<Cost> {
+        let total = match way {
+            Way::Pushpin => (total / PUSHPIN_PART).max(self.settings.few),
+            _ => total,
+        };
         self.sent += total;
         let settings = &self.settings;
         let senders = match way {
-            Way::Nginx | Way::Http1 | Way::H2c => settings.few,
+            Way::Nginx | Way::Pushpin | Way::Http1 | Way::H2c => settings.few,
             Way::Http1Many | Way::H2cMany => settings.many,
         };
-        let mut measured = || match way.gateway().and_then(|at| self.crowds[at].as_mut()) {
-            Some((crowd, pid)) => {
-                let before = cpu(*pid)?;
+        let mut measured = || match way.crowd().and_then(|at| self.crowds[at].as_mut()) {
+            Some((crowd, pids)) => {
+                let before = cpu_of_all(pids)?;
                 let run = crowd.echo(0, senders, total, settings.size)?;
-                anyhow::Ok((cpu(*pid)?.since(before), run))
+                anyhow::Ok((cpu_of_all(pids)?.since(before), run))
             }
             None => {
                 let (addr, worker) = self.nginx;
@@ -230,9 +221,9 @@ impl Bench {
                     concurrency: senders,
                     total,
                 };
-                let before = cpu(worker)?;
+                let before = cpu_of_all(&[worker])?;
                 let run = post(addr, volume, settings.size, NGINX_SEED, &self.stop)?;
-                Ok((cpu(worker)?.since(before), run))
+                Ok((cpu_of_all(&[worker])?.since(before), run))
             }
         };
         let (used, run) = measured().with_context(|| format!("by way of {}", way.name()))?;
@@ -240,55 +231,5 @@ impl Bench {
             cpu: used.each(total),
             run,
         })
-    }
-}
-
-fn report(ways: &[Way], costs: &[Vec<Cost>]) {
-    let figures =
-        |costs: &[Cost], of: &dyn Fn(&Cost) -> f64| costs.iter().map(of).collect::<Vec<_>>();
-    say("");
-    say("median (least..most of the rounds)");
-    for (way, costs) in ways.iter().zip(costs) {
-        let name = way.name();
-        let cpu = Spread::of(&figures(costs, &|cost| cost.cpu.total), 1);
-        let user = Spread::of(&figures(costs, &|cost| cost.cpu.user), 1);
-        let rate = Spread::of(&figures(costs, &|cost| cost.run.per_second()), 0);
-        let p50 = Spread::of(&figures(costs, &|cost| cost.run.micros(0.50) as f64), 0);
-        let p99 = Spread::of(&figures(costs, &|cost| cost.run.micros(0.99) as f64), 0);
-        say(&format!(
-            "{name:<16} CPU per message {cpu} µs, of it user {user}"
-        ));
-        say(&format!(
-            "{:<16} messages per second {rate}; latency p50 {p50} µs, p99 {p99} µs",
-            ""
-        ));
-    }
-    say("");
-    say("ratios, round by round             CPU                  rate");
-    for (this, that) in [
-        (Way::Http1, Way::Nginx),
-        (Way::H2c, Way::Nginx),
-        (Way::Http1Many, Way::Http1),
-        (Way::H2cMany, Way::H2c),
-    ] {
-        let of = |way: Way| {
-            ways.iter()
-                .position(|known| *known == way)
-                .map(|at| &costs[at])
-        };
-        let (Some(these), Some(those)) = (of(this), of(that)) else {
-            continue;
-        };
-        let ratio = |of: &dyn Fn(&Cost) -> f64| {
-            let pairs = these.iter().zip(those);
-            let ratios: Vec<f64> = pairs.map(|(this, that)| of(this) / of(that)).collect();
-            Spread::of(&ratios, 2).to_string()
-        };
-        let (cpu, rate) = (
-            ratio(&|cost| cost.cpu.total),
-            ratio(&|cost| cost.run.per_second()),
-        );
-        let name = format!("{} / {}", this.name(), that.name());
-        say(&format!("{name:<34} {cpu:<20} {rate}"));
     }
 }
