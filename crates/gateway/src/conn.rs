@@ -91,12 +91,14 @@ pub(crate) struct Traffic {
     pub(crate) stalled_since: u32,
     /// It is not read, as too much of it waits.
     pub(crate) paused: bool,
+    /// The API has dismissed it before its socket was there.
+    pub(crate) dismissed: Option<Box<(CloseCode, String)>>,
 }
 
 impl Traffic {
     fn is_idle(&self) -> bool {
         let no_input = self.reading.is_idle() && self.broken.is_none();
-        no_input && self.out.is_empty() && !self.paused
+        no_input && self.out.is_empty() && !self.paused && self.dismissed.is_none()
     }
 }
 
@@ -152,7 +154,8 @@ impl State {
 
     /// Lets go of what is not needed between messages.
     pub(crate) fn rest(&mut self) {
-        if self.traffic.as_ref().is_some_and(|t| t.is_idle()) {
+        // What the socket itself holds back is waited for like the rest.
+        if self.traffic.as_ref().is_some_and(|t| t.is_idle()) && !self.is_blocked() {
             self.traffic = None;
         }
     }
@@ -199,10 +202,16 @@ impl State {
 
     /// Goes on writing what waits.
     pub(crate) fn flush(&mut self, now: u32) -> Result<(), Broken> {
-        let (Some(socket), Some(traffic)) = (&mut self.socket, &mut self.traffic) else {
+        let Some(socket) = &mut self.socket else {
             return Ok(());
         };
-        socket.flush().map_err(|_| Broken)?;
+        let some = socket.flush().map_err(|_| Broken)?;
+        let Some(traffic) = &mut self.traffic else {
+            return Ok(());
+        };
+        if some {
+            traffic.stalled_since = now;
+        }
         if traffic.out.is_empty() {
             return Ok(());
         }

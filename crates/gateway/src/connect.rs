@@ -83,6 +83,10 @@ impl Inner {
             self.table.leave();
             return self.refused(Connected::Duplicate);
         };
+        if self.is_leaving() {
+            // Since it was let in: those who send all away may have overlooked it.
+            return self.refuse(&conn, Connected::Leaving);
+        }
         self.settle(&id);
         self.after_deletes(&others).await;
         let mut headers = self.passed_on(&head.headers, peer);
@@ -223,31 +227,37 @@ impl Inner {
 
     /// The socket is here.
     fn attach(self: &Arc<Self>, conn: &Arc<Conn>, socket: Socket, early: &[u8]) {
-        let reactor = self.reactor();
-        let place = self.reactors[usize::from(reactor)].place(conn);
-        let watched = {
-            let mut state = conn.lock();
-            let fd = socket.fd();
-            let now = self.now();
-            state.socket = Some(socket);
-            (state.slot, state.reactor) = (place, reactor);
-            (state.heard, state.phase) = (now, Phase::Open);
-            // What was pushed before the socket was there could not be taken until now.
-            if let Some(traffic) = &mut state.traffic {
-                traffic.stalled_since = now;
-            }
-            let flushed = state.flush(now);
-            state.rest();
-            let watched = self.reactors[usize::from(reactor)].watch(place, fd);
-            flushed.is_ok() && watched.is_ok()
-        };
-        if !watched {
+        let mut state = conn.lock();
+        if state.phase == Phase::Gone {
+            // It was cut off meanwhile.
+            return;
+        }
+        state.reactor = self.reactor();
+        let reactor = &self.reactors[usize::from(state.reactor)];
+        state.slot = reactor.place(conn);
+        let (fd, now) = (socket.fd(), self.now());
+        state.socket = Some(socket);
+        (state.heard, state.phase) = (now, Phase::Open);
+        // What was pushed before the socket was there could not be taken until now.
+        let mut dismissed = None;
+        if let Some(traffic) = &mut state.traffic {
+            traffic.stalled_since = now;
+            dismissed = traffic.dismissed.take();
+        }
+        let flushed = state.flush(now);
+        state.rest();
+        // Before the reactor can read what comes behind it.
+        let next = self.begin(&mut state, early);
+        let watched = reactor.watch(state.slot, fd);
+        if flushed.is_err() || watched.is_err() {
+            drop(state);
             return self.gone(conn, EOF);
         }
-        if !early.is_empty() {
-            self.begin(conn, early);
-        }
+        self.go_on(conn, state, next);
         self.close_if_replaced(conn);
+        if let Some(dismissed) = dismissed {
+            self.close(conn, dismissed.0, &dismissed.1);
+        }
         if self.is_leaving() {
             self.send_away(conn);
         }

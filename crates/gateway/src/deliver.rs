@@ -287,11 +287,12 @@ impl Inner {
         if let Some(state) = &reply.state {
             self.attach_state(conn, state);
         }
-        if !is_success(reply.status) {
+        if is_success(reply.status) && !item.is_delete() {
+            self.reply(conn, reply);
+        } else if !item.is_delete() {
+            // Whatever it says to a DELETE, it has heard of it.
             self.failed(conn, reply.status.as_str());
             self.never_arrived(conn, item);
-        } else if let What::Message { .. } = item.what {
-            self.reply(conn, reply);
         }
         self.go_on_with(conn);
     }
@@ -363,14 +364,12 @@ impl Inner {
 
     /// A DELETE changes nothing if it comes twice.
     fn asks_again(&self, item: &Item, status: StatusCode) -> bool {
-        let repeatable = matches!(item.what, What::Delete(_));
         let at_least_once = self.config.delivery == Delivery::AtLeastOnce;
-        (repeatable || at_least_once) && status.is_server_error()
+        (item.is_delete() || at_least_once) && status.is_server_error()
     }
 
     fn may_send_again(&self, item: &Item, error: ErrorName) -> bool {
-        let repeatable = matches!(item.what, What::Delete(_));
-        repeatable || self.config.delivery == Delivery::AtLeastOnce || is_unsent(error)
+        item.is_delete() || self.config.delivery == Delivery::AtLeastOnce || is_unsent(error)
     }
 
     async fn send_once(&self, conn: &Conn, item: &Item) -> Result<Answer, FetchError> {

@@ -4,7 +4,10 @@
 //! client that is there. So, unless the API knows epochs:
 //! - the DELETE of one that has a successor is not sent;
 //! - while a successor is being asked for, it waits for what becomes of that;
-//! - a successor is asked for only when no DELETE of its id is on its way.
+//! - a successor is asked for only when no DELETE of its id is on its way;
+//! - a DELETE waits until all messages of connections before it are delivered.
+//!
+//! With `duplicate = "replace"` a successor's messages wait for them too: it is the same client.
 
 use std::sync::Arc;
 
@@ -16,11 +19,42 @@ use tokio::time::Instant;
 use crate::config::Duplicate;
 use crate::conn::{Conn, Phase, State};
 use crate::gateway::Inner;
-use crate::order::What;
+use crate::order::{Item, What};
 use crate::stats::{add, sub};
 
 /// Close code: another connection has the id now.
 const REPLACED: CloseCode = CloseCode::Private(4001);
+
+/// What the connections with one id are at together.
+#[derive(Default)]
+struct Seen {
+    /// The greatest epoch that the API has accepted.
+    latest: u64,
+    /// One that it has accepted is there.
+    stays: bool,
+    /// It is being asked for one.
+    asks: bool,
+    /// The least epoch of those that have ended and whose messages it has not all heard.
+    oldest_owing: Option<u64>,
+}
+
+impl Seen {
+    fn add(&mut self, conn: &Conn) {
+        let state = conn.lock();
+        let ended = state.order.has_ended();
+        if state.is_counted {
+            self.latest = self.latest.max(conn.epoch);
+        }
+        self.stays |= !ended && state.is_counted;
+        self.asks |= !ended && !state.is_counted;
+        if ended && state.order.owes_messages() {
+            let oldest = self
+                .oldest_owing
+                .map_or(conn.epoch, |least| least.min(conn.epoch));
+            self.oldest_owing = Some(oldest);
+        }
+    }
+}
 
 impl Inner {
     /// The connection takes no more and gives no more: what it has sent still goes to the API, and then
@@ -45,32 +79,32 @@ impl Inner {
 
     /// Decides what the API hears of the ends of all connections with this id.
     pub(crate) fn settle(self: &Arc<Self>, id: &str) {
-        let epochs = self.config.epochs;
         let all = self.table.with(id, |conns| {
-            for conn in conns {
-                if epochs || !conn.lock().order.owes_delete() {
-                    continue;
-                }
-                let others = conns.iter().filter(|other| !Arc::ptr_eq(other, conn));
-                let (mut followed, mut awaited) = (false, false);
-                for other in others {
-                    let state = other.lock();
-                    let ended = state.order.has_ended();
-                    followed |= state.is_counted && (!ended || other.epoch > conn.epoch);
-                    awaited |= !ended && !state.is_counted;
-                }
-                let mut state = conn.lock();
-                if followed {
-                    state.order.forget_end();
-                }
-                state.order.hold(awaited);
-            }
+            // One pass to see and one to decide: an id may have thousands.
+            let mut seen = Seen::default();
+            conns.iter().for_each(|conn| seen.add(conn));
+            conns.iter().for_each(|conn| self.decide(conn, &seen));
             conns.to_vec()
         });
         for conn in all {
             self.pump(&conn, &mut conn.lock());
             self.leave_if_over(&conn);
         }
+    }
+
+    /// Decides what one connection owes the API, and what that is to wait for.
+    fn decide(&self, conn: &Arc<Conn>, seen: &Seen) {
+        let behind = seen.oldest_owing.is_some_and(|epoch| epoch < conn.epoch);
+        let mut state = conn.lock();
+        if !self.config.epochs && state.order.owes_delete() {
+            if seen.stays || seen.latest > conn.epoch {
+                state.order.forget_end();
+            }
+            state.order.hold(seen.asks || behind);
+        }
+        // To an API that knows ids only these are one client's messages.
+        let follows = self.config.duplicate != Duplicate::Many;
+        state.order.queue_behind(behind && follows);
     }
 
     /// Takes a connection of which the API has heard all out of the table.
@@ -166,9 +200,17 @@ impl Inner {
         }
     }
 
+    /// What goes to the API next, unless the client does not take the answers that it has.
+    pub(crate) fn next(&self, state: &mut State) -> Option<Item> {
+        if state.phase == Phase::Open && state.unsent() > self.config.send_buffer {
+            return None;
+        }
+        state.order.next(self.config.order.at_once())
+    }
+
     /// Sends to the API what may go there now.
     pub(crate) fn pump(self: &Arc<Self>, conn: &Arc<Conn>, state: &mut State) {
-        while let Some(item) = state.order.next(self.config.order.at_once()) {
+        while let Some(item) = self.next(state) {
             if let What::Message { .. } = item.what {
                 sub(&self.counters.queued);
             }

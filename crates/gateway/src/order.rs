@@ -32,6 +32,12 @@ pub(crate) struct Item {
     pub(crate) since: Instant,
 }
 
+impl Item {
+    pub(crate) fn is_delete(&self) -> bool {
+        matches!(self.what, What::Delete(_))
+    }
+}
+
 /// What waits; boxed away while nothing does.
 #[derive(Debug, Default)]
 struct Queue {
@@ -63,6 +69,8 @@ pub(crate) struct Order {
     delete: Delete,
     /// The DELETE is to wait.
     held: bool,
+    /// The messages are to wait.
+    behind: bool,
 }
 
 impl Order {
@@ -113,6 +121,11 @@ impl Order {
         self.held = held;
     }
 
+    /// Whether its messages are to wait for those of another connection.
+    pub(crate) fn queue_behind(&mut self, behind: bool) {
+        self.behind = behind;
+    }
+
     /// Whether the client has ended and its DELETE has not gone out.
     pub(crate) fn owes_delete(&self) -> bool {
         self.delete == Delete::Waiting
@@ -127,6 +140,7 @@ impl Order {
     /// be told of by [`Order::done`].
     pub(crate) fn next(&mut self, at_once: u16) -> Option<Item> {
         if self.at_api < at_once
+            && !self.behind
             && let Some(queue) = &mut self.queue
             && let Some(item) = queue.messages.pop_front()
         {
@@ -165,6 +179,11 @@ impl Order {
         self.at_api == 0 && self.queue.is_none()
     }
 
+    /// Whether messages wait for the API, or for its answer.
+    pub(crate) fn owes_messages(&self) -> bool {
+        self.queue.is_some() || self.at_api > 0 && self.delete != Delete::Sent
+    }
+
     /// Messages that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.messages.len())
@@ -195,6 +214,7 @@ mod tests {
         End(bool),
         Forget,
         Hold(bool),
+        Behind(bool),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -205,6 +225,7 @@ mod tests {
             1 => any::<bool>().prop_map(Step::End),
             1 => Just(Step::Forget),
             1 => any::<bool>().prop_map(Step::Hold),
+            1 => any::<bool>().prop_map(Step::Behind),
         ]
     }
 
@@ -219,10 +240,10 @@ mod tests {
             let now = Instant::now();
             let mut order = Order::default();
             let (mut put, mut out, mut at_api) = (0u64, 0u64, 0u16);
-            let (mut ended, mut deleted, mut is_held) = (false, false, false);
+            let (mut ended, mut deleted, mut is_held, mut is_behind) = (false, false, false, false);
             let mut steps = steps;
             // In the end everything is answered.
-            steps.extend([Step::End(true), Step::Hold(false)]);
+            steps.extend([Step::End(true), Step::Hold(false), Step::Behind(false)]);
             for _ in 0..300 {
                 steps.extend([Step::Next, Step::Done]);
             }
@@ -241,6 +262,10 @@ mod tests {
                         order.hold(held);
                         is_held = held;
                     }
+                    Step::Behind(behind) => {
+                        order.queue_behind(behind);
+                        is_behind = behind;
+                    }
                     Step::Done if at_api > 0 => {
                         order.done();
                         at_api -= 1;
@@ -251,6 +276,7 @@ mod tests {
                             prop_assert!(at_api <= at_once && !deleted);
                             match item.what {
                                 What::Message { .. } => {
+                                    prop_assert!(!is_behind);
                                     out += 1;
                                     prop_assert_eq!(item.sequence, out);
                                 }
@@ -261,6 +287,7 @@ mod tests {
                                 }
                             }
                         }
+                        prop_assert_eq!(order.owes_messages(), at_api > 0 && !deleted || out < put);
                     }
                     Step::Done => {}
                 }

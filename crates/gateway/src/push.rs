@@ -130,7 +130,7 @@ impl Inner {
         let mut best = None;
         let conns = self.table.find(id);
         for conn in conns.iter().rev() {
-            let pushed = self.send(conn, text, body);
+            let pushed = self.send_within(self.config.send_buffer, conn, text, body);
             if pushed == Pushed::Gone {
                 continue;
             }
@@ -154,19 +154,31 @@ impl Inner {
     fn has_gone(&self, id: &str, conns: &[Arc<Conn>]) -> bool {
         let ended = |conn: &Arc<Conn>| {
             let state = conn.lock();
-            state.is_counted && state.order.has_ended()
+            state.is_counted && (state.order.has_ended() || state.phase >= Phase::Closing)
         };
         conns.iter().any(ended) || self.table.has_just_gone(id)
     }
 
-    /// Sends a message to a client, whose answer it is or who is pushed to.
+    /// Sends a message to a client, whatever waits for it already: no further one is asked for before it
+    /// has taken that.
     pub(crate) fn send(self: &Arc<Self>, conn: &Arc<Conn>, text: bool, body: &[u8]) -> Pushed {
+        self.send_within(usize::MAX, conn, text, body)
+    }
+
+    /// The same if at most so many bytes will wait then, or none do now.
+    fn send_within(
+        self: &Arc<Self>,
+        most: usize,
+        conn: &Arc<Conn>,
+        text: bool,
+        body: &[u8],
+    ) -> Pushed {
         let sent = {
             let mut state = conn.lock();
             if state.order.has_ended() || state.phase >= Phase::Closing {
                 return Pushed::Gone;
             }
-            if state.unsent() > 0 && state.unsent() + body.len() > self.config.send_buffer {
+            if state.unsent() > 0 && state.unsent() + body.len() > most {
                 return Pushed::Full;
             }
             let opcode = if text { Opcode::Text } else { Opcode::Binary };
@@ -201,16 +213,28 @@ impl Inner {
                 _ => return reply(StatusCode::BAD_REQUEST, "only code and reason are known"),
             }
         }
-        let mut found = false;
+        let code = CloseCode::Private(code);
+        let (mut found, mut awaited) = (false, false);
         let conns = self.table.find(id);
         for conn in &conns {
-            found |= conn.lock().phase == Phase::Open;
-            self.close(conn, CloseCode::Private(code), &reason);
+            let mut state = conn.lock();
+            match state.phase {
+                Phase::Open => found = true,
+                Phase::Connecting | Phase::Accepted => {
+                    // As soon as its socket is there.
+                    awaited = true;
+                    state.traffic().dismissed = Some(Box::new((code, reason.clone())));
+                }
+                Phase::Closing | Phase::Gone => {}
+            }
+            drop(state);
+            self.close(conn, code, &reason);
         }
-        match (found, self.has_gone(id, &conns)) {
-            (true, _) => reply(StatusCode::OK, "ok"),
-            (false, true) => reply(StatusCode::GONE, "gone"),
-            (false, false) => reply(StatusCode::NOT_FOUND, "not found"),
+        match (found, awaited, self.has_gone(id, &conns)) {
+            (true, ..) => reply(StatusCode::OK, "ok"),
+            (_, true, _) => reply(StatusCode::ACCEPTED, "queued"),
+            (.., true) => reply(StatusCode::GONE, "gone"),
+            (.., false) => reply(StatusCode::NOT_FOUND, "not found"),
         }
     }
 

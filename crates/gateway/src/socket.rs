@@ -70,10 +70,15 @@ impl Socket {
         Ok(taken)
     }
 
-    /// Goes on with what the system has not taken yet.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
+    /// Whether it may hold bytes that were read of the system and not asked for yet.
+    pub(crate) fn reads_ahead(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Goes on with what the system has not taken yet. Gives whether it has taken some of it now.
+    pub(crate) fn flush(&mut self) -> io::Result<bool> {
         match self {
-            Self::Plain(_) => Ok(()),
+            Self::Plain(_) => Ok(false),
             Self::Tls(tls) => tls.flush(),
         }
     }
@@ -130,16 +135,17 @@ impl Tls {
         Ok(n)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush(&mut self) -> io::Result<bool> {
+        let mut some = false;
         while self.session.wants_write() {
             match self.session.write_tls(&mut self.tcp) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Ok(_) => some = true,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
-        Ok(())
+        Ok(some)
     }
 }

@@ -122,12 +122,12 @@ impl Table {
         };
         let mut rest = entry.conns().to_vec();
         rest.retain(|other| !Arc::ptr_eq(other, conn));
+        // Asked for only while nobody has the id.
+        if was_open && shard.gone.len() < MAX_REMEMBERED {
+            shard.gone.insert(hash, Instant::now());
+        }
         match rest.len() {
-            0 => {
-                if was_open && shard.gone.len() < MAX_REMEMBERED {
-                    shard.gone.insert(hash, Instant::now());
-                }
-            }
+            0 => {}
             1 => {
                 shard.entries.extend(rest.pop().map(Entry::One));
             }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::conn::{Broken, Conn, Phase, State};
 use crate::gateway::Inner;
 use crate::reactor::Ready;
+use crate::socket::Socket;
 use crate::stats::add;
 
 /// Bytes read at a time.
@@ -36,7 +37,7 @@ thread_local! {
 }
 
 /// How a client's connection goes on.
-enum Next {
+pub(crate) enum Next {
     On,
     /// There is more to be read, but others have their turn first.
     Again,
@@ -60,25 +61,36 @@ impl From<ProtocolError> for Next {
     }
 }
 
+/// After how much silence a client is pinged: between half the interval and all of it, each at a time of
+/// its own, or those that have come at once would be pinged at once ever after.
+fn ping_after(interval: u32, epoch: u64) -> u32 {
+    let half = interval / 2;
+    // Spreads numbers that follow each other over all of 32 bits.
+    let share = epoch.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    half + ((u64::from(half) * share) >> 32) as u32
+}
+
 impl Inner {
     /// Something has happened to a client's socket.
     pub(crate) fn ready(self: &Arc<Self>, conn: &Arc<Conn>, ready: Ready) {
         let mut state = conn.lock();
-        let mut broken = false;
-        if ready.writable && state.unsent() > 0 || state.is_blocked() {
+        if ready.writable && (state.unsent() > 0 || state.is_blocked()) {
             let before = state.unsent();
-            broken = state.flush(self.now()).is_err();
-            let half = self.config.send_buffer / 2;
-            // Its own messages waited for the answers to be taken.
-            if before > half && state.unsent() <= half && state.is_paused() {
+            if state.flush(self.now()).is_err() {
                 drop(state);
-                self.read_on(conn);
-                state = conn.lock();
+                return self.gone(conn, EOF);
             }
-        }
-        if broken {
-            drop(state);
-            return self.gone(conn, EOF);
+            let half = self.config.send_buffer / 2;
+            if before > half && state.unsent() <= half {
+                // Its own messages waited for the answers to be taken.
+                self.pump(conn, &mut state);
+                if state.is_paused() {
+                    drop(state);
+                    self.read_on(conn);
+                    state = conn.lock();
+                }
+            }
+            state.rest();
         }
         if ready.readable || ready.ended {
             drop(state);
@@ -129,18 +141,22 @@ impl Inner {
         self.read(conn, true);
     }
 
-    /// What was read along with the handshake.
-    pub(crate) fn begin(self: &Arc<Self>, conn: &Arc<Conn>, early: &[u8]) {
-        let mut state = conn.lock();
-        let mut early = early.to_vec();
-        let next = match self.feed(&mut state, &mut early) {
+    /// Takes what was read along with the handshake.
+    pub(crate) fn begin(&self, state: &mut State, early: &[u8]) -> Next {
+        match self.feed(state, &mut early.to_vec()) {
+            // TLS may have more that it has read already, of which the system will tell nothing.
+            Ok(()) if state.socket.as_ref().is_some_and(Socket::reads_ahead) => Next::Again,
             Ok(()) => Next::On,
             Err(next) => next,
-        };
-        self.go_on(conn, state, next);
+        }
     }
 
-    fn go_on(self: &Arc<Self>, conn: &Arc<Conn>, mut state: MutexGuard<'_, State>, next: Next) {
+    pub(crate) fn go_on(
+        self: &Arc<Self>,
+        conn: &Arc<Conn>,
+        mut state: MutexGuard<'_, State>,
+        next: Next,
+    ) {
         self.pump(conn, &mut state);
         if let Next::Close(code, reason) = next {
             state.traffic().broken = Some((code, reason));
@@ -318,7 +334,7 @@ impl Inner {
         }
         if state.unsent() > 0 || state.is_blocked() {
             // One that does not take what is written cannot be heard.
-            let since = state.traffic.as_ref().map_or(now, |t| t.stalled_since);
+            let since = (state.traffic.as_ref()).map_or(state.heard, |t| t.stalled_since);
             if now.saturating_sub(since) >= tenths(config.write_stall) {
                 drop(state);
                 return self.gone(conn, EOF);
@@ -326,7 +342,9 @@ impl Inner {
             return;
         }
         if state.is_paused() {
-            state.heard = now;
+            if state.phase == Phase::Open {
+                state.heard = now;
+            }
             let throttled = !self.is_full(&mut state);
             drop(state);
             if throttled {
@@ -341,7 +359,7 @@ impl Inner {
             drop(state);
             return self.close(conn, IDLE, "nothing was heard for the idle timeout");
         }
-        if silent >= tenths(config.ping_interval) / 2 && !state.pinged {
+        if silent >= ping_after(tenths(config.ping_interval), conn.epoch) && !state.pinged {
             state.pinged = true;
             let broken = state.frame(Opcode::Ping, b"", now).is_err();
             drop(state);
@@ -398,5 +416,27 @@ impl Inner {
             state.traffic = None;
         }
         self.ended(conn, reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pings_are_spread_over_half_the_interval() {
+        let interval = 300;
+        // As of clients that come one after the other within a second.
+        let times = (0..1_000).map(|at| ping_after(interval, 1_700_000_000_000_000 + at * 1_000));
+        let mut tenths = [0; 10];
+        for time in times {
+            assert!((150..300).contains(&time), "{time}");
+            tenths[(time as usize - 150) / 15] += 1;
+        }
+        assert!(
+            tenths.iter().all(|count| (50..200).contains(count)),
+            "{tenths:?}"
+        );
+        assert_eq!(ping_after(1, 7), 0, "the shortest interval there is");
     }
 }

@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::api::Api;
 use crate::client::{exchange, main_addr, request, start, upgrade_on};
+use fetchway_node::Node;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -74,7 +77,7 @@ async fn connect_behind(
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").expect("a name");
     let mut stream = TcpStream::connect(addr).await?;
-    tokio::io::AsyncWriteExt::write_all(&mut stream, before).await?;
+    stream.write_all(before).await?;
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
@@ -136,6 +139,86 @@ async fn a_push_listener_can_speak_tls() {
         files.renew();
         node.reload_tls().expect("the new files are sound");
     }
+}
+
+/// What TLS has read along with the handshake is in no buffer that the system would tell of.
+#[tokio::test]
+async fn frames_that_come_with_the_handshake_are_read() {
+    let files = Files::new("early");
+    let mut api = Api::start().await;
+    let node = start(&api.gateway(&format!("tls = {}", files.toml())));
+    let addr = node.gateway_addr("gateway").expect("a gateway");
+    let io = connect(addr, files.certificate()).await;
+    let mut io = io.expect("a handshake");
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let request = format!("GET /ann HTTP/1.1\r\nHost: {addr}\r\n{upgrade}\r\n\r\n");
+    // One record, of which the reader of the handshake takes a part only.
+    let text = "x".repeat(14_000);
+    let length = u16::try_from(text.len()).expect("two bytes").to_be_bytes();
+    let frame = [b"\x81\xfe", &length[..], &[0; 4], text.as_bytes()].concat();
+    let all = [request.as_bytes(), &frame].concat();
+    io.write_all(&all).await.expect("it is taken");
+    assert_eq!(api.next().await, "get /api/ann");
+    let asked = tokio::time::timeout(Duration::from_secs(20), api.next()).await;
+    assert_eq!(asked.expect("the message"), format!("post /api/ann {text}"));
+}
+
+/// A client under TLS that reads nothing, pushed to until something waits; how many bytes that are. It
+/// has sent something since.
+async fn stuffed(api: &mut Api, node: &Node, files: &Files) -> (TlsStream<TcpStream>, usize) {
+    let addr = node.gateway_addr("gateway").expect("a gateway");
+    let pushes = node.push_addr("gateway").expect("a push listener");
+    let io = connect(addr, files.certificate()).await;
+    let (answer, mut ann) = upgrade_on(io.expect("a handshake"), addr, "/ann", &[]).await;
+    assert_eq!(answer.status, 101);
+    assert_eq!(api.next().await, "get /api/ann");
+    // An empty message, which has no answer: when the API has it, the gateway has the socket.
+    ann.write_all(b"\x81\x80\0\0\0\0")
+        .await
+        .expect("it is taken");
+    assert_eq!(api.next().await, "post /api/ann");
+    let body = "x".repeat(1 << 20);
+    let length = format!("Content-Length: {}", body.len());
+    let push = format!("{}{body}", request(pushes, "POST /ann", &[&length]));
+    let mut bytes = 0;
+    loop {
+        let io = TcpStream::connect(pushes).await;
+        let pushed = exchange(io.expect("the listener is there"), &push).await;
+        bytes += body.len() + 10;
+        if pushed.status == 202 {
+            break;
+        }
+        assert_eq!(pushed.status, 200);
+    }
+    ann.write_all(b"\x81\x80\0\0\0\0")
+        .await
+        .expect("it is taken");
+    assert_eq!(api.next().await, "post /api/ann");
+    (ann, bytes)
+}
+
+#[tokio::test]
+async fn what_tls_holds_back_goes_on_when_the_client_reads() {
+    let files = Files::new("stuffed");
+    let mut api = Api::start().await;
+    let more = format!("push-listen = '127.0.0.1:0'\ntls = {}", files.toml());
+    let node = start(&api.gateway(&more));
+    let (mut ann, bytes) = stuffed(&mut api, &node, &files).await;
+    let mut all = vec![0; bytes];
+    let read = tokio::time::timeout(Duration::from_secs(20), ann.read_exact(&mut all)).await;
+    read.expect("all that was taken comes").expect("it is open");
+}
+
+#[tokio::test]
+async fn a_client_under_tls_that_takes_nothing_is_cut_off() {
+    let files = Files::new("stalled");
+    let mut api = Api::start().await;
+    let more = "push-listen = '127.0.0.1:0'\nwrite-stall = '300ms'";
+    let node = start(&api.gateway(&format!("{more}\ntls = {}", files.toml())));
+    let (_ann, _) = stuffed(&mut api, &node, &files).await;
+    let gone = tokio::time::timeout(Duration::from_secs(20), api.next()).await;
+    assert_eq!(gone.expect("it is cut off"), "delete /api/ann EOF");
 }
 
 #[tokio::test]
@@ -216,7 +299,7 @@ async fn a_client_that_never_shakes_hands_is_dropped() {
         .await
         .expect("the listener is there");
     let mut rest = Vec::new();
-    let read = tokio::io::AsyncReadExt::read_to_end(&mut silent, &mut rest).await;
+    let read = silent.read_to_end(&mut rest).await;
     assert_eq!(read.expect("it is closed"), 0);
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use fetchway_testkit::{Api, ApiRequest, Socket, ok};
+use fetchway_testkit::{Api, ApiRequest, Socket, ok, status};
 use http::Method;
 
 use crate::gateway;
@@ -51,6 +51,28 @@ async fn a_delete_is_tried_until_it_is_delivered() {
     let api = echo_at(at).await;
     let requests = api.until_count(1).await;
     assert_eq!(requests[0].line(), "DELETE /alice bye");
+    node.stop().await;
+}
+
+/// Whatever it is answered with: the API has heard of it.
+#[tokio::test]
+async fn a_delete_that_is_answered_is_delivered() {
+    let api = Api::start(|request| async move {
+        match request.method {
+            Method::DELETE => status(404, "no such client"),
+            _ => ok("ok"),
+        }
+    })
+    .await;
+    let (node, addr) = gateway(&api, "");
+    Socket::connect(addr, "/alice").await.close(1000, "").await;
+    api.until_count(2).await;
+    let metric = async |name: &str| {
+        let name = format!("fetchway_gateway_{name}{{gateway=\"gateway\"}}");
+        node.metric(&name).await.expect("it is counted")
+    };
+    while metric("pending_deletes").await > 0.0 {}
+    assert_eq!(metric("messages_lost_total").await, 0.0);
     node.stop().await;
 }
 

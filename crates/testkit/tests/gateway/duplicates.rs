@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fetchway_testkit::{Api, ApiRequest, Socket, ok, status};
 use http::Method;
 use tokio::sync::Semaphore;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::{gateway, open_push, push};
 
@@ -221,5 +222,90 @@ async fn a_push_meant_for_one_that_is_refused_reaches_the_other() {
     assert!(connecting.await.expect("no panic").is_err());
     assert_eq!(first.text().await, "news");
     drop(first);
+    node.stop().await;
+}
+
+/// A plain API takes both for one client: what the old connection has sent comes before what the new one
+/// sends, and before its end.
+#[tokio::test]
+async fn a_new_ones_messages_and_end_come_behind_the_old_ones_messages() {
+    let (api, gate) = held(|request| request.line() == "POST /alice one", "").await;
+    let (node, addr) = gateway(&api, "");
+    let mut old = Socket::connect(addr, "/alice").await;
+    old.send("one").await;
+    old.send("two").await;
+    // What is read after it is closed counts no more.
+    old.send_message(Message::Ping("read?".into())).await;
+    assert_eq!(old.next().await, Ok(Message::Pong("read?".into())));
+    api.until_count(2).await;
+    let mut new = Socket::connect(addr, "/alice").await;
+    assert_eq!(old.end().await.expect("a Close").0, 4001);
+    new.send("three").await;
+    new.close(1000, "bye").await;
+    // Time enough for what must not be sent yet.
+    drop(Socket::connect(addr, "/bob").await);
+    api.until(|requests| requests.iter().any(|r| r.line() == "DELETE /bob EOF"))
+        .await;
+    gate.add_permits(1);
+    api.until(|requests| requests.iter().any(|r| r.line() == "DELETE /alice bye"))
+        .await;
+    node.stop().await;
+    let lines = [
+        "GET /alice",
+        "POST /alice one",
+        "GET /alice",
+        "POST /alice two",
+        "POST /alice three",
+        "DELETE /alice bye",
+    ];
+    assert_eq!(api.lines("/alice"), lines);
+}
+
+/// With `many` they are several clients, whose messages don't wait; but the id's end does.
+#[tokio::test]
+async fn the_last_end_of_many_waits_for_all_messages() {
+    let (api, gate) = held(|request| request.line() == "POST /alice one", "").await;
+    let (node, addr) = gateway(&api, "duplicate = \"many\"");
+    let mut first = Socket::connect(addr, "/alice").await;
+    let mut second = Socket::connect(addr, "/alice").await;
+    first.send("one").await;
+    api.until_count(3).await;
+    second.send("two").await;
+    api.until_count(4).await;
+    first.close(1000, "first").await;
+    let closed = "fetchway_gateway_connections_closed_total{gateway=\"gateway\"}";
+    while node.metric(closed).await != Some(1.0) {}
+    second.close(1000, "second").await;
+    drop(Socket::connect(addr, "/bob").await);
+    api.until(|requests| requests.iter().any(|r| r.line() == "DELETE /bob EOF"))
+        .await;
+    assert_eq!(
+        api.lines("/alice").last().map(String::as_str),
+        Some("POST /alice two")
+    );
+    gate.add_permits(1);
+    api.until(|requests| requests.iter().any(|r| r.line() == "DELETE /alice second"))
+        .await;
+    node.stop().await;
+}
+
+/// It is remembered that a client was there though another with its id has been refused since.
+#[tokio::test]
+async fn one_that_has_gone_is_gone_whoever_was_refused_since() {
+    let (api, gate) = held(replaces, "no").await;
+    let (node, addr) = open_push(&api, "epochs = true");
+    let first = Socket::connect(addr, "/alice").await;
+    let connecting = tokio::spawn(Socket::open(addr, "/alice", &[]));
+    api.until_count(2).await;
+    first.close(1000, "").await;
+    api.until_count(3).await;
+    while node
+        .metric("fetchway_gateway_pending_deletes{gateway=\"gateway\"}")
+        .await
+        != Some(0.0)
+    {}
+    gate.add_permits(1);
+    assert!(connecting.await.expect("no panic").is_err());
+    assert_eq!(push(addr, "alice", "late").await, (410, "gone".to_owned()));
     node.stop().await;
 }

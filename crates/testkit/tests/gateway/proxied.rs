@@ -157,8 +157,10 @@ async fn a_header_of_others_than_trusted_proxies_is_not_read() {
     let api = Api::echo().await;
     let settings = "proxy-protocol = true\ntrusted-proxies = [\"192.0.2.0/24\"]";
     let (node, addr) = gateway(&api, settings);
-    closed(addr, V4).await;
-    closed(addr, LOCAL).await;
+    let request = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    for header in [V4, LOCAL] {
+        closed(addr, &[header, request].concat()).await;
+    }
     assert!(api.requests().is_empty());
     node.stop().await;
 }

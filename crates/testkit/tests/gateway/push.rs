@@ -106,6 +106,79 @@ async fn a_client_that_does_not_read_costs_so_much_and_no_more() {
     node.stop().await;
 }
 
+/// Its own messages are not asked of the API before it has taken the answers that it has: nothing is
+/// dropped, and not more is held than it may be.
+#[tokio::test]
+async fn answers_wait_for_a_client_that_does_not_read() {
+    const MESSAGES: usize = 60;
+    let api = Api::start(|request| async move {
+        match request.method {
+            Method::POST => {
+                let number = String::from_utf8_lossy(&request.body).into_owned();
+                ok(format!("{number} {}", "x".repeat(500_000)))
+            }
+            _ => ok("ok"),
+        }
+    })
+    .await;
+    let (node, addr) = open_push(&api, "send-buffer = \"64KiB\"");
+    let mut client = Socket::connect(addr, "/alice").await;
+    for at in 0..MESSAGES {
+        client.send(&at.to_string()).await;
+    }
+    // As soon as there is no room for a push, there is none for an answer.
+    let mut pushes = 0;
+    while push(addr, "alice", "pushed").await.0 != 429 {
+        pushes += 1;
+    }
+    let asked = api.lines("/alice").len();
+    assert!(
+        asked < MESSAGES,
+        "{asked} are answered, all of which are held"
+    );
+    let (mut next, mut pushed) = (0, 0);
+    while next < MESSAGES || pushed < pushes {
+        let text = client.text().await;
+        match text.split_once(' ') {
+            Some((number, _)) => {
+                assert_eq!(number, next.to_string());
+                next += 1;
+            }
+            None => pushed += 1,
+        }
+    }
+    drop(client);
+    node.stop().await;
+}
+
+/// An API that accepts a client and thinks better of it at once.
+#[tokio::test]
+async fn a_dismissal_during_connect_waits_for_the_client() {
+    let gateway = std::sync::Arc::new(std::sync::OnceLock::new());
+    let known = gateway.clone();
+    let api = Api::start(move |request| {
+        let known = known.clone();
+        async move {
+            if request.method == Method::GET {
+                let addr = *known.get().expect("set before");
+                let head = "DELETE /alice?code=4123&reason=banned HTTP/1.1";
+                let dismissed = http(addr, head, "").await;
+                assert_eq!(dismissed, (202, "queued".to_owned()));
+            }
+            ok("ok")
+        }
+    })
+    .await;
+    let (node, addr) = open_push(&api, "");
+    gateway.set(addr).expect("once");
+    let mut client = Socket::connect(addr, "/alice").await;
+    assert_eq!(client.end().await, Some((4123, "banned".to_owned())));
+    let asked = api.until_count(2).await;
+    assert_eq!(asked[1].line(), "DELETE /alice banned");
+    drop(client);
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn a_type_decides_the_frames_kind() {
     let api = Api::echo().await;

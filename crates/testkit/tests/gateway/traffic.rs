@@ -146,6 +146,29 @@ async fn one_that_goes_on_sending_after_a_close_is_cut_off() {
     node.stop().await;
 }
 
+/// Frames that come along with the handshake, and right behind it, are read as one stream.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_along_with_the_handshake_comes_first() {
+    let api = Api::echo().await;
+    let (node, addr) = gateway(&api, "");
+    let frames: Vec<u8> = (0..20)
+        .flat_map(|at| fetchway_testkit::masked(0x81, format!("message {at}").as_bytes()))
+        .collect();
+    for at in 0..100 {
+        let stream = tokio::net::TcpStream::connect(addr).await;
+        let (early, late) = frames.split_at(at);
+        let target = format!("/{at}");
+        let stream = stream.expect("the gateway accepts");
+        let (mut client, _) = Raw::connect_on(stream, &[], &target, "", early).await;
+        client.bytes(late).await;
+        for at in 0..20 {
+            let answer = client.frame().await.expect("an answer").payload;
+            assert_eq!(String::from_utf8_lossy(&answer), format!("message {at}"));
+        }
+    }
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn pings_are_answered_with_their_payload() {
     let api = Api::echo().await;
