@@ -1,0 +1,34 @@
+//! One fetch of a batch, as its input asks for it.
+
+use bytes::Bytes;
+use fetchway_policy::FetchError;
+use http::{HeaderMap, Method};
+use url::Url;
+
+/// One item of a batch.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Its place in the input, from 0.
+    pub index: u64,
+    /// What the input calls it.
+    pub id: Option<String>,
+    /// What to fetch, or what is wrong with the line that should have said it (`invalid_request`).
+    pub request: Result<Request, FetchError>,
+    /// Of all that the input says of it: the same item has the same one in every run.
+    pub fingerprint: u64,
+}
+
+/// What to fetch.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method; not CONNECT or TRACE.
+    pub method: Method,
+    /// Where to; `http` or `https`, without credentials.
+    pub url: Url,
+    /// Fields, as given.
+    pub headers: HeaderMap,
+    /// The request body; empty for none.
+    pub body: Bytes,
+    /// The lane that it names.
+    pub lane: Option<String>,
+}

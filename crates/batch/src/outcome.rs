@@ -1,0 +1,63 @@
+//! What became of one item.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use fetchway_policy::FetchError;
+use http::{HeaderMap, StatusCode};
+use url::Url;
+
+/// What became of one item, in full.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its place in the input, from 0.
+    pub index: u64,
+    /// What the input calls it.
+    pub id: Option<String>,
+    /// The item's.
+    pub fingerprint: u64,
+    /// The URL asked for, as the input has it; of a line that has none, an excerpt of the line.
+    pub url: String,
+    /// The response, whatever its status; or why there is none.
+    pub result: Result<Response, FetchError>,
+    /// Times that it was sent; 0 if it never was.
+    pub attempts: u32,
+    /// When what happened.
+    pub timing: Timing,
+}
+
+/// A response, whole.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Where it came from, after redirects.
+    pub url: Url,
+    /// Its status.
+    pub status: StatusCode,
+    /// Its fields, hop-by-hop ones removed.
+    pub headers: HeaderMap,
+    /// Its body, decoded.
+    pub body: Body,
+}
+
+/// A response's body.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// In memory.
+    Whole(Bytes),
+    /// In a file, complete, of so many bytes.
+    File(PathBuf, u64),
+}
+
+/// When what happened to an item, of the try that counts: microseconds since the Unix epoch, on the
+/// run's monotonic clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// It was to be sent first. Zero for one that never was.
+    pub scheduled: u64,
+    /// The last try was handed to its connection.
+    pub sent: Option<u64>,
+    /// The response's header was there.
+    pub first_byte: Option<u64>,
+    /// All was over.
+    pub end: u64,
+}
