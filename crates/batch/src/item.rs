@@ -1,7 +1,9 @@
 //! One fetch of a batch, as its input asks for it.
 
 use bytes::Bytes;
-use fetchway_policy::FetchError;
+use fetchway_policy::redirect::RedirectMode;
+use fetchway_policy::{FetchError, Timeouts};
+use fetchway_wire::json::Id;
 use http::{HeaderMap, Method};
 use url::Url;
 
@@ -10,8 +12,10 @@ use url::Url;
 pub struct Item {
     /// Its place in the input, from 0.
     pub index: u64,
-    /// What the input calls it.
-    pub id: Option<String>,
+    /// What the input calls it: any JSON value but `null`.
+    pub id: Option<Id>,
+    /// The URL as the input has it; of a line that is wrong, an excerpt of the line.
+    pub url: String,
     /// What to fetch, or what is wrong with the line that should have said it (`invalid_request`).
     pub request: Result<Request, FetchError>,
     /// Of all that the input says of it: the same item has the same one in every run.
@@ -31,4 +35,10 @@ pub struct Request {
     pub body: Bytes,
     /// The lane that it names.
     pub lane: Option<String>,
+    /// Clocks that are to be shorter than the lane's.
+    pub timeouts: Timeouts,
+    /// What to do with redirects.
+    pub redirect: RedirectMode,
+    /// Whether content codings are undone.
+    pub decode: bool,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use fetchway_policy::FetchError;
+use fetchway_wire::json::Id;
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
@@ -13,10 +14,10 @@ pub struct Outcome {
     /// Its place in the input, from 0.
     pub index: u64,
     /// What the input calls it.
-    pub id: Option<String>,
+    pub id: Option<Id>,
     /// The item's.
     pub fingerprint: u64,
-    /// The URL asked for, as the input has it; of a line that has none, an excerpt of the line.
+    /// The item's.
     pub url: String,
     /// The response, whatever its status; or why there is none.
     pub result: Result<Response, FetchError>,
@@ -24,6 +25,23 @@ pub struct Outcome {
     pub attempts: u32,
     /// When what happened.
     pub timing: Timing,
+}
+
+impl Outcome {
+    /// Whether it counts as a failure: there is no response, or its status is 400 or above. The one
+    /// rule for counts, exit codes and what is tried again.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        match &self.result {
+            Ok(response) => is_failure(response.status),
+            Err(_) => true,
+        }
+    }
+}
+
+/// Whether a response of this status counts as a failure.
+pub(crate) fn is_failure(status: StatusCode) -> bool {
+    status.as_u16() >= 400
 }
 
 /// A response, whole.

@@ -1,14 +1,12 @@
 //! What a client is told: one JSON object an answer, written in pieces straight into the socket's
 //! batch. The body is held once, raw; what it becomes in JSON exists only as it is written.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes, BytesMut};
 use fetchway_policy::FetchError;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 
 use super::Id;
-use super::escape::{escape, escaped_len, field_text, string};
+use super::text::{base64, escape, escaped_len, fields, number, string};
 
 /// When a fetch began and ended, in milliseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,7 +132,7 @@ impl Encoder {
         let take = self.body.len().min((room / 3 + 1) * 3);
         match self.form {
             BodyForm::Text => escape(out, &self.body[..take]),
-            BodyForm::Base64 => base64_to(out, &self.body[..take]),
+            BodyForm::Base64 => base64(out, &self.body[..take]),
         }
         self.body.advance(take);
         if self.body.is_empty() {
@@ -147,42 +145,13 @@ impl Encoder {
     }
 }
 
-fn base64_to(out: &mut BytesMut, raw: &[u8]) {
-    let start = out.len();
-    out.resize(start + raw.len().div_ceil(3) * 4, 0);
-    let written = STANDARD.encode_slice(raw, &mut out[start..]);
-    debug_assert_eq!(written, Ok(out.len() - start));
-}
-
 fn put_head(out: &mut BytesMut, status: StatusCode, headers: &HeaderMap, url: &str) {
     out.extend_from_slice(b",\"status\":");
     out.extend_from_slice(status.as_str().as_bytes());
     out.extend_from_slice(b",\"url\":");
     string(out, url);
-    out.extend_from_slice(b",\"headers\":{");
-    let mut previous = None;
-    // `iter` gives the values of one name next to each other.
-    for (name, value) in headers {
-        let text = field_text(value.as_bytes());
-        if previous == Some(name) {
-            out.extend_from_slice(b", ");
-        } else {
-            out.extend_from_slice(if previous.is_some() { b"\"," } else { b"" });
-            string(out, name.as_str());
-            out.extend_from_slice(b":\"");
-        }
-        escape(out, text.as_bytes());
-        previous = Some(name);
-    }
-    out.extend_from_slice(if previous.is_some() { b"\"}" } else { b"}" });
-    if headers.contains_key(header::SET_COOKIE) {
-        out.extend_from_slice(b",\"setCookie\":[");
-        for (i, value) in headers.get_all(header::SET_COOKIE).iter().enumerate() {
-            out.extend_from_slice(if i > 0 { b"," } else { b"" });
-            string(out, &field_text(value.as_bytes()));
-        }
-        out.extend_from_slice(b"]");
-    }
+    out.extend_from_slice(b",");
+    fields(out, headers);
 }
 
 fn put_error(out: &mut BytesMut, error: &FetchError) {
@@ -204,18 +173,4 @@ fn put_timing(out: &mut BytesMut, timing: Option<Timing>) {
     out.extend_from_slice(b",\"duration\":");
     number(out, duration);
     out.extend_from_slice(b"}");
-}
-
-fn number(out: &mut BytesMut, mut n: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }

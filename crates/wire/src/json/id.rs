@@ -21,6 +21,15 @@ impl Id {
         }
     }
 
+    /// The id `null`: of a batch's item, that of one which has none.
+    #[must_use]
+    pub fn null() -> Self {
+        Self {
+            raw: "null".into(),
+            canonical: None,
+        }
+    }
+
     pub(super) fn new(raw: &RawValue) -> Self {
         let raw = raw.get();
         Self {

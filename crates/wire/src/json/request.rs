@@ -106,14 +106,7 @@ fn invalid(detail: impl Into<Cow<'static, str>>) -> FetchError {
 /// # Errors
 /// A [`Refusal`] to be answered; the connection stays open.
 pub fn decode_request(text: &[u8]) -> Result<Message, Refusal> {
-    // An array would do for serde: it takes one for the fields in their order.
-    let is_object = text.trim_ascii_start().first() == Some(&b'{');
-    let shape: Option<Shape<'_>> = is_object
-        .then(|| serde_json::from_slice(text).ok())
-        .flatten();
-    let Some(shape) = shape else {
-        return Err(refuse_shape(text));
-    };
+    let shape = shape_of(text)?;
     if let (Some(cancel), None) = (shape.cancel, &shape.url) {
         return Ok(Message::Cancel(checked_id(cancel)?));
     }
@@ -139,6 +132,33 @@ pub fn decode_request(text: &[u8]) -> Result<Message, Refusal> {
             error,
         }),
     }
+}
+
+/// Reads one item of a batch: a request as [`decode_request`] takes it, but for its id, which it
+/// need not have (then it is `null`). With it comes its URL as it is written there.
+///
+/// # Errors
+/// A [`Refusal`] that says what is wrong with the item.
+pub fn decode_item(text: &[u8]) -> Result<(String, FetchMessage), Refusal> {
+    let shape = shape_of(text)?;
+    let id = shape.id.map(checked_id).transpose()?;
+    if shape.cancel.is_some_and(|cancel| cancel.get() != "null") {
+        let error =
+            invalid("The request has a cancel, which nothing in a batch can be: remove it.");
+        return Err(Refusal { id, error });
+    }
+    let url = shape.url.as_deref().unwrap_or_default().to_owned();
+    match shape.fetch() {
+        Ok(fetch) => Ok((url, fetch(id.unwrap_or_else(Id::null)))),
+        Err(error) => Err(Refusal { id, error }),
+    }
+}
+
+fn shape_of(text: &[u8]) -> Result<Shape<'_>, Refusal> {
+    // An array would do for serde: it takes one for the fields in their order.
+    let is_object = text.trim_ascii_start().first() == Some(&b'{');
+    let shape = is_object.then(|| serde_json::from_slice(text).ok());
+    shape.flatten().ok_or_else(|| refuse_shape(text))
 }
 
 fn checked_id(raw: &RawValue) -> Result<Id, Refusal> {

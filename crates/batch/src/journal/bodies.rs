@@ -1,0 +1,100 @@
+//! Response bodies in files of their own, complete before the line that names them is written.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::JournalError;
+
+/// Files of a folder: item 1234567's body is `DIR/123/1234567`. Few enough for any file system.
+const FOLDER: u64 = 10_000;
+
+pub(super) struct Bodies {
+    /// As it was given; it begins the names in the lines.
+    root: String,
+    sync: bool,
+    made: Option<u64>,
+    /// Folders with new entries that are not on disk yet.
+    unsynced: BTreeSet<u64>,
+}
+
+impl Bodies {
+    pub(super) fn new(root: &Path, sync: bool) -> Result<Self, JournalError> {
+        let Some(name) = root.to_str() else {
+            return Err(JournalError::new(format!(
+                "The folder for bodies, {}, has a name that is not UTF-8, so JSON cannot tell it: \
+                 choose another.",
+                root.display()
+            )));
+        };
+        fs::create_dir_all(root).map_err(|error| failed(root, error))?;
+        if sync {
+            // Its own entry, in the folder that it is in.
+            sync_folder(super::writer::folder_of(root)).map_err(|error| failed(root, error))?;
+        }
+        Ok(Self {
+            root: name.to_owned(),
+            sync,
+            made: None,
+            unsynced: BTreeSet::new(),
+        })
+    }
+
+    /// Writes the body under another name, then renames it. Returns the file's name.
+    pub(super) fn store(&mut self, index: u64, body: &[u8]) -> Result<String, JournalError> {
+        let number = index / FOLDER;
+        let folder = self.folder(number);
+        let path = folder.join(index.to_string());
+        let mut store = || {
+            if self.made != Some(number) {
+                fs::create_dir_all(&folder)?;
+                self.made = Some(number);
+            }
+            let unfinished = folder.join(format!(".{index}.part"));
+            let mut file = File::create(&unfinished)?;
+            file.write_all(body)?;
+            if self.sync {
+                file.sync_all()?;
+                self.unsynced.insert(number);
+            }
+            fs::rename(&unfinished, &path)
+        };
+        match store() {
+            Ok(()) => Ok(format!("{}/{number}/{index}", self.root)),
+            Err(error) => Err(failed(&path, error)),
+        }
+    }
+
+    /// Puts the names of all files on disk; their contents are.
+    pub(super) fn sync(&mut self) -> Result<(), JournalError> {
+        if self.unsynced.is_empty() {
+            return Ok(());
+        }
+        let root = PathBuf::from(&self.root);
+        while let Some(number) = self.unsynced.pop_first() {
+            let folder = self.folder(number);
+            sync_folder(&folder).map_err(|error| failed(&folder, error))?;
+        }
+        sync_folder(&root).map_err(|error| failed(&root, error))
+    }
+
+    fn folder(&self, number: u64) -> PathBuf {
+        Path::new(&self.root).join(number.to_string())
+    }
+}
+
+/// Puts a folder's entries on disk.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn failed(path: &Path, cause: io::Error) -> JournalError {
+    let path = path.display();
+    JournalError {
+        message: format!(
+            "The body file {path} cannot be written: {cause}; put that right and resume."
+        ),
+        cause: Some(cause),
+    }
+}

@@ -1,0 +1,165 @@
+//! Which items an output has: a bit an item, and for each page of items a sum that tells whether the
+//! input's items are still the ones that were fetched.
+
+use std::collections::BTreeMap;
+
+use crate::fingerprint::mixed;
+use crate::line::Record;
+
+/// Items of a page. With its sum a page costs 1.03 bits an item.
+pub(super) const PAGE: u64 = 4096;
+
+type Bits = [u64; (PAGE / 64) as usize];
+
+/// The items that an output has and that need not be fetched again.
+#[derive(Default)]
+pub struct DoneItems {
+    pages: BTreeMap<u64, Page>,
+    seen: u64,
+    again: u64,
+}
+
+struct Page {
+    /// Items that have a line.
+    seen: Bits,
+    /// Of these, the ones to be fetched again.
+    again: Option<Box<Bits>>,
+    /// Of `mixed` over all lines.
+    sum: u64,
+}
+
+impl DoneItems {
+    /// Whether the item needs no fetch.
+    #[must_use]
+    pub fn contains(&self, index: u64) -> bool {
+        let Some(page) = self.pages.get(&(index / PAGE)) else {
+            return false;
+        };
+        let again = page.again.as_ref().is_some_and(|bits| has(bits, index));
+        has(&page.seen, index) && !again
+    }
+
+    /// How many items need no fetch.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.seen - self.again
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Enters a line; `again` if its item is to be fetched once more. False if it has one already.
+    pub(super) fn enter(&mut self, record: &Record, again: bool) -> bool {
+        let page = self
+            .pages
+            .entry(record.index / PAGE)
+            .or_insert_with(|| Page {
+                seen: [0; _],
+                again: None,
+                sum: 0,
+            });
+        if has(&page.seen, record.index) {
+            return false;
+        }
+        set(&mut page.seen, record.index);
+        page.sum = page
+            .sum
+            .wrapping_add(mixed(record.index, record.fingerprint));
+        self.seen += 1;
+        if again {
+            set(
+                page.again.get_or_insert_with(|| Box::new([0; _])),
+                record.index,
+            );
+            self.again += 1;
+        }
+        true
+    }
+
+    /// The highest item that has a line.
+    pub(super) fn highest(&self) -> Option<u64> {
+        let (number, page) = self.pages.last_key_value()?;
+        let word = page.seen.iter().rposition(|word| *word != 0)?;
+        let bit = 63 - u64::from(page.seen[word].leading_zeros());
+        Some(number * PAGE + word as u64 * 64 + bit)
+    }
+
+    /// Whether the lines of page `number` are of the input's items, whose fingerprints these are. An
+    /// item that has a line but is beyond their end counts as another.
+    pub(super) fn page_is_of(&self, number: u64, fingerprints: &[u64]) -> bool {
+        let Some(page) = self.pages.get(&number) else {
+            return true;
+        };
+        let mut sum = 0_u64;
+        for at in (0..PAGE).filter(|at| has(&page.seen, *at)) {
+            let Some(fingerprint) = fingerprints.get(at as usize) else {
+                return false;
+            };
+            sum = sum.wrapping_add(mixed(number * PAGE + at, *fingerprint));
+        }
+        sum == page.sum
+    }
+}
+
+fn has(bits: &Bits, index: u64) -> bool {
+    bits[(index % PAGE / 64) as usize] >> (index % 64) & 1 == 1
+}
+
+fn set(bits: &mut Bits, index: u64) {
+    bits[(index % PAGE / 64) as usize] |= 1 << (index % 64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(index: u64) -> Record {
+        Record {
+            index,
+            fingerprint: index.wrapping_mul(7),
+            failed: false,
+        }
+    }
+
+    #[test]
+    fn it_has_what_was_entered_once() {
+        let mut done = DoneItems::default();
+        let indexes = [0, 63, 64, 4_095, 4_096, 100_000, 1 << 60];
+        for index in indexes {
+            assert!(done.enter(&record(index), false));
+            assert!(!done.enter(&record(index), false), "twice");
+            assert_eq!(done.highest(), Some(index));
+        }
+        assert_eq!(done.len(), 7);
+        for index in indexes {
+            assert!(done.contains(index) && !done.contains(index + 7));
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_fetched_again_is_not_done_but_still_checked() {
+        let mut done = DoneItems::default();
+        done.enter(&record(3), true);
+        done.enter(&record(4), false);
+        assert!(!done.contains(3) && done.contains(4));
+        assert_eq!(done.len(), 1);
+        assert!(!done.page_is_of(0, &[0, 0, 0, 0, 28]));
+        assert!(done.page_is_of(0, &[0, 0, 0, 21, 28]));
+    }
+
+    #[test]
+    fn a_page_knows_its_items() {
+        let mut done = DoneItems::default();
+        for index in [PAGE, PAGE + 2] {
+            done.enter(&record(index), false);
+        }
+        let of = |at: u64| (PAGE + at) * 7;
+        assert!(done.page_is_of(1, &[of(0), 99, of(2), 5]));
+        assert!(!done.page_is_of(1, &[of(2), 99, of(0)]), "swapped");
+        assert!(!done.page_is_of(1, &[of(0), 99]), "too short");
+        assert!(done.page_is_of(0, &[]) && done.page_is_of(2, &[]));
+    }
+}

@@ -1,0 +1,316 @@
+//! Going on with an output: what it has is read, the input is checked to be the same, and only then
+//! is anything of it changed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::bodies::sync_folder;
+use super::done::PAGE;
+use super::format::{FRAME, Format, Framer};
+use super::scan::{Seen, scan};
+use super::writer::{folder_of, lock};
+use super::{DoneItems, Journal, JournalError, Options};
+use crate::line::{Record, url_of};
+use crate::{InputError, Source};
+
+/// An output that was begun by an earlier run.
+pub struct Resume {
+    path: PathBuf,
+    file: File,
+    format: Format,
+    retry: bool,
+    done: DoneItems,
+    found: Found,
+}
+
+/// What an earlier run left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Lines that are whole.
+    pub lines: u64,
+    /// Of these, failures.
+    pub failed: u64,
+    /// Bytes of the file that are whole.
+    pub whole: u64,
+    /// Bytes after them, which will be cut off.
+    pub torn: u64,
+}
+
+impl Resume {
+    /// Reads an output, all of it once. If there is none, begins one: the earlier run may have ended
+    /// before. With `retry_failed`, items that failed are not done, and there must be an output.
+    ///
+    /// # Errors
+    /// If it cannot be read and written, is no file, no output, damaged, or being written by another
+    /// run.
+    pub fn open(path: &Path, retry_failed: bool) -> Result<Self, JournalError> {
+        let failed = |error| {
+            let remedy = "give the output of the run that is to go on";
+            JournalError::at(path, "cannot be resumed", error, remedy)
+        };
+        let mut how = OpenOptions::new();
+        let how = how
+            .read(true)
+            .write(true)
+            .create(!retry_failed)
+            .truncate(false);
+        let file = how.open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(JournalError::new(format!(
+                "The output {} is no file, so nothing is left of it to resume from: start anew.",
+                path.display()
+            )));
+        }
+        lock(&file, path)?;
+        let len = file.metadata().map_err(failed)?.len();
+        let format = Format::of(path);
+        let (done, mut found) = read(&file, len, format, path, retry_failed)?;
+        found.torn = len - found.whole;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            format,
+            retry: retry_failed,
+            done,
+            found,
+        })
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn found(&self) -> Found {
+        self.found
+    }
+
+    /// Checks that the input is the one that the output is of, as far as it was fetched: reads it
+    /// once up to there, and the output once more if it is not. Costs a page of fingerprints, 32 KiB.
+    ///
+    /// # Errors
+    /// If it is not, with the first item that differs; or if it cannot be read.
+    pub fn check(&self, source: &Source) -> Result<(), InputError> {
+        source.must_be_repeatable("cannot be resumed from; run it anew")?;
+        let Some(highest) = self.done.highest() else {
+            return Ok(());
+        };
+        let mut page = Vec::with_capacity(PAGE as usize);
+        let mut number = 0;
+        let mut same = true;
+        source.fingerprints(|fingerprint| {
+            page.push(fingerprint);
+            let last = number * PAGE + page.len() as u64 > highest;
+            if page.len() as u64 == PAGE || last {
+                same = self.done.page_is_of(number, &page);
+                if same && !last {
+                    number += 1;
+                    page.clear();
+                }
+            }
+            same && !last
+        })?;
+        let read = number * PAGE + page.len() as u64;
+        if same && read <= highest {
+            same = self.done.page_is_of(number, &page);
+            if same {
+                // The pages that follow have lines, and the input has nothing for them.
+                return Err(self.differs(source, highest, None));
+            }
+        }
+        if same {
+            return Ok(());
+        }
+        let found = self.first_difference(number, &page)?;
+        Err(self.differs(source, found.0, found.1))
+    }
+
+    /// The first item of a page whose line is of another item than the input's.
+    fn first_difference(
+        &self,
+        number: u64,
+        page: &[u64],
+    ) -> Result<(u64, Option<String>), InputError> {
+        let mut first: Option<(u64, Option<String>)> = None;
+        let whole = self.found.whole;
+        let mut see = |seen: Seen<'_>| {
+            if let Seen::Line(line, record) = seen
+                && record.index / PAGE == number
+                && page.get((record.index % PAGE) as usize) != Some(&record.fingerprint)
+                && first
+                    .as_ref()
+                    .is_none_or(|(index, _)| *index > record.index)
+            {
+                first = Some((record.index, url_of(line)));
+            }
+            Ok(())
+        };
+        let again = rewound(&self.file).map_err(|error| self.unreadable(error))?;
+        scan(again, whole, self.format, &self.path, &mut see)
+            .map_err(|error| InputError::new(error.to_string()))?;
+        Ok(first.unwrap_or((number * PAGE, None)))
+    }
+
+    fn differs(&self, source: &Source, index: u64, url: Option<String>) -> InputError {
+        let (input, output) = (source.name(), self.path.display());
+        let was = url.map_or_else(String::new, |url| format!(" (fetched as {url})"));
+        InputError::new(format!(
+            "The input {input} is not the one that the output {output} is of: item {index}{was} is \
+             another now, or gone; give the input as it was, or begin another output."
+        ))
+    }
+
+    fn unreadable(&self, error: io::Error) -> InputError {
+        let path = self.path.display();
+        InputError::io(format!("The output {path} cannot be read: {error}."), error)
+    }
+
+    /// Goes on: cuts off what is torn, or with failures to retry replaces the file by one without
+    /// them, at once and on disk. Returns what need not be fetched again.
+    ///
+    /// # Errors
+    /// If it cannot be written; then the file is as it was. If the order is to be kept while failures
+    /// are retried, since their lines would come last.
+    pub fn start(mut self, options: Options) -> Result<(Journal, DoneItems), JournalError> {
+        if self.retry && options.ordered.is_some() {
+            return Err(JournalError::new(
+                "Items that failed cannot be retried in input order, as their lines come last: \
+                 retry them without it."
+                    .to_owned(),
+            ));
+        }
+        let whole = if self.retry && self.found.failed > 0 {
+            let (file, whole) = self
+                .without_failures()
+                .map_err(|error| self.failed(error))??;
+            self.file = file;
+            whole
+        } else {
+            self.cut(options.sync).map_err(|error| self.failed(error))?;
+            self.found.whole
+        };
+        let mut file = self.file;
+        let at_end = file.seek(SeekFrom::Start(whole));
+        at_end.map_err(|error| {
+            JournalError::at(&self.path, "cannot be gone on with", error, "try again")
+        })?;
+        let journal = Journal::append(file, &self.path, whole, options)?;
+        Ok((journal, self.done))
+    }
+
+    fn failed(&self, error: io::Error) -> JournalError {
+        let remedy = "put that right and resume";
+        JournalError::at(&self.path, "cannot be gone on with", error, remedy)
+    }
+
+    fn cut(&self, sync: bool) -> io::Result<()> {
+        if self.found.torn > 0 {
+            self.file.set_len(self.found.whole)?;
+        }
+        if sync {
+            self.file.sync_all()?;
+            sync_folder(folder_of(&self.path))?;
+        }
+        Ok(())
+    }
+
+    /// A file beside the output gets its lines but the failures', and then its name.
+    fn without_failures(&self) -> io::Result<Result<(File, u64), JournalError>> {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".retry");
+        let beside = PathBuf::from(name);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&beside)?;
+        let copied = lock(&file, &beside).and_then(|()| self.copy(&file));
+        let copied = match copied {
+            Ok(bytes) => file
+                .sync_all()
+                .and_then(|()| fs::set_permissions(&beside, self.file.metadata()?.permissions()))
+                .and_then(|()| fs::rename(&beside, &self.path))
+                .and_then(|()| sync_folder(folder_of(&self.path)))
+                .map(|()| Ok((file, bytes))),
+            Err(error) => Ok(Err(error)),
+        };
+        if !matches!(copied, Ok(Ok(_))) {
+            // It is of no use; if it stays, the next try overwrites it.
+            let _left = fs::remove_file(&beside);
+        }
+        copied
+    }
+
+    fn copy(&self, to: &File) -> Result<u64, JournalError> {
+        let mut framer = Framer::new(self.format).map_err(|error| self.failed(error))?;
+        let (mut to, mut bytes) = (BufWriter::new(to), 0);
+        let mut lines = Vec::new();
+        let mut see = |seen: Seen<'_>| {
+            let mut write = |lines: &mut Vec<u8>| {
+                let frame = framer.frame(lines)?;
+                bytes += frame.len() as u64;
+                to.write_all(frame)?;
+                lines.clear();
+                Ok(())
+            };
+            match seen {
+                Seen::Line(line, record) if !record.failed => {
+                    lines.extend_from_slice(line);
+                    lines.push(b'\n');
+                }
+                Seen::Line(..) => {}
+                Seen::Whole if lines.len() < FRAME => {}
+                Seen::Whole => write(&mut lines).map_err(|error| self.failed(error))?,
+            }
+            Ok(())
+        };
+        let from = rewound(&self.file).map_err(|error| self.failed(error))?;
+        scan(from, self.found.whole, self.format, &self.path, &mut see)?;
+        if !lines.is_empty() {
+            let written = framer.frame(&lines).and_then(|frame| {
+                bytes += frame.len() as u64;
+                to.write_all(frame)
+            });
+            written.map_err(|error| self.failed(error))?;
+        }
+        to.flush().map_err(|error| self.failed(error))?;
+        Ok(bytes)
+    }
+}
+
+fn rewound(mut file: &File) -> io::Result<&File> {
+    file.rewind()?;
+    Ok(file)
+}
+
+fn read(
+    file: &File,
+    len: u64,
+    format: Format,
+    path: &Path,
+    retry: bool,
+) -> Result<(DoneItems, Found), JournalError> {
+    let (mut done, mut found) = (DoneItems::default(), Found::default());
+    let mut pending: Vec<Record> = Vec::new();
+    let mut see = |seen: Seen<'_>| {
+        if let Seen::Line(_, record) = seen {
+            pending.push(record);
+            return Ok(());
+        }
+        for record in pending.drain(..) {
+            if !done.enter(&record, retry && record.failed) {
+                return Err(JournalError::new(format!(
+                    "The output {} has two lines for item {}: remove one, then resume.",
+                    path.display(),
+                    record.index
+                )));
+            }
+            found.lines += 1;
+            found.failed += u64::from(record.failed);
+        }
+        Ok(())
+    };
+    let whole = scan(file, len, format, path, &mut see)?;
+    found.whole = whole;
+    Ok((done, found))
+}

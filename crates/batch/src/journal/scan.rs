@@ -1,0 +1,218 @@
+//! Reads an output to find what of it is whole, and what it says.
+//!
+//! What stands after the last whole line or frame was being written when the run ended: it is cut
+//! off. The loss of power may also leave rubbish there. What cannot be read further up than that is
+//! damage, and is not touched.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::bufread::GzDecoder;
+
+use super::JournalError;
+use super::format::Format;
+use crate::input::lines::{Line, Lines};
+use crate::line::{Record, decode};
+
+/// Bytes of one line of an output at most; one of a body of 32 MiB has at most 200 MB.
+const MAX_LINE: usize = 1 << 30;
+
+/// Lines of one frame at most: they are not believed until the frame is whole.
+const MAX_FRAME_LINES: u64 = 1 << 20;
+
+/// How far from its end an output may be rubbish after the loss of power.
+const TAIL: u64 = 1 << 20;
+
+/// Bytes read at a time.
+const BUFFER: usize = 128 << 10;
+
+/// What is found in turn.
+pub(super) enum Seen<'a> {
+    /// A line, without its end.
+    Line(&'a [u8], Record),
+    /// All lines since the last of these stand in the part that is whole.
+    Whole,
+}
+
+/// Why reading ended before the end.
+enum Stop {
+    /// The rest was cut off while it was written.
+    Torn,
+    /// Something that no run wrote.
+    Damage(&'static str),
+    Io(io::Error),
+    Given(JournalError),
+}
+
+type See<'a> = &'a mut dyn FnMut(Seen<'_>) -> Result<(), JournalError>;
+
+/// Reads an output of `len` bytes and tells `see` what is in it. Returns the bytes that are whole;
+/// what follows them may be cut off. `path` is for errors.
+pub(super) fn scan(
+    reader: impl Read,
+    len: u64,
+    format: Format,
+    path: &Path,
+    see: See<'_>,
+) -> Result<u64, JournalError> {
+    let mut reader = Counted {
+        reader: BufReader::with_capacity(BUFFER, reader.take(len)),
+        position: 0,
+        start: Vec::new(),
+    };
+    let mut whole = 0;
+    let stop = match format {
+        Format::Plain => plain(&mut reader, &mut whole, see),
+        Format::Gzip | Format::Zstd => frames(&mut reader, format, &mut whole, see),
+    };
+    let shown = path.display();
+    match stop {
+        Ok(()) => Ok(whole),
+        Err(Stop::Given(error)) => Err(error),
+        Err(Stop::Io(error)) => Err(JournalError::at(
+            path,
+            "cannot be read",
+            error,
+            "put that right and resume",
+        )),
+        // Without a whole line it may be anyone's: nothing of it is cut unless it begins like ours.
+        Err(Stop::Torn | Stop::Damage(_)) if whole == 0 && !reader.begins_like(format) => {
+            Err(JournalError::new(format!(
+                "The file {shown} is no output of a batch: choose another name."
+            )))
+        }
+        Err(Stop::Torn) => Ok(whole),
+        Err(Stop::Damage(_)) if (whole > 0 || reader.is_blank()) && len - whole <= TAIL => {
+            Ok(whole)
+        }
+        Err(Stop::Damage(what)) => Err(JournalError::new(format!(
+            "The output {shown} is damaged after byte {whole}: {what}. To go on from there, cut it \
+             with: truncate -s {whole} {shown}"
+        ))),
+    }
+}
+
+/// Every line is whole by itself.
+fn plain<R: BufRead>(reader: &mut R, whole: &mut u64, see: See<'_>) -> Result<(), Stop> {
+    let mut lines = Lines::new(reader, MAX_LINE);
+    while let Some(line) = lines.next().map_err(Stop::Io)? {
+        let (line, record) = known(line)?;
+        see(Seen::Line(line, record)).map_err(Stop::Given)?;
+        see(Seen::Whole).map_err(Stop::Given)?;
+        *whole += line.len() as u64 + 1;
+    }
+    Ok(())
+}
+
+fn known(line: Line<'_>) -> Result<(&[u8], Record), Stop> {
+    match line {
+        Line::Whole(line) => match decode(line) {
+            Some(record) => Ok((line, record)),
+            None => Err(Stop::Damage("a line is no outcome")),
+        },
+        Line::Unended(_) => Err(Stop::Torn),
+        Line::TooLong => Err(Stop::Damage("a line has more than 1 GiB")),
+    }
+}
+
+/// Frame after frame; in each whole lines.
+fn frames<R: BufRead>(
+    reader: &mut Counted<R>,
+    format: Format,
+    whole: &mut u64,
+    see: See<'_>,
+) -> Result<(), Stop> {
+    while !reader.fill_buf().map_err(Stop::Io)?.is_empty() {
+        match format {
+            Format::Plain | Format::Gzip => frame(GzDecoder::new(&mut *reader), see)?,
+            Format::Zstd => {
+                let decoder = zstd::stream::read::Decoder::with_buffer(&mut *reader);
+                frame(decoder.map_err(Stop::Io)?.single_frame(), see)?;
+            }
+        }
+        see(Seen::Whole).map_err(Stop::Given)?;
+        *whole = reader.position;
+    }
+    Ok(())
+}
+
+fn frame(decoder: impl Read, see: See<'_>) -> Result<(), Stop> {
+    let mut lines = Lines::new(BufReader::with_capacity(BUFFER, decoder), MAX_LINE);
+    let mut count = 0;
+    while let Some(line) = lines.next().map_err(undecodable)? {
+        let (line, record) = match known(line) {
+            Err(Stop::Torn) => return Err(Stop::Damage("a frame ends within a line")),
+            other => other?,
+        };
+        count += 1;
+        if count > MAX_FRAME_LINES {
+            return Err(Stop::Damage("a frame has more than 1048576 lines"));
+        }
+        see(Seen::Line(line, record)).map_err(Stop::Given)?;
+    }
+    Ok(())
+}
+
+/// The decoders tell their own errors and the file's by one type; only the latter have a number.
+fn undecodable(error: io::Error) -> Stop {
+    match error.kind() {
+        _ if error.raw_os_error().is_some() => Stop::Io(error),
+        io::ErrorKind::UnexpectedEof => Stop::Torn,
+        _ => Stop::Damage("a frame cannot be decompressed"),
+    }
+}
+
+/// Counts what is taken, and keeps the first bytes.
+struct Counted<R> {
+    reader: R,
+    position: u64,
+    start: Vec<u8>,
+}
+
+/// Bytes by which an output is told from other files.
+const START: usize = 9;
+
+impl<R: BufRead> Counted<R> {
+    /// Whether the file's first bytes are those of an output, as far as it has them.
+    fn begins_like(&self, format: Format) -> bool {
+        let ours: &[u8] = match format {
+            Format::Plain => b"{\"index\":",
+            Format::Gzip => &[0x1f, 0x8b, 8],
+            Format::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
+        };
+        let start = &self.start[..self.start.len().min(ours.len())];
+        ours.starts_with(start) || self.is_blank()
+    }
+
+    /// Whether it begins with zeros, as the loss of power leaves a file of which nothing was
+    /// written.
+    fn is_blank(&self) -> bool {
+        self.start.iter().all(|byte| *byte == 0)
+    }
+}
+
+impl<R: BufRead> Read for Counted<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let from = self.fill_buf()?;
+        let count = from.len().min(into.len());
+        into[..count].copy_from_slice(&from[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let from = self.reader.fill_buf()?;
+        // Before anything is consumed, the buffer begins where the file does.
+        if self.position == 0 && self.start.is_empty() {
+            self.start.extend(from.iter().take(START));
+        }
+        Ok(from)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.position += amount as u64;
+        self.reader.consume(amount);
+    }
+}

@@ -1,0 +1,211 @@
+//! Input order for outcomes that come in any order: what comes early is held back, within bounds.
+//!
+//! An item takes its place before it is handed out, and whoever hands out waits while the window is
+//! full. The oldest item has always been handed out already, so the window moves on by itself.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::BytesMut;
+
+use super::JournalError;
+
+/// What is between the oldest unfinished item and the newest one; clones are the same window.
+#[derive(Clone, Debug)]
+pub struct Window(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    items: usize,
+    bytes: usize,
+    state: Mutex<State>,
+    room: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// In the order of the input.
+    places: VecDeque<Place>,
+    /// Bytes of the lines in `places`.
+    held: usize,
+    /// Lines in `places`.
+    lines: usize,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Place {
+    index: u64,
+    line: Option<Box<[u8]>>,
+}
+
+impl Default for Window {
+    /// 65,536 items, about 13 s at 5,000/s, and 64 MiB of lines held back.
+    fn default() -> Self {
+        Self::new(65_536, 64 << 20)
+    }
+}
+
+impl Window {
+    /// A window of so many items, at least one, that hands out no more while lines of so many bytes
+    /// are held back. What is in flight then may still add to these bytes.
+    #[must_use]
+    pub fn new(items: usize, bytes: usize) -> Self {
+        Self(Arc::new(Shared {
+            items: items.max(1),
+            bytes,
+            state: Mutex::default(),
+            room: Condvar::new(),
+        }))
+    }
+
+    /// Gives the item its place; to be called for each item that is handed out, in the order of the
+    /// input, and by a thread that may block: it waits while the window is full. Returns false if the
+    /// window is closed.
+    #[must_use]
+    pub fn admit(&self, index: u64) -> bool {
+        let mut state = self.state();
+        while !state.closed && self.is_full(&state) {
+            let woken = self.0.room.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.closed {
+            return false;
+        }
+        debug_assert!(state.places.back().is_none_or(|last| last.index < index));
+        state.places.push_back(Place { index, line: None });
+        true
+    }
+
+    /// No more items are to be handed out: whoever waits is let go.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.0.room.notify_all();
+    }
+
+    /// Appends to `out` the item's line, if it is next, with those that waited for it; else keeps it.
+    pub(super) fn place(
+        &self,
+        index: u64,
+        line: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), JournalError> {
+        let mut state = self.state();
+        let at = state.places.partition_point(|place| place.index < index);
+        match state.places.get_mut(at) {
+            Some(place) if place.index == index && place.line.is_none() => {
+                place.line = Some(line.into());
+            }
+            Some(_) | None => {
+                return Err(JournalError::new(format!(
+                    "Item {index} has an outcome that it was not handed out for: its order is not known."
+                )));
+            }
+        }
+        state.held += line.len();
+        state.lines += 1;
+        while let Some(line) = state.places.front_mut().and_then(|it| it.line.take()) {
+            state.places.pop_front();
+            state.held -= line.len();
+            state.lines -= 1;
+            out.extend_from_slice(&line);
+        }
+        drop(state);
+        self.0.room.notify_all();
+        Ok(())
+    }
+
+    /// Lines that are held back.
+    pub(super) fn held_back(&self) -> usize {
+        self.state().lines
+    }
+
+    fn is_full(&self, state: &State) -> bool {
+        // An empty one takes an item whatever the bounds are.
+        let over = state.places.len() >= self.0.items || state.held >= self.0.bytes;
+        over && !state.places.is_empty()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock half-way.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+    use std::thread;
+
+    use super::*;
+
+    fn place(window: &Window, index: u64, out: &mut BytesMut) {
+        window
+            .place(index, format!("{index} ").as_bytes(), out)
+            .unwrap();
+    }
+
+    #[test]
+    fn lines_come_out_in_the_order_in_which_items_were_handed_out() {
+        let window = Window::new(8, 1_000);
+        // 2 was done before, or skipped.
+        for index in [0, 1, 3, 4] {
+            assert!(window.admit(index));
+        }
+        let mut out = BytesMut::new();
+        place(&window, 3, &mut out);
+        place(&window, 1, &mut out);
+        assert_eq!((&out[..], window.held_back()), (&b""[..], 2));
+        place(&window, 0, &mut out);
+        assert_eq!((&out[..], window.held_back()), (&b"0 1 3 "[..], 0));
+        place(&window, 4, &mut out);
+        assert_eq!(&out[..], b"0 1 3 4 ");
+    }
+
+    #[test]
+    fn an_outcome_out_of_nowhere_or_twice_is_refused() {
+        let window = Window::default();
+        assert!(window.admit(5) && window.admit(7));
+        let mut out = BytesMut::new();
+        place(&window, 7, &mut out);
+        for wrong in [4, 6, 7, 8] {
+            let refused = window.place(wrong, b"x", &mut out);
+            assert!(refused.unwrap_err().to_string().contains("not handed out"));
+        }
+    }
+
+    /// The third item is admitted when, and only when, the first is out.
+    fn third_waits_for_first(window: &Window, early: usize) {
+        assert!(window.admit(0) && window.admit(1));
+        let mut out = BytesMut::new();
+        window.place(1, &vec![b'x'; early], &mut out).unwrap();
+        let (tell, told) = sync_channel(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                assert!(window.admit(2));
+                tell.send("admitted").unwrap();
+            });
+            // It is full until the next line, so the thread cannot have told before.
+            assert!(told.try_recv().is_err());
+            place(window, 0, &mut out);
+            assert_eq!(told.recv(), Ok("admitted"));
+        });
+    }
+
+    #[test]
+    fn a_window_full_of_items_or_of_bytes_waits_for_the_oldest() {
+        third_waits_for_first(&Window::new(2, 1_000), 1);
+        third_waits_for_first(&Window::new(100, 10), 10);
+    }
+
+    #[test]
+    fn closing_lets_whoever_waits_go() {
+        let window = Window::new(1, 10);
+        assert!(window.admit(0));
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| window.admit(1));
+            window.close();
+            assert!(!waiting.join().unwrap());
+        });
+    }
+}

@@ -1,0 +1,303 @@
+//! Appends lines to the output: encoded into one buffer, written in whole frames.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use super::bodies::{Bodies, sync_folder};
+use super::format::{FRAME, Format, Framer};
+use super::{JournalError, Window};
+use crate::line::{Shown, encode};
+use crate::{Body, Outcome};
+
+/// How long a frame is kept open for more lines. A crash loses as much, to be fetched again.
+const FRAME_TIME: Duration = Duration::from_secs(1);
+
+/// How an output is written.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Response bodies go into files beneath this folder; empty ones stay in their line.
+    pub bodies: Option<PathBuf>,
+    /// A flush puts everything on disk: covers the loss of power, not just of the process.
+    pub sync: bool,
+    /// Lines are to stand in the order of the input, by this window.
+    pub ordered: Option<Window>,
+}
+
+/// An output that is being written. What was written but not flushed is lost in a crash, and is
+/// fetched again by who resumes.
+pub struct Journal {
+    to: To,
+    framer: Framer,
+    /// Lines that are not written yet.
+    buffer: BytesMut,
+    /// When the first of them came, if they wait for more to be compressed with.
+    opened: Option<Instant>,
+    /// A line whose turn is not known yet.
+    line: BytesMut,
+    bodies: Option<Bodies>,
+    sync: bool,
+    ordered: Option<Window>,
+    broken: bool,
+}
+
+enum To {
+    File {
+        file: File,
+        path: PathBuf,
+        /// Bytes of whole lines or frames in it.
+        whole: u64,
+    },
+    Stream(Box<dyn Write + Send>),
+}
+
+/// What a finished output has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Lines that were held back for an item that has no outcome, and so not written: the run was
+    /// stopped before their turn.
+    pub held_back: usize,
+}
+
+impl Journal {
+    /// Begins a new output; its format is by its name. Something that is no file (a pipe, a device)
+    /// is written as it is.
+    ///
+    /// # Errors
+    /// If there is a file already, unless it is empty; if another run is writing it; if it cannot be
+    /// created.
+    pub fn create(path: &Path, options: Options) -> Result<Self, JournalError> {
+        let failed = |error| JournalError::at(path, "cannot be created", error, "choose another");
+        let mut how = OpenOptions::new();
+        let file = how
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Self::new(To::Stream(Box::new(file)), Format::of(path), options);
+        }
+        lock(&file, path)?;
+        if file.metadata().map_err(failed)?.len() > 0 {
+            let path = path.display();
+            return Err(JournalError::new(format!(
+                "The output {path} exists already: resume it, remove it or choose another."
+            )));
+        }
+        if options.sync {
+            let synced = file.sync_all().and_then(|()| sync_folder(folder_of(path)));
+            synced.map_err(failed)?;
+        }
+        Self::append(file, path, 0, options)
+    }
+
+    /// Writes to a stream, which cannot be resumed; plain.
+    ///
+    /// # Errors
+    /// If the folder for bodies cannot be made.
+    pub fn stream(to: Box<dyn Write + Send>, options: Options) -> Result<Self, JournalError> {
+        Self::new(To::Stream(to), Format::Plain, options)
+    }
+
+    /// Goes on in a locked file after `whole` bytes, where its cursor is.
+    pub(super) fn append(
+        file: File,
+        path: &Path,
+        whole: u64,
+        options: Options,
+    ) -> Result<Self, JournalError> {
+        let path = path.to_owned();
+        let format = Format::of(&path);
+        Self::new(To::File { file, path, whole }, format, options)
+    }
+
+    fn new(to: To, format: Format, options: Options) -> Result<Self, JournalError> {
+        let framer = Framer::new(format).map_err(|error| {
+            JournalError::new(format!("The compression cannot be set up: {error}."))
+        })?;
+        let bodies = options.bodies.as_deref();
+        let bodies = bodies
+            .map(|dir| Bodies::new(dir, options.sync))
+            .transpose()?;
+        Ok(Self {
+            to,
+            framer,
+            buffer: BytesMut::with_capacity(FRAME + (FRAME >> 2)),
+            opened: None,
+            line: BytesMut::new(),
+            bodies,
+            sync: options.sync,
+            ordered: options.ordered,
+            broken: false,
+        })
+    }
+
+    /// Adds the line of an outcome, and writes its body's file. The line itself is written with
+    /// others, once there are 256 KiB of them.
+    ///
+    /// # Errors
+    /// If the body or earlier lines cannot be written.
+    pub fn write(&mut self, outcome: &Outcome) -> Result<(), JournalError> {
+        let file;
+        let body = match outcome.result.as_ref().map(|response| &response.body) {
+            Err(_) => Shown::Inside(b""),
+            Ok(Body::Whole(bytes)) => match &mut self.bodies {
+                Some(bodies) if !bytes.is_empty() => {
+                    file = bodies.store(outcome.index, bytes)?;
+                    Shown::File(&file)
+                }
+                Some(_) | None => Shown::Inside(bytes),
+            },
+            Ok(Body::File(path, _)) => {
+                file = path.to_string_lossy().into_owned();
+                Shown::File(&file)
+            }
+        };
+        if let Some(window) = &self.ordered {
+            self.line.clear();
+            encode(&mut self.line, outcome, &body);
+            window.place(outcome.index, &self.line, &mut self.buffer)?;
+            if self.line.capacity() > FRAME {
+                self.line = BytesMut::new();
+            }
+        } else {
+            encode(&mut self.buffer, outcome, &body);
+        }
+        if self.buffer.len() >= FRAME {
+            self.write_out()?;
+        }
+        Ok(())
+    }
+
+    /// To be called when no more outcomes are waiting. Writes what there is, as
+    /// [`flush`](Self::flush) does; but a compressed frame is kept open for a second. Returns after
+    /// how long to call this again if nothing comes.
+    ///
+    /// # Errors
+    /// As of [`flush`](Self::flush).
+    pub fn flush_soon(&mut self) -> Result<Option<Duration>, JournalError> {
+        if self.framer.gains_by_waiting() && !self.buffer.is_empty() {
+            let open = self.opened.get_or_insert_with(Instant::now).elapsed();
+            if let Some(left) = FRAME_TIME.checked_sub(open).filter(|left| !left.is_zero()) {
+                return Ok(Some(left));
+            }
+        }
+        self.flush()?;
+        Ok(None)
+    }
+
+    /// Writes what there is, and if so told puts it on disk. Compressed, this closes a frame: too
+    /// often makes it large.
+    ///
+    /// # Errors
+    /// If it cannot be written. The output ends with a whole line or frame then, or is cut to that
+    /// when it is resumed.
+    pub fn flush(&mut self) -> Result<(), JournalError> {
+        self.write_out()?;
+        let done = match &mut self.to {
+            To::Stream(to) => to.flush(),
+            To::File { file, .. } if self.sync => file.sync_data(),
+            To::File { .. } => Ok(()),
+        };
+        done.map_err(|error| self.failed(error))
+    }
+
+    /// Flushes for the last time.
+    ///
+    /// # Errors
+    /// As of [`flush`](Self::flush).
+    pub fn finish(mut self) -> Result<Written, JournalError> {
+        self.flush()?;
+        let window = self.ordered.as_ref();
+        Ok(Written {
+            held_back: window.map_or(0, Window::held_back),
+        })
+    }
+
+    fn write_out(&mut self) -> Result<(), JournalError> {
+        if self.broken {
+            return Err(JournalError::new(
+                "The output failed before, so nothing more is written to it.".to_owned(),
+            ));
+        }
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if self.sync
+            && let Some(bodies) = &mut self.bodies
+        {
+            // A line on disk must not name a file that is not.
+            bodies.sync()?;
+        }
+        let written = self
+            .framer
+            .frame(&self.buffer)
+            .and_then(|frame| match &mut self.to {
+                To::Stream(to) => to.write_all(frame),
+                To::File { file, whole, .. } => {
+                    file.write_all(frame)?;
+                    *whole += frame.len() as u64;
+                    Ok(())
+                }
+            });
+        written.map_err(|error| self.failed(error))?;
+        self.buffer.clear();
+        self.opened = None;
+        // A single line may have been huge.
+        if self.buffer.capacity() > 8 * FRAME {
+            self.buffer = BytesMut::with_capacity(FRAME + (FRAME >> 2));
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, error: io::Error) -> JournalError {
+        self.broken = true;
+        match &self.to {
+            To::Stream(_) => {
+                let message = format!("The output cannot be written on: {error}.");
+                JournalError {
+                    message,
+                    cause: Some(error),
+                }
+            }
+            To::File { file, path, whole } => {
+                // So that others who read it see whole lines. Who resumes does the same, so it may
+                // fail, as it will if the device is gone.
+                let _cut = file.set_len(*whole);
+                JournalError::at(
+                    path,
+                    "cannot be written on",
+                    error,
+                    "put that right and resume",
+                )
+            }
+        }
+    }
+}
+
+/// Keeps other runs off the file, for as long as it is open.
+pub(super) fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
+    file.try_lock().map_err(|error| match error {
+        std::fs::TryLockError::WouldBlock => JournalError::new(format!(
+            "The output {} is being written by another run: wait for it or stop it.",
+            path.display()
+        )),
+        std::fs::TryLockError::Error(error) => {
+            JournalError::at(path, "cannot be locked", error, "choose another")
+        }
+    })
+}
+
+/// The folder that a path is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
+}

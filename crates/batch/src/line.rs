@@ -1,0 +1,279 @@
+//! An outcome as a line of the output, and what of it is read back to resume.
+//!
+//! The names are those of the relay's JSON answers where they mean the same. `index` comes first,
+//! for people; readers must not rely on any order.
+
+use std::borrow::Cow;
+
+use bytes::BytesMut;
+use fetchway_wire::json::text::{base64, escape, fields, number, string};
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::outcome::is_failure;
+use crate::{Outcome, Response, Timing};
+
+/// A response's body as its line has it.
+pub(crate) enum Shown<'a> {
+    /// In the line.
+    Inside(&'a [u8]),
+    /// In this file.
+    File(&'a str),
+}
+
+/// Appends the line of `outcome`, line end included.
+pub(crate) fn encode(out: &mut BytesMut, outcome: &Outcome, body: &Shown<'_>) {
+    out.extend_from_slice(b"{\"index\":");
+    number(out, outcome.index);
+    if let Some(id) = &outcome.id {
+        out.extend_from_slice(b",\"id\":");
+        // Between tokens a line end is white space, and within a string there is none.
+        out.extend(id.as_json().bytes().map(|byte| match byte {
+            b'\n' | b'\r' => b' ',
+            byte => byte,
+        }));
+    }
+    out.extend_from_slice(b",\"url\":");
+    string(out, &outcome.url);
+    match &outcome.result {
+        Ok(response) => put_response(out, response, body),
+        Err(error) => {
+            out.extend_from_slice(b",\"status\":0,\"errorCode\":");
+            string(out, error.name.as_str());
+            out.extend_from_slice(b",\"error\":");
+            string(out, &error.detail);
+        }
+    }
+    out.extend_from_slice(b",\"attempts\":");
+    number(out, u64::from(outcome.attempts));
+    put_timing(out, &outcome.timing);
+    out.extend_from_slice(b",\"fingerprint\":\"");
+    put_hex(out, outcome.fingerprint);
+    out.extend_from_slice(b"\"}\n");
+}
+
+fn put_response(out: &mut BytesMut, response: &Response, body: &Shown<'_>) {
+    out.extend_from_slice(b",\"finalUrl\":");
+    string(out, response.url.as_str());
+    out.extend_from_slice(b",\"status\":");
+    out.extend_from_slice(response.status.as_str().as_bytes());
+    out.extend_from_slice(b",");
+    fields(out, &response.headers);
+    match body {
+        Shown::File(path) => {
+            out.extend_from_slice(b",\"bodyFile\":");
+            string(out, path);
+        }
+        Shown::Inside(bytes) if std::str::from_utf8(bytes).is_ok() => {
+            out.extend_from_slice(b",\"body\":\"");
+            escape(out, bytes);
+            out.extend_from_slice(b"\"");
+        }
+        Shown::Inside(bytes) => {
+            out.extend_from_slice(b",\"bodyBase64\":\"");
+            base64(out, bytes);
+            out.extend_from_slice(b"\"");
+        }
+    }
+}
+
+/// Milliseconds with three decimals, as the relay's are milliseconds. What did not happen is left
+/// out.
+fn put_timing(out: &mut BytesMut, timing: &Timing) {
+    out.extend_from_slice(b",\"timing\":{");
+    let scheduled = Some(timing.scheduled).filter(|at| *at > 0);
+    let moments = [
+        ("\"scheduled\":", scheduled),
+        ("\"sent\":", timing.sent),
+        ("\"firstByte\":", timing.first_byte),
+        ("\"end\":", Some(timing.end)),
+    ];
+    let mut comma = b"".as_slice();
+    for (name, at) in moments {
+        let Some(at) = at else { continue };
+        out.extend_from_slice(comma);
+        out.extend_from_slice(name.as_bytes());
+        number(out, at / 1000);
+        let rest = at % 1000;
+        let digits = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| b'0' + digit as u8);
+        out.extend_from_slice(b".");
+        out.extend_from_slice(&digits);
+        comma = b",";
+    }
+    out.extend_from_slice(b"}");
+}
+
+fn put_hex(out: &mut BytesMut, n: u64) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digits: [u8; 16] = std::array::from_fn(|at| HEX[(n >> (60 - 4 * at)) as usize & 15]);
+    out.extend_from_slice(&digits);
+}
+
+/// What resuming needs of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// The item's place in the input.
+    pub(crate) index: u64,
+    /// The item's, when it was fetched.
+    pub(crate) fingerprint: u64,
+    /// As [`Outcome::is_failed`] has it.
+    pub(crate) failed: bool,
+}
+
+#[derive(Deserialize)]
+struct Shape<'a> {
+    index: u64,
+    status: u16,
+    #[serde(borrow)]
+    fingerprint: Cow<'a, str>,
+}
+
+/// Reads a line back. All of it must be JSON; `None` if it is not, or no outcome.
+pub(crate) fn decode(line: &[u8]) -> Option<Record> {
+    let shape: Shape<'_> = serde_json::from_slice(line).ok()?;
+    let digits = shape.fingerprint.as_bytes();
+    if digits.len() != 16 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let failed = match shape.status {
+        0 => true,
+        status => is_failure(StatusCode::from_u16(status).ok()?),
+    };
+    Some(Record {
+        index: shape.index,
+        fingerprint: u64::from_str_radix(&shape.fingerprint, 16).ok()?,
+        failed,
+    })
+}
+
+/// The URL of a line, for errors.
+pub(crate) fn url_of(line: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Url {
+        url: String,
+    }
+    serde_json::from_slice::<Url>(line).ok().map(|it| it.url)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use fetchway_policy::{ErrorName, FetchError};
+    use http::HeaderMap;
+    use serde_json::{Value, json};
+    use url::Url;
+
+    use super::*;
+    use crate::Body;
+
+    fn outcome(result: Result<Response, FetchError>) -> Outcome {
+        Outcome {
+            index: 41,
+            id: None,
+            fingerprint: 0x0123_4567_89ab_cdef,
+            url: "http://h.example/\"a\"".to_owned(),
+            result,
+            attempts: 2,
+            timing: Timing {
+                scheduled: 1_764_000_000_000_001,
+                sent: Some(1_764_000_000_001_020),
+                first_byte: None,
+                end: 1_764_000_000_002_300,
+            },
+        }
+    }
+
+    fn response(status: u16) -> Response {
+        let mut headers = HeaderMap::new();
+        headers.append("x-a", "1".parse().unwrap());
+        headers.append("x-a", "2".parse().unwrap());
+        Response {
+            url: Url::parse("http://h.example/b").unwrap(),
+            status: StatusCode::from_u16(status).unwrap(),
+            headers,
+            body: Body::Whole(Bytes::new()),
+        }
+    }
+
+    fn line(outcome: &Outcome, body: &Shown<'_>) -> (Value, Option<Record>) {
+        let mut out = BytesMut::new();
+        encode(&mut out, outcome, body);
+        let line = out.strip_suffix(b"\n").unwrap();
+        assert!(!line.contains(&b'\n'));
+        (serde_json::from_slice(line).unwrap(), decode(line))
+    }
+
+    #[test]
+    fn a_response_has_these_fields() {
+        let (value, record) = line(&outcome(Ok(response(200))), &Shown::Inside(b"h\ni"));
+        let expected = json!({
+            "index": 41, "url": "http://h.example/\"a\"", "finalUrl": "http://h.example/b",
+            "status": 200, "headers": {"x-a": "1, 2"}, "body": "h\ni", "attempts": 2,
+            "timing": {"scheduled": 1_764_000_000_000.001, "sent": 1_764_000_000_001.02,
+                "end": 1_764_000_000_002.3},
+            "fingerprint": "0123456789abcdef",
+        });
+        assert_eq!(value, expected);
+        let record = record.unwrap();
+        assert_eq!(record.index, 41);
+        assert_eq!(record.fingerprint, 0x0123_4567_89ab_cdef);
+        assert!(!record.failed);
+    }
+
+    #[test]
+    fn bytes_are_base64_and_a_file_is_named() {
+        let (value, _) = line(&outcome(Ok(response(200))), &Shown::Inside(b"\xff\x00"));
+        assert_eq!(
+            (&value["bodyBase64"], value.get("body")),
+            (&json!("/wA="), None)
+        );
+        let (value, _) = line(&outcome(Ok(response(200))), &Shown::File("b/0/41"));
+        assert_eq!(value["bodyFile"], "b/0/41");
+        assert!(value.get("body").or(value.get("bodyBase64")).is_none());
+    }
+
+    #[test]
+    fn a_failure_has_its_name_and_reads_back_as_one() {
+        let error = FetchError::new(ErrorName::DnsError, "no such name");
+        let (value, record) = line(&outcome(Err(error)), &Shown::Inside(b""));
+        assert_eq!(value["errorCode"], "dns_error");
+        assert_eq!(
+            (&value["error"], &value["status"]),
+            (&json!("no such name"), &json!(0))
+        );
+        assert!(record.unwrap().failed);
+        for (status, failed) in [(304, false), (400, true), (503, true)] {
+            let of = outcome(Ok(response(status)));
+            assert_eq!(of.is_failed(), failed);
+            assert_eq!(line(&of, &Shown::Inside(b"")).1.unwrap().failed, failed);
+        }
+    }
+
+    #[test]
+    fn an_id_is_echoed_and_stays_on_its_line() {
+        let Ok((_, fetch)) = fetchway_wire::json::decode_item(
+            b"{\"url\":\"http://h.example\",\"id\":{\"a\":\n\"b\\n\"}}",
+        ) else {
+            panic!("it is a request")
+        };
+        let mut of = outcome(Ok(response(200)));
+        of.id = Some(fetch.id);
+        assert_eq!(line(&of, &Shown::Inside(b"")).0["id"], json!({"a": "b\n"}));
+    }
+
+    #[test]
+    fn what_is_no_outcome_does_not_read_back() {
+        for not in [
+            "",
+            "{}",
+            "7",
+            "{\"index\":1,\"status\":200}",
+            "{\"index\":1,\"status\":200,\"fingerprint\":\"12\"}",
+            "{\"index\":1,\"status\":200,\"fingerprint\":\"+123456789abcdef\"}",
+            "{\"index\":-1,\"status\":200,\"fingerprint\":\"0123456789abcdef\"}",
+            "{\"index\":1,\"status\":200,\"fingerprint\":\"0123456789abcdef\"} x",
+        ] {
+            assert_eq!(decode(not.as_bytes()), None, "{not}");
+        }
+    }
+}
