@@ -1,19 +1,42 @@
 //! A batch: many fetches run as one unit under one rate, with one account of what became of each.
 //!
-//! Read `item` (what is asked for) and `outcome` (what became of it) first. Items come from `input`;
-//! outcomes go to the `journal`, which is the output, a `line` each.
+//! Read `item` (what is asked for) and `outcome` (what became of it) first. Items come from `input`,
+//! pass through `run`, and their outcomes go to the `journal`, which is the output, a `line` each.
+//!
+//! What is sent when is decided by pure machines: `dispatch` (what next), `schedule` (the rate),
+//! `origins` with `origin` (what each origin bears), `strict` (windows that hold no more). `worker` has
+//! the tasks that drive them; `perform` and `handover` are where what performs a fetch meets them,
+//! `progress` is what is told meanwhile.
 
+mod dispatch;
 mod fingerprint;
+mod handover;
 mod input;
 mod item;
 mod journal;
 mod line;
+mod origin;
+mod origins;
 mod outcome;
+mod perform;
+mod progress;
+mod run;
+mod schedule;
+mod shared;
+mod strict;
+mod worker;
 
+pub use dispatch::Cause;
 pub use fingerprint::fingerprint;
-pub use input::{Input, InputError, MAX_LINE, Progress, Range, Source, Template};
+pub use handover::Handover;
+pub use input::{Input, InputError, MAX_LINE, Progress as InputProgress, Range, Source, Template};
 pub use item::{Item, Request};
 pub use journal::{
     DoneItems, Format, Found, Journal, JournalError, Options, Resume, Window, Written,
 };
 pub use outcome::{Body, Outcome, Response, Timing};
+pub use perform::Performer;
+pub use progress::Progress;
+pub use run::{Done, Handle, Outcomes, RunConfig, run};
+pub use shared::OnDispatch;
+pub use strict::MAX_STRICT;

@@ -2,7 +2,7 @@
 //! configuration, the node does the rest.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -55,19 +55,7 @@ impl NodeFlags {
     }
 
     fn layers(self, own: impl FnOnce(Layers) -> Layers) -> anyhow::Result<Layers> {
-        let mut layers = Layers::new();
-        if let Some(path) = &self.config {
-            layers = layers.read_file(path);
-        }
-        // A name that is no Unicode is none of ours. A value that is none will make no sense to its key.
-        let text = |(name, value): (OsString, OsString)| {
-            Some((
-                name.into_string().ok()?,
-                value.to_string_lossy().into_owned(),
-            ))
-        };
-        layers = layers.env(std::env::vars_os().filter_map(text));
-        layers = own(layers);
+        let mut layers = own(read(self.config.as_deref()));
         for (flag, key, value) in [
             ("--admin", "admin.listen", self.admin),
             ("--log-format", "log.format", self.log_format),
@@ -75,14 +63,35 @@ impl NodeFlags {
         ] {
             layers = single(layers, flag, key, value);
         }
-        for setting in &self.set {
-            let (key, value) = setting.split_once('=').with_context(|| {
-                format!("--set {setting} has no value: write it like --set relay.max-message=16MiB")
-            })?;
-            layers = layers.flag_text("--set", key, value);
-        }
-        Ok(layers)
+        set(layers, &self.set)
     }
+}
+
+/// The configuration file, if one is named, and the environment.
+pub(crate) fn read(config: Option<&Path>) -> Layers {
+    let mut layers = Layers::new();
+    if let Some(path) = config {
+        layers = layers.read_file(path);
+    }
+    // A name that is no Unicode is none of ours. A value that is none will make no sense to its key.
+    let text = |(name, value): (OsString, OsString)| {
+        Some((
+            name.into_string().ok()?,
+            value.to_string_lossy().into_owned(),
+        ))
+    };
+    layers.env(std::env::vars_os().filter_map(text))
+}
+
+/// Adds what `--set` says.
+pub(crate) fn set(mut layers: Layers, settings: &[String]) -> anyhow::Result<Layers> {
+    for setting in settings {
+        let (key, value) = setting.split_once('=').with_context(|| {
+            format!("--set {setting} has no value: write it like --set relay.max-message=16MiB")
+        })?;
+        layers = layers.flag_text("--set", key, value);
+    }
+    Ok(layers)
 }
 
 /// Adds a flag that has one value, if it was given.

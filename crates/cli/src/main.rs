@@ -1,8 +1,9 @@
 //! The `fetchway` binary: one file per subcommand.
 //!
 //! `serve` and `gateway` run a node; what they share is in `flags`. `probe` and `demo` compare direct
-//! fetches with relayed ones; what those two share is in `compare`.
+//! fetches with relayed ones; what those two share is in `compare`. `batch` is a folder.
 
+mod batch;
 mod compare;
 mod demo;
 mod flags;
@@ -40,6 +41,8 @@ enum Command {
     Serve(serve::Args),
     /// Run a gateway: WebSocket clients in front of an HTTP API that knows nothing of them
     Gateway(gateway::Args),
+    /// Fetch a list of URLs, however long, at an exact rate, and account for every one
+    Batch(Box<batch::Args>),
     /// See in ten seconds what it is for: a slow origin, fetched directly and through a node
     Demo(demo::Args),
     /// Compare direct fetches of a target with relayed ones
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Gateway(args) => gateway::run(args),
+        Command::Batch(args) => Ok(batch::run(&args)),
         Command::Demo(args) => demo::run(&args),
         Command::Probe(args) => probe::run(&args),
     };

@@ -14,6 +14,7 @@ use crate::body::Body;
 use crate::config::{DEFAULT_LANE, EngineConfig};
 use crate::dial::Dialer;
 use crate::dns::Dns;
+use crate::door::Door;
 use crate::observe::Observer;
 use crate::pool::{self, Kind, Network, Pool};
 use crate::queue::Queued;
@@ -222,8 +223,30 @@ impl Engine {
     /// # Errors
     /// Whatever it fails with, by name. Dropping the future cancels it.
     pub async fn perform(&self, session: &Session, queued: Queued) -> Result<Fetched, FetchError> {
+        self.perform_by(session, queued, None).await
+    }
+
+    /// The same, each of its requests through `door`.
+    ///
+    /// # Errors
+    /// As [`Engine::perform`].
+    pub async fn perform_through(
+        &self,
+        session: &Session,
+        queued: Queued,
+        door: &dyn Door,
+    ) -> Result<Fetched, FetchError> {
+        self.perform_by(session, queued, Some(door)).await
+    }
+
+    async fn perform_by(
+        &self,
+        session: &Session,
+        queued: Queued,
+        door: Option<&dyn Door>,
+    ) -> Result<Fetched, FetchError> {
         let (place, end) = (queued.place, queued.end);
-        let run = Run::new(&self.0, session, queued.request, queued.sent);
+        let run = Run::new(&self.0, session, door, queued.request, queued.sent);
         let performed = match place {
             Ok(place) => run.perform(place).await,
             Err(error) => Err(error),

@@ -2,9 +2,9 @@
 //!
 //! A fetch passes through these files in this order: `engine` (the way in), `run` (the loop over
 //! hops and tries), `admit` (its turn in its lane and at its origin), `pool` (a connection), `dial`
-//! with `dns` and `tls` (if a new one is needed; here every address is vetted), `exchange` (one
-//! request), `answer` (its response), `body` with `decode` and `clock` (the body on its way to its
-//! reader), `end` (what the observer is told). `budget` and `whole` are for readers that need a body
+//! with `dns` and `tls` (if a new one is needed; here every address is vetted), `door` (if its caller
+//! paces what is sent), `exchange` (one request), `answer` (its response), `body` with `decode` and
+//! `clock` (the body on its way to its reader), `end` (what the observer is told). `budget` and `whole` are for readers that need a body
 //! whole. `direct` is for a caller that speaks HTTP itself.
 
 mod admit;
@@ -18,6 +18,7 @@ mod defaults;
 mod dial;
 mod direct;
 mod dns;
+mod door;
 mod end;
 mod engine;
 mod exchange;
@@ -36,6 +37,7 @@ pub use body::Body;
 pub use budget::Hold;
 pub use config::{DEFAULT_LANE, EngineConfig, PoolConfig};
 pub use direct::{Direct, Idle, Leave, OpenGuard, Opened, Patience};
+pub use door::Door;
 pub use engine::{Engine, Fetched};
 pub use fetchway_policy::schedule::{LaneStats, SessionLimits, SessionStats};
 pub use observe::{Moved, NoObserver, Observer, Outcome};

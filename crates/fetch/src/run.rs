@@ -14,6 +14,7 @@ use crate::admit::Permit;
 use crate::answer::Answer;
 use crate::body::Source;
 use crate::clock::{self, Limits, no_connection, no_header, total_over};
+use crate::door::{self, Door};
 use crate::engine::Inner;
 use crate::exchange::{Outgoing, exchange};
 use crate::pool::{Failure, Site};
@@ -29,6 +30,8 @@ pub(crate) struct Run<'a> {
     pub(crate) lane: &'a LaneConfig,
     pub(crate) limits: Limits,
     session: &'a Session,
+    /// Asked before each send.
+    door: Option<&'a dyn Door>,
     pub(crate) request: Box<FetchRequest>,
     /// Counts the bytes sent of the request's body.
     sent: Arc<AtomicU64>,
@@ -49,6 +52,7 @@ impl<'a> Run<'a> {
     pub(crate) fn new(
         engine: &'a Inner,
         session: &'a Session,
+        door: Option<&'a dyn Door>,
         request: Box<FetchRequest>,
         sent: Arc<AtomicU64>,
     ) -> Self {
@@ -58,6 +62,7 @@ impl<'a> Run<'a> {
             lane,
             limits: Limits::new(lane.clocks, &request.timeouts),
             session,
+            door,
             request,
             sent,
             spent: false,
@@ -134,6 +139,9 @@ impl<'a> Run<'a> {
             progress: Progress::Unconnected,
             body: None,
         })?;
+        if let Some(door) = self.door {
+            door::open(door).await;
+        }
         let until = clock::after(limits.header.time).min(total);
         let body = self.take_body();
         let outgoing = Outgoing {

@@ -3,10 +3,12 @@
 //! Read `config` first, then `node` (what is put together from it, and how it ends), `core` (what all
 //! of it shares) and `listener`; `http`, `gateways` and `admin` are what answers at the listeners,
 //! `origin_check` and `auth` stand at their door, and before it `proxied`, where a proxy says who comes.
-//! `metrics`, `profile`, `log` and `fdlimit` are what an operator sees of it.
+//! `batch` is what performs the fetches of a batch. `metrics`, `profile`, `log` and `fdlimit` are what an
+//! operator sees of it.
 
 mod admin;
 mod auth;
+mod batch;
 pub mod config;
 mod core;
 pub mod fdlimit;
@@ -25,7 +27,8 @@ mod signals;
 mod start_error;
 mod tls;
 
+pub use batch::LocalFetches;
 pub use config::{Config, Layers, Loaded, print_config};
 pub use node::{Ended, Node};
-pub use signals::Signal;
+pub use signals::{Signal, Signals};
 pub use start_error::StartError;

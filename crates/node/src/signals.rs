@@ -13,7 +13,9 @@ pub enum Signal {
     Reload,
 }
 
-pub(crate) struct Signals {
+/// The signals, from here on.
+#[derive(Debug)]
+pub struct Signals {
     term: unix::Signal,
     int: unix::Signal,
     hup: unix::Signal,
@@ -21,7 +23,10 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// From here on, these signals no longer end the process by themselves.
-    pub(crate) fn new() -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn new() -> io::Result<Self> {
         Ok(Self {
             term: unix::signal(SignalKind::terminate())?,
             int: unix::signal(SignalKind::interrupt())?,
@@ -29,7 +34,8 @@ impl Signals {
         })
     }
 
-    pub(crate) async fn next(&mut self) -> Signal {
+    /// The next one.
+    pub async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.term.recv() => Signal::Stop,
             _ = self.int.recv() => Signal::Stop,

@@ -1,0 +1,372 @@
+//! What is sent next: a pure machine, driven by `run`.
+//!
+//! ```text
+//!                    ┌── its origin may be sent to ───────────────┐
+//!   input ──▶ ready ─┤                                            ├─▶ in flight ──▶ outcome
+//!                    └── not yet ──▶ waiting for its origin ──────┘       │
+//!                                          ▲                              │ worth another try
+//!                                          └──────────── later ◀──────────┘
+//! ```
+//!
+//! Everything that is sent takes a slot of the run's one schedule. Items of an origin that must not be
+//! sent to yet wait aside, up to a bound, while the input is read on.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use fetchway_policy::{OriginLimits, Rate};
+use fetchway_wire::json::Id;
+use url::Position;
+
+use crate::item::Request;
+use crate::origin::Hints;
+use crate::origins::{OriginId, Origins};
+use crate::schedule::Schedule;
+
+/// Items read ahead. Enough for 50 ms at 20,000 a second; further ones are not read yet.
+const READ_AHEAD: usize = 1_024;
+/// Bytes of items read ahead.
+const READ_AHEAD_BYTES: usize = 16 << 20;
+/// Items set aside, as their origin must not be sent to yet or they are to be sent again. Beyond it the
+/// run waits for them.
+const MAX_ASIDE: usize = 65_536;
+/// Bytes of items set aside.
+const MAX_ASIDE_BYTES: usize = 48 << 20;
+/// What an item takes beside its URL, fields and body, in bytes.
+const ITEM_WEIGHT: usize = 512;
+
+/// An item on its way.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) index: u64,
+    pub(crate) id: Option<Id>,
+    pub(crate) url: String,
+    pub(crate) fingerprint: u64,
+    pub(crate) request: Request,
+    pub(crate) origin: OriginId,
+    pub(crate) weight: usize,
+    /// Times that it was taken from the schedule.
+    pub(crate) tries: u32,
+    /// Of them, those in which it was sent.
+    pub(crate) attempts: u32,
+    /// The slot that it took first.
+    pub(crate) scheduled: Option<Duration>,
+}
+
+impl Job {
+    /// Bytes that a request keeps in memory.
+    fn weigh(request: &Request, url: &str) -> usize {
+        let fields = request.headers.iter();
+        let fields: usize = fields.map(|(n, v)| n.as_str().len() + v.len()).sum();
+        ITEM_WEIGHT + 2 * url.len() + fields + request.body.len()
+    }
+}
+
+/// What keeps slots from being used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The timer or the machine was late.
+    Late,
+    /// There was nothing to send: the input was not read fast enough.
+    Input,
+    /// As many fetches were in flight as may be.
+    Concurrency,
+    /// Outcomes were not taken fast enough.
+    Output,
+    /// All that there was to send was for origins that must not be sent to yet.
+    Origins,
+}
+
+impl Cause {
+    /// All of them, in the order of [`Slipped`].
+    pub const ALL: [Self; 5] = [
+        Self::Late,
+        Self::Input,
+        Self::Concurrency,
+        Self::Output,
+        Self::Origins,
+    ];
+
+    /// A phrase that says it to whoever reads a summary, and what helps.
+    #[must_use]
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Late => "this machine was too busy",
+            Self::Input => "the input came too slowly",
+            Self::Concurrency => "as many fetches were under way as may be; raise the concurrency",
+            Self::Output => "the output took outcomes too slowly",
+            Self::Origins => "origins that were left bear no more, or asked to wait",
+        }
+    }
+}
+
+/// By how much the schedule has slipped, for each cause.
+pub(crate) type Slipped = [Duration; Cause::ALL.len()];
+
+/// The machine. Times are since the run's start.
+pub(crate) struct Dispatch {
+    pub(crate) schedule: Schedule,
+    /// The run's own rate a second.
+    most: Option<f64>,
+    limit: usize,
+    pub(crate) in_flight: usize,
+    /// Of them, those that are over and wait for their outcomes to be taken.
+    pub(crate) untaken: usize,
+    ready: VecDeque<Box<Job>>,
+    ready_bytes: usize,
+    pub(crate) origins: Origins,
+    /// To be sent again, by time.
+    later: BTreeMap<(Duration, u64), Box<Job>>,
+    later_bytes: usize,
+    serial: u64,
+    /// Those set aside go before those that are ready, in turns.
+    aside_first: bool,
+    /// What keeps the next slot from being used, or has kept it since it was due.
+    cause: Cause,
+    pub(crate) slipped: Slipped,
+    /// No more input comes.
+    closed: bool,
+    pub(crate) stopped: bool,
+}
+
+impl Dispatch {
+    /// `rate` is the schedule's.
+    pub(crate) fn new(rate: Option<Rate>, concurrency: usize) -> Self {
+        let per_second = |rate: Rate| f64::from(rate.count.max(1)) / rate.window.as_secs_f64();
+        Self {
+            schedule: Schedule::new(rate),
+            most: rate.map(per_second),
+            limit: concurrency.max(1),
+            in_flight: 0,
+            untaken: 0,
+            ready: VecDeque::new(),
+            ready_bytes: 0,
+            origins: Origins::default(),
+            later: BTreeMap::new(),
+            later_bytes: 0,
+            serial: 0,
+            aside_first: false,
+            cause: Cause::Late,
+            slipped: Slipped::default(),
+            closed: false,
+            stopped: false,
+        }
+    }
+
+    /// How many more items may be read.
+    pub(crate) fn room(&self) -> usize {
+        match self.ready_bytes < READ_AHEAD_BYTES {
+            true => READ_AHEAD.saturating_sub(self.ready.len()),
+            false => 0,
+        }
+    }
+
+    /// Whether the reader is to read on, having found no room before.
+    pub(crate) fn has_room_again(&self) -> bool {
+        self.room() >= READ_AHEAD / 2
+    }
+
+    /// An item has been read. `limits` are those of its origin, asked for once.
+    pub(crate) fn offer(
+        &mut self,
+        mut job: Box<Job>,
+        now: Duration,
+        limits: impl FnOnce(&Job) -> OriginLimits,
+    ) {
+        if self.stopped {
+            return;
+        }
+        job.weight = Job::weigh(&job.request, &job.url);
+        // Scheme, host and port, the default port left out.
+        let key = &job.request.url[..Position::BeforePath];
+        job.origin = self.origins.enter(key, || limits(&job));
+        self.ready_bytes += job.weight;
+        self.ready.push_back(job);
+        self.changed(now);
+    }
+
+    /// No more items come.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Nothing more is sent; what has not been is given up.
+    pub(crate) fn stop(&mut self) {
+        (self.stopped, self.closed) = (true, true);
+        let later = std::mem::take(&mut self.later).into_values();
+        for job in self.ready.drain(..).chain(later) {
+            self.origins.leave(job.origin);
+        }
+        self.origins.clear();
+        (self.ready_bytes, self.later_bytes) = (0, 0);
+    }
+
+    /// Whether all that came is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.closed && self.ready.is_empty() && self.aside() == 0 && self.in_flight == 0
+    }
+
+    /// Items set aside.
+    pub(crate) fn aside(&self) -> usize {
+        self.origins.waiting + self.later.len()
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.aside() >= MAX_ASIDE
+            || self.origins.waiting_bytes + self.later_bytes >= MAX_ASIDE_BYTES
+    }
+
+    /// What is to be sent now, if anything. It is in flight from here on until it is [`Self::done`].
+    pub(crate) fn take(&mut self, now: Duration) -> Option<Box<Job>> {
+        if self.stopped || self.schedule.next_at() > now {
+            return None;
+        }
+        if self.in_flight >= self.limit {
+            self.cause = self.held_by();
+            return None;
+        }
+        self.ripen(now);
+        let Some(mut job) = self.pick(now) else {
+            let nothing = self.ready.is_empty() && self.aside() == 0;
+            self.cause = if nothing {
+                Cause::Input
+            } else {
+                Cause::Origins
+            };
+            return None;
+        };
+        let slot = self.schedule.take(now);
+        self.slipped[self.cause as usize] += slot.slipped;
+        self.in_flight += 1;
+        self.cause = self.held_by();
+        let origin = self.origins.at(job.origin);
+        origin.in_flight += 1;
+        origin.pace.sent(now);
+        self.origins.list(job.origin);
+        job.tries += 1;
+        job.scheduled.get_or_insert(slot.at);
+        Some(job)
+    }
+
+    /// What keeps the next slot from being used, as things are.
+    fn held_by(&self) -> Cause {
+        if self.in_flight >= self.limit {
+            match self.untaken {
+                0 => Cause::Concurrency,
+                _ => Cause::Output,
+            }
+        } else if self.ready.is_empty() && self.aside() == 0 {
+            Cause::Input
+        } else {
+            Cause::Late
+        }
+    }
+
+    /// Another thing may keep the next slot from being used, if that is not due yet.
+    fn changed(&mut self, now: Duration) {
+        if self.schedule.next_at() > now {
+            self.cause = self.held_by();
+        }
+    }
+
+    /// Lets those wait for their origins whose time to be sent again has come.
+    fn ripen(&mut self, now: Duration) {
+        while let Some(first) = self.later.first_entry()
+            && first.key().0 <= now
+        {
+            let job = first.remove();
+            self.later_bytes -= job.weight;
+            self.origins.wait(job);
+        }
+    }
+
+    fn pick(&mut self, now: Duration) -> Option<Box<Job>> {
+        if self.aside_first
+            && let Some(job) = self.origins.next(now)
+        {
+            self.aside_first = false;
+            return Some(job);
+        }
+        if let Some(job) = self.pick_ready(now) {
+            self.aside_first = true;
+            return Some(job);
+        }
+        self.origins.next(now)
+    }
+
+    fn pick_ready(&mut self, now: Duration) -> Option<Box<Job>> {
+        while let Some(first) = self.ready.front() {
+            let open = self.origins.is_open(first.origin, now);
+            if !open && self.is_crowded() {
+                return None;
+            }
+            let job = self.ready.pop_front()?;
+            self.ready_bytes -= job.weight;
+            if open {
+                return Some(job);
+            }
+            self.origins.wait(job);
+        }
+        None
+    }
+
+    /// When to call [`Self::take`] next, if nothing else happens before.
+    pub(crate) fn next_at(&self) -> Option<Duration> {
+        if self.stopped || self.in_flight >= self.limit {
+            return None;
+        }
+        let ready = self
+            .ready
+            .front()
+            .and_then(|first| match self.is_crowded() {
+                true => self.origins.opens_at(first.origin),
+                false => Some(Duration::ZERO),
+            });
+        let later = self.later.first_key_value().map(|(key, _)| key.0);
+        let item = [ready, self.origins.next_at(), later];
+        let item = item.into_iter().flatten().min()?;
+        Some(item.max(self.schedule.next_at()))
+    }
+
+    /// An answer came to what was sent at `sent`.
+    pub(crate) fn answered(
+        &mut self,
+        origin: OriginId,
+        now: Duration,
+        sent: Duration,
+        hints: &Hints,
+    ) {
+        let most = self.most;
+        let origin = self.origins.at(origin);
+        let others = origin.in_flight.saturating_sub(1);
+        origin.pace.answered(now, sent, hints, others, most);
+    }
+
+    /// What was in flight is to be sent again at `at`.
+    pub(crate) fn again(&mut self, job: Box<Job>, now: Duration, at: Duration) {
+        self.landed(job.origin, now);
+        if self.stopped {
+            self.origins.leave(job.origin);
+            return;
+        }
+        self.serial += 1;
+        self.later_bytes += job.weight;
+        self.later.insert((at, self.serial), job);
+    }
+
+    /// What was in flight is over.
+    pub(crate) fn done(&mut self, origin: OriginId, now: Duration) {
+        self.landed(origin, now);
+        self.origins.leave(origin);
+    }
+
+    fn landed(&mut self, origin: OriginId, now: Duration) {
+        self.in_flight -= 1;
+        self.origins.at(origin).in_flight -= 1;
+        self.origins.list(origin);
+        self.changed(now);
+    }
+}
+
+#[cfg(test)]
+mod tests;

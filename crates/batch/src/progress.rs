@@ -1,0 +1,91 @@
+//! How far a run is.
+
+use std::time::Duration;
+
+use crate::dispatch::{Cause, Job, Slipped};
+use crate::shared::State;
+
+/// What has been counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) read: u64,
+    pub(crate) dispatched: u64,
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    pub(crate) again: u64,
+    pub(crate) refused: u64,
+    /// Since when outcomes are not taken, and for how long they were not before.
+    pub(crate) untaken_since: Option<Duration>,
+    pub(crate) untaken: Duration,
+}
+
+impl Tally {
+    /// A try begins.
+    pub(crate) fn began(&mut self, job: &Job) {
+        self.dispatched += 1;
+        self.again += u64::from(job.tries > 1);
+    }
+}
+
+/// How far a run is, at one moment.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Since the run began.
+    pub elapsed: Duration,
+    /// Items read from the input.
+    pub read: u64,
+    /// Tries begun.
+    pub dispatched: u64,
+    /// Items with an outcome.
+    pub done: u64,
+    /// Of them, those that failed.
+    pub failed: u64,
+    /// Tries that were not the first of their item.
+    pub again: u64,
+    /// Answers of 429 and 503.
+    pub refused: u64,
+    /// Tries under way.
+    pub in_flight: usize,
+    /// Items set aside: to be sent again, or their origin must not be sent to yet.
+    pub aside: usize,
+    /// Origins that are slowed.
+    pub slowed: usize,
+    /// By how much the schedule has slipped, and why.
+    pub slipped: [(Cause, Duration); Cause::ALL.len()],
+    /// How long fetches were kept from starting or ending because outcomes were not taken.
+    pub untaken: Duration,
+    /// The run was told to stop.
+    pub stopped: bool,
+}
+
+impl Progress {
+    pub(crate) fn of(state: &State, now: Duration) -> Self {
+        let (tally, dispatch) = (&state.tally, &state.dispatch);
+        let slipped: &Slipped = &dispatch.slipped;
+        let untaken = tally
+            .untaken_since
+            .map_or(Duration::ZERO, |since| now - since);
+        Self {
+            elapsed: now,
+            read: tally.read,
+            dispatched: tally.dispatched,
+            done: tally.done,
+            failed: tally.failed,
+            again: tally.again,
+            refused: tally.refused,
+            in_flight: dispatch.in_flight,
+            aside: dispatch.aside(),
+            slowed: dispatch.origins.slowed(now),
+            slipped: Cause::ALL.map(|cause| (cause, slipped[cause as usize])),
+            untaken: tally.untaken + untaken,
+            stopped: dispatch.stopped,
+        }
+    }
+
+    /// By how much the schedule has slipped in all.
+    #[must_use]
+    pub fn slip(&self) -> Duration {
+        self.slipped.iter().map(|(_, slip)| *slip).sum()
+    }
+}

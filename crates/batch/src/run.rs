@@ -1,0 +1,173 @@
+//! A run: items in, outcomes out. A thin driver around `dispatch`.
+//!
+//! A worker is a task that performs a fetch, and then the next that is due, until none is: at full speed
+//! nothing is spawned or woken for an item beside its own connection. Whoever finds that more is due, be it the
+//! reader, the timer or a worker, starts further ones. All of it ends when the last outcome is given, or
+//! when the outcomes are dropped.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use fetchway_policy::{Rate, RetryPolicy};
+use futures_util::Stream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::dispatch::Dispatch;
+use crate::item::Item;
+use crate::outcome::Outcome;
+use crate::perform::Performer;
+use crate::progress::Progress;
+use crate::shared::{OnDispatch, Shared};
+use crate::strict::{MAX_STRICT, Strict};
+use crate::worker::{Desk, read, time};
+
+/// Outcomes that wait to be taken. Further ones keep their places in flight.
+const UNTAKEN: usize = 1_024;
+
+/// How a run is to be.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RunConfig {
+    /// Requests in each window, evenly; none: as fast as they go.
+    pub rate: Option<Rate>,
+    /// No window of the rate, wherever it begins, holds more requests than it says. The schedule is
+    /// slower for it, by 5 ms in each window, and a window has [`MAX_STRICT`] requests at most.
+    pub strict: bool,
+    /// Fetches under way at once, each until its outcome is taken.
+    pub concurrency: usize,
+    /// When and how often a fetch is tried again.
+    pub retry: RetryPolicy,
+    /// The longest that an origin may have the run wait for it (`Retry-After`).
+    pub wait_cap: Duration,
+    /// Told of each request as it is handed to its connection.
+    pub on_dispatch: Option<OnDispatch>,
+}
+
+impl std::fmt::Debug for RunConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunConfig")
+            .field("rate", &self.rate)
+            .field("strict", &self.strict)
+            .field("concurrency", &self.concurrency)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            rate: None,
+            strict: false,
+            concurrency: 64,
+            retry: RetryPolicy::default(),
+            wait_cap: Duration::from_secs(60),
+            on_dispatch: None,
+        }
+    }
+}
+
+/// An outcome, with what keeps room for it.
+#[derive(Debug)]
+pub struct Done<H> {
+    /// What became of an item.
+    pub outcome: Outcome,
+    /// Dropped when the outcome is no longer in memory.
+    pub hold: Option<H>,
+}
+
+/// The outcomes of a run, in the order in which they come. Dropped, they end the run and all that is
+/// under way.
+#[derive(Debug)]
+pub struct Outcomes<H> {
+    receiver: mpsc::Receiver<Done<H>>,
+    tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+/// A hand on a run. It keeps nothing running.
+#[derive(Clone)]
+pub struct Handle(Arc<Shared>);
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+impl Handle {
+    /// Nothing more is sent; what is in flight is finished. What had not been sent, or was to be sent
+    /// again, has no outcome.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress::of(&self.0.state(), self.0.clock.now())
+    }
+}
+
+/// Runs `items`: each gets one outcome, unless the run is stopped or its outcomes dropped.
+///
+/// What holds up what: outcomes that are not taken keep their places in flight, so that the run waits;
+/// a run that waits does not read its items.
+///
+/// # Panics
+/// Outside a tokio runtime with a timer.
+pub fn run<P: Performer>(
+    config: &RunConfig,
+    items: impl Stream<Item = Item> + Send + 'static,
+    performer: P,
+) -> (Outcomes<P::Hold>, Handle) {
+    let strict = config.rate.filter(|_| config.strict).map(|rate| Rate {
+        count: rate.count.min(MAX_STRICT),
+        ..rate
+    });
+    let schedule = strict.map(Strict::schedule).or(config.rate);
+    let shared = Arc::new(Shared::new(
+        Dispatch::new(schedule, config.concurrency),
+        strict.map(Strict::new),
+        config.on_dispatch.clone(),
+    ));
+    let (sender, receiver) = mpsc::channel(UNTAKEN);
+    let tasks = Arc::new(Mutex::new(JoinSet::new()));
+    let desk = Arc::new(Desk {
+        shared: Arc::clone(&shared),
+        performer,
+        retry: config.retry,
+        wait_cap: config.wait_cap,
+        outcomes: sender,
+        tasks: Arc::clone(&tasks),
+    });
+    {
+        let mut tasks = Shared::lock(&tasks);
+        tasks.spawn(Box::pin(read(Arc::clone(&desk), items)));
+        tasks.spawn(time(desk));
+    }
+    (Outcomes { receiver, tasks }, Handle(shared))
+}
+
+impl<H> Outcomes<H> {
+    /// Takes up to `most` outcomes that are there, waiting for the first; none when the run is over.
+    pub async fn take(&mut self, into: &mut Vec<Done<H>>, most: usize) -> usize {
+        self.receiver.recv_many(into, most).await
+    }
+}
+
+impl<H> Stream for Outcomes<H> {
+    type Item = Done<H>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Done<H>>> {
+        self.receiver.poll_recv(cx)
+    }
+}
+
+impl<H> Drop for Outcomes<H> {
+    fn drop(&mut self) {
+        Shared::lock(&self.tasks).abort_all();
+    }
+}

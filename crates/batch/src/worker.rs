@@ -1,0 +1,342 @@
+//! The tasks of a run: its reader, its timer, and its workers.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use fetchway_policy::retry::{self, Attempt, Decision, Ended, Progress};
+use fetchway_policy::{ErrorName, FetchError, RetryPolicy};
+use futures_util::Stream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::dispatch::Job;
+use crate::handover::Handover;
+use crate::item::Item;
+use crate::origin::Hints;
+use crate::outcome::{Outcome, Response, Timing};
+use crate::perform::Performer;
+use crate::run::Done;
+use crate::shared::{Shared, State};
+
+/// What the tasks of a run share. The outcomes end when the last task is gone.
+pub(crate) struct Desk<P: Performer> {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) performer: P,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) wait_cap: Duration,
+    pub(crate) outcomes: mpsc::Sender<Done<P::Hold>>,
+    pub(crate) tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+type Performed<P> = Result<(Response, <P as Performer>::Hold), FetchError>;
+
+/// Reads items while there is room for them.
+pub(crate) async fn read<P: Performer>(desk: Arc<Desk<P>>, items: impl Stream<Item = Item> + Send) {
+    let mut items = pin!(items);
+    let mut batch: Vec<Item> = Vec::new();
+    loop {
+        let room = {
+            let mut state = desk.shared.state();
+            if state.dispatch.stopped {
+                return;
+            }
+            let room = state.dispatch.room();
+            state.reader_waits = room == 0;
+            room
+        };
+        if room == 0 {
+            desk.shared.room.notified().await;
+            continue;
+        }
+        // What is there comes at once, under one lock.
+        let gathered = poll_fn(|cx| {
+            while batch.len() < room {
+                match items.as_mut().poll_next(cx) {
+                    Poll::Ready(Some(item)) => batch.push(item),
+                    Poll::Ready(None) => return Poll::Ready(true),
+                    Poll::Pending if batch.is_empty() => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Ready(false)
+        });
+        let ended = tokio::select! {
+            ended = gathered => ended,
+            // Stopped.
+            () = desk.shared.room.notified() => continue,
+        };
+        desk.offer(&mut batch).await;
+        if ended {
+            desk.shared.state().dispatch.close();
+            desk.shared.moved.notify_one();
+            return;
+        }
+    }
+}
+
+/// Starts what is due, when it is.
+pub(crate) async fn time<P: Performer>(desk: Arc<Desk<P>>) {
+    let shared = &desk.shared;
+    loop {
+        let deadline = {
+            let mut state = shared.state();
+            desk.start(&mut state);
+            if state.dispatch.is_over() {
+                return;
+            }
+            state.armed = state.dispatch.next_at();
+            state.armed
+        };
+        match deadline {
+            None => shared.moved.notified().await,
+            Some(at) => {
+                // Either the time has come or it has moved; both mean to look again.
+                let moved = shared.moved.notified();
+                let _ = tokio::time::timeout_at(shared.clock.instant(at), moved).await;
+            }
+        }
+    }
+}
+
+/// Performs a fetch, and the next that is due, until none is.
+async fn work<P: Performer>(desk: Arc<Desk<P>>, mut job: Box<Job>) {
+    let _watch = Watch(&desk.shared);
+    loop {
+        let handover = Handover::new(&desk.shared);
+        let performed = desk.performer.perform(&job.request, &handover).await;
+        match desk.ended(job, performed, &handover).await {
+            Some(next) => job = next,
+            None => return,
+        }
+    }
+}
+
+/// A worker whose performer panics would keep its place for ever: the run ends instead, and what it
+/// still owes is told by what has no outcome.
+struct Watch<'a>(&'a Shared);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.state().dispatch.in_flight -= 1;
+            self.0.stop();
+        }
+    }
+}
+
+impl<P: Performer> Desk<P> {
+    /// Hands items to the dispatch; those that are wrong have their outcome at once.
+    async fn offer(self: &Arc<Self>, batch: &mut Vec<Item>) {
+        let mut wrong = Vec::new();
+        {
+            let mut state = self.shared.state();
+            let now = self.shared.clock.now();
+            for item in batch.drain(..) {
+                state.tally.read += 1;
+                let request = match item.request {
+                    Ok(request) => request,
+                    Err(error) => {
+                        wrong.push((item.index, item.id, item.url, item.fingerprint, error));
+                        continue;
+                    }
+                };
+                let job = Box::new(Job {
+                    index: item.index,
+                    id: item.id,
+                    url: item.url,
+                    fingerprint: item.fingerprint,
+                    request,
+                    origin: 0,
+                    weight: 0,
+                    tries: 0,
+                    attempts: 0,
+                    scheduled: None,
+                });
+                let limits = |job: &Job| self.performer.limits(&job.request.url);
+                state.dispatch.offer(job, now, limits);
+            }
+            self.start(&mut state);
+        }
+        for (index, id, url, fingerprint, error) in wrong {
+            let outcome = Outcome {
+                index,
+                id,
+                fingerprint,
+                url,
+                result: Err(error),
+                attempts: 0,
+                timing: Timing {
+                    end: self.shared.clock.epoch(self.shared.clock.now()),
+                    ..Timing::default()
+                },
+            };
+            let hold = None;
+            if self.outcomes.send(Done { outcome, hold }).await.is_ok() {
+                let tally = &mut self.shared.state().tally;
+                (tally.done, tally.failed) = (tally.done + 1, tally.failed + 1);
+            }
+        }
+    }
+
+    /// Starts workers for all that is due, and sees to it that the timer wakes for the rest.
+    fn start(self: &Arc<Self>, state: &mut State) {
+        let now = self.shared.clock.now();
+        while let Some(job) = state.dispatch.take(now) {
+            state.tally.began(&job);
+            let mut tasks = Shared::lock(&self.tasks);
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn(Box::pin(work(Arc::clone(self), job)));
+        }
+        self.settle(state);
+    }
+
+    /// Wakes whom a change concerns.
+    fn settle(&self, state: &mut State) {
+        if state.reader_waits && state.dispatch.has_room_again() {
+            state.reader_waits = false;
+            self.shared.room.notify_one();
+        }
+        let next = state.dispatch.next_at();
+        let earlier = next.is_some_and(|at| state.armed.is_none_or(|armed| at < armed));
+        if earlier {
+            state.armed = next;
+        }
+        if earlier || state.dispatch.is_over() {
+            self.shared.moved.notify_one();
+        }
+    }
+
+    /// A try is over. Gives what to do next.
+    async fn ended(
+        self: &Arc<Self>,
+        mut job: Box<Job>,
+        performed: Performed<P>,
+        handover: &Handover<'_>,
+    ) -> Option<Box<Job>> {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        job.attempts += u32::from(handover.requests() > 0);
+        let hints = match &performed {
+            Ok((response, _)) => Hints::read(response.status, &response.headers, self.wait_cap),
+            Err(_) => Hints::default(),
+        };
+        let decision = retry::decide(&self.retry, &attempt(&job, &performed));
+        let origin = job.origin;
+        {
+            let mut state = shared.state();
+            state.tally.refused += u64::from(hints.refused.is_some());
+            if performed.is_ok() {
+                let sent = handover.sent_at().unwrap_or(now);
+                state.dispatch.answered(origin, now, sent, &hints);
+            }
+            if let Decision::Retry(wait) = decision {
+                state.dispatch.again(job, now, now + wait);
+                return self.next(&mut state, now);
+            }
+        }
+        let (done, failed) = self.outcome(job, performed, handover, now);
+        let permit = match self.outcomes.try_reserve() {
+            Ok(permit) => permit,
+            Err(mpsc::error::TrySendError::Closed(())) => return None,
+            Err(mpsc::error::TrySendError::Full(())) => self.untaken().await?,
+        };
+        let next = {
+            let mut state = shared.state();
+            state.tally.done += 1;
+            state.tally.failed += u64::from(failed);
+            let now = shared.clock.now();
+            state.dispatch.done(origin, now);
+            self.next(&mut state, now)
+        };
+        permit.send(done);
+        next
+    }
+
+    /// What this worker does next. If that is something, there may be more.
+    fn next(self: &Arc<Self>, state: &mut State, now: Duration) -> Option<Box<Job>> {
+        let next = state.dispatch.take(now);
+        if let Some(job) = &next {
+            state.tally.began(job);
+        }
+        self.start(state);
+        next
+    }
+
+    /// Waits until outcomes are taken. None if they never will be.
+    async fn untaken(&self) -> Option<mpsc::Permit<'_, Done<P::Hold>>> {
+        {
+            let mut state = self.shared.state();
+            state.dispatch.untaken += 1;
+            let now = self.shared.clock.now();
+            state.tally.untaken_since.get_or_insert(now);
+        }
+        let permit = self.outcomes.reserve().await.ok();
+        let mut state = self.shared.state();
+        state.dispatch.untaken -= 1;
+        if state.dispatch.untaken == 0
+            && let Some(since) = state.tally.untaken_since.take()
+        {
+            state.tally.untaken += self.shared.clock.now() - since;
+        }
+        permit
+    }
+
+    fn outcome(
+        &self,
+        job: Box<Job>,
+        performed: Performed<P>,
+        handover: &Handover<'_>,
+        now: Duration,
+    ) -> (Done<P::Hold>, bool) {
+        let clock = &self.shared.clock;
+        let (result, hold) = match performed {
+            Ok((response, hold)) => (Ok(response), Some(hold)),
+            Err(error) => (Err(error), None),
+        };
+        let epoch = |at: Duration| clock.epoch(at);
+        let outcome = Outcome {
+            index: job.index,
+            id: job.id,
+            fingerprint: job.fingerprint,
+            url: job.url,
+            result,
+            attempts: job.attempts,
+            timing: Timing {
+                scheduled: job.scheduled.map(epoch).unwrap_or_default(),
+                sent: handover.sent_at().map(epoch),
+                first_byte: handover.answered_at().map(epoch),
+                end: epoch(now),
+            },
+        };
+        let failed = outcome.is_failed();
+        (Done { outcome, hold }, failed)
+    }
+}
+
+/// A try, as the rules for retries see it. A body that was cut short counts as its connection lost:
+/// nobody has seen anything of it.
+fn attempt<H>(job: &Job, performed: &Result<(Response, H), FetchError>) -> Attempt {
+    let ended = match performed {
+        Ok((response, _)) => Ended::Status(response.status),
+        Err(error) => {
+            let name = match error.name {
+                ErrorName::HttpResponseIncomplete => ErrorName::ConnectionTerminated,
+                name => name,
+            };
+            Ended::Failed(name, Progress::ResponseBegun)
+        }
+    };
+    Attempt {
+        number: job.tries,
+        // What may be sent again at once has been, by the performer.
+        resent: true,
+        idempotent: retry::is_idempotent(&job.request.method),
+        keyed: retry::has_key(&job.request.headers),
+        replayable: true,
+        ended,
+        random: rand::random(),
+    }
+}

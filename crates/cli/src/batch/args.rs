@@ -1,0 +1,118 @@
+//! The flags of `batch`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use fetchway_batch::{Range, Source, Template};
+use fetchway_node::config::{Dur, Pace};
+
+use crate::one_or_more;
+
+/// What `--help` ends with.
+const NOTES: &str = "\
+The input has one URL a line, or JSON lines {url, method, headers, body|bodyBase64, id, lane}; .gz and \
+.zst are read as they are. The output has one JSON line for each item, and is the journal too: a run \
+that was stopped or killed goes on with --resume. An item has failed if there is no response, or if its \
+status is 400 or above.
+
+Exit status: 0 all items succeeded, 1 some failed, 2 the run itself failed, 130 it was interrupted.";
+
+/// Flags of `batch`.
+#[derive(clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Args {
+    /// A file with a URL or a JSON object a line, or - for standard input
+    #[arg(required_unless_present = "url", conflicts_with = "url")]
+    pub(super) input: Option<PathBuf>,
+    /// Fetch a URL for each number of --range, which takes the place of {}
+    #[arg(long, value_name = "TEMPLATE", requires = "range")]
+    pub(super) url: Option<Template>,
+    /// The numbers, such as 1..1000000, the last one included
+    #[arg(long, value_name = "A..B", requires = "url")]
+    pub(super) range: Option<Range>,
+    /// Where to write the outcomes, or - for standard output; compressed if it ends in .gz or .zst
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: PathBuf,
+    /// Requests in each window, evenly, such as 5000/s or 100/15s [default: as fast as they go]
+    #[arg(long, value_name = "N/WINDOW")]
+    pub(super) rate: Option<Pace>,
+    /// No window of that length holds more, wherever it begins; the rate is lower by 5 ms a window
+    #[arg(long, requires = "rate")]
+    pub(super) strict: bool,
+    /// Fetches under way at once [default: 1024 with --rate, else 64]
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    pub(super) concurrency: Option<usize>,
+    /// Further tries of a fetch that failed, if its method allows it
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(super) retries: u32,
+    /// The longest that one try may take, such as 30s [default: the lane's, 15m]
+    #[arg(long, value_name = "TIME")]
+    pub(super) timeout: Option<Dur>,
+    /// Let fetches go to this private network, such as 10.0.0.0/8; may be repeated
+    #[arg(long, value_name = "CIDR")]
+    pub(super) allow_net: Vec<String>,
+    /// Go on with the run that began this output: fetch what it does not have
+    #[arg(long)]
+    pub(super) resume: bool,
+    /// The same, and what failed in it is fetched again
+    #[arg(long)]
+    pub(super) retry_failed: bool,
+    /// Write outcomes in the order of the input, within a window of 65,536 items
+    #[arg(long, conflicts_with = "retry_failed")]
+    pub(super) ordered: bool,
+    /// Write response bodies into files of this folder
+    #[arg(long, value_name = "DIR")]
+    pub(super) bodies: Option<PathBuf>,
+    /// Let what is written survive the loss of power too
+    #[arg(long)]
+    pub(super) sync: bool,
+    /// What to do with a line that is no request
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "record")]
+    pub(super) on_bad_line: OnBadLine,
+    /// Write the time of each request as it is handed to its connection: microseconds since 1970, one a
+    /// line
+    #[arg(long, value_name = "FILE")]
+    pub(super) dispatch_log: Option<PathBuf>,
+    /// Configuration file (TOML), as of `serve`: lanes, limits of origins, guard, certificates
+    #[arg(long, value_name = "FILE", env = "FETCHWAY_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// Any key of the configuration, such as --set fetch.ca-file=ca.pem; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OnBadLine {
+    /// Read all of the input first, and fetch nothing if it has one
+    Stop,
+    /// Leave it out
+    Skip,
+    /// Record it as an item that failed
+    Record,
+}
+
+impl Args {
+    /// Where items come from.
+    pub(super) fn source(&self) -> Source {
+        match (&self.input, &self.url, self.range) {
+            (_, Some(template), Some(range)) => Source::Range(template.clone(), range),
+            (Some(path), ..) if path.as_os_str() != "-" => Source::File(path.clone()),
+            _ => Source::Stdin,
+        }
+    }
+
+    /// Whether the output is standard output.
+    pub(super) fn to_stdout(&self) -> bool {
+        self.output.as_os_str() == "-"
+    }
+
+    /// Whether the run goes on with an earlier one.
+    pub(super) fn goes_on(&self) -> bool {
+        self.resume || self.retry_failed
+    }
+
+    pub(super) fn concurrency(&self) -> usize {
+        let default = if self.rate.is_some() { 1_024 } else { 64 };
+        self.concurrency.unwrap_or(default)
+    }
+}

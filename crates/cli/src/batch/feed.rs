@@ -1,0 +1,118 @@
+//! The input's thread: reads items, leaves out what is done or not wanted, and hands on the rest.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::thread;
+
+use anyhow::Context as _;
+use fetchway_batch::{DoneItems, Input, InputError, Item, Window};
+use futures_util::Stream;
+use tokio::sync::mpsc;
+
+/// Items handed on at once, when they are not waited for: a wake-up is worth many.
+const CHUNK: usize = 64;
+/// Chunks on their way.
+const CHUNKS: usize = 8;
+
+/// What to leave out, and in which order to hand on.
+pub(super) struct Choice {
+    /// Those of an earlier run.
+    pub(super) done: Option<DoneItems>,
+    /// Lines that are no requests.
+    pub(super) skip_bad: bool,
+    /// Keeps the output in order.
+    pub(super) window: Option<Window>,
+}
+
+/// What is known of the reading.
+#[derive(Default)]
+pub(super) struct Account {
+    /// Items found done by an earlier run.
+    pub(super) done: AtomicU64,
+    /// Lines that were left out.
+    pub(super) skipped: AtomicU64,
+    /// Why it ended too soon.
+    pub(super) failed: OnceLock<InputError>,
+}
+
+/// Reads `input` on a thread of its own, which ends with the stream, or when the stream is dropped.
+pub(super) fn start(input: Input, choice: Choice) -> anyhow::Result<(Items, Arc<Account>)> {
+    let (to, from) = mpsc::channel(CHUNKS);
+    let account = Arc::new(Account::default());
+    let items = Items {
+        from,
+        chunk: Vec::new().into_iter(),
+    };
+    let of_thread = Arc::clone(&account);
+    thread::Builder::new()
+        .name("input".to_owned())
+        .spawn(move || read(input, &choice, &of_thread, &to))
+        .context("the input's thread can't be started")?;
+    Ok((items, account))
+}
+
+fn read(input: Input, choice: &Choice, account: &Account, to: &mpsc::Sender<Vec<Item>>) {
+    let mut chunk = Vec::new();
+    for item in input {
+        let item = match item {
+            Ok(item) => item,
+            Err(error) => {
+                let _first = account.failed.set(error);
+                break;
+            }
+        };
+        if choice
+            .done
+            .as_ref()
+            .is_some_and(|done| done.contains(item.index))
+        {
+            account.done.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
+        if choice.skip_bad && item.request.is_err() {
+            account.skipped.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
+        if let Some(window) = &choice.window
+            && !window.admit(item.index)
+        {
+            break;
+        }
+        chunk.push(item);
+        // The window may wait for what is in here; and so may the run, if it has nothing else.
+        let waited_for = choice.window.is_some() || to.capacity() == to.max_capacity();
+        if (waited_for || chunk.len() >= CHUNK)
+            && to.blocking_send(std::mem::take(&mut chunk)).is_err()
+        {
+            return;
+        }
+    }
+    if !chunk.is_empty() {
+        // Nobody wants it any more, or it is taken.
+        let _ = to.blocking_send(chunk);
+    }
+}
+
+/// The items, one by one.
+pub(super) struct Items {
+    from: mpsc::Receiver<Vec<Item>>,
+    chunk: std::vec::IntoIter<Item>,
+}
+
+impl Stream for Items {
+    type Item = Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        loop {
+            if let Some(item) = self.chunk.next() {
+                return Poll::Ready(Some(item));
+            }
+            match ready!(self.from.poll_recv(cx)) {
+                Some(chunk) => self.chunk = chunk.into_iter(),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}

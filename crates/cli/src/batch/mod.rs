@@ -1,0 +1,285 @@
+//! `fetchway batch`: a list of fetches at a rate, and a line of what became of each.
+//!
+//! `args` are the flags. `feed` reads the input on a thread, `keep` writes the output on another, and
+//! the run between them is the library's. `show` is what a person sees meanwhile, `again` the command
+//! that goes on with a run.
+
+mod again;
+mod args;
+mod feed;
+mod keep;
+mod show;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use fetchway_batch::{
+    DoneItems, Format, Handle, Input, Journal, Options, Progress, Resume, RunConfig, Source, Window,
+};
+use fetchway_node::{Config, LocalFetches, Signal, Signals, fdlimit};
+
+pub(crate) use args::Args;
+use args::OnBadLine;
+use feed::{Account, Choice};
+use keep::{Dispatches, Keeper, Kept};
+use show::{Shown, tell};
+
+use crate::{complain, flags, runtime};
+
+/// The run itself failed.
+const FAILED: u8 = 2;
+/// It was told to stop, as a shell has it for SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Runs a batch. All that goes wrong is told here: 1 means that items failed.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let ended = prepare(args).and_then(|plan| {
+        let runtime = runtime()?;
+        let ended = runtime.block_on(perform(args, plan));
+        // A second Ctrl-C leaves tasks behind.
+        runtime.shutdown_background();
+        ended
+    });
+    ended.unwrap_or_else(|error| {
+        complain(&error);
+        ExitCode::from(FAILED)
+    })
+}
+
+/// What a run begins with.
+struct Plan {
+    config: Config,
+    input: Input,
+    journal: Journal,
+    done: Option<DoneItems>,
+    window: Option<Window>,
+}
+
+/// Everything that can be wrong before the first fetch.
+fn prepare(args: &Args) -> anyhow::Result<Plan> {
+    let mut layers = flags::read(args.config.as_deref());
+    if !args.allow_net.is_empty() {
+        layers = layers.flag("--allow-net", "guard.allow-net", args.allow_net.clone());
+    }
+    let config = flags::set(layers, &args.set)?.load()?.config;
+    let files = fdlimit::raise().context("the limit of open files can't be read")?;
+    if files < args.concurrency() as u64 + 64 {
+        tell(&format!(
+            "at most {files} files can be open at once, and {} fetches at once may need one each: \
+             raise the limit (`ulimit -n`) or lower --concurrency",
+            args.concurrency()
+        ));
+    }
+    let source = args.source();
+    if args.on_bad_line == OnBadLine::Stop {
+        source.check()?;
+    }
+    let window = args.ordered.then(Window::default);
+    let options = Options {
+        bodies: args.bodies.clone(),
+        sync: args.sync,
+        ordered: window.clone(),
+    };
+    let (journal, done) = output(args, &source, options)?;
+    Ok(Plan {
+        config,
+        input: source.open()?,
+        journal,
+        done,
+        window,
+    })
+}
+
+fn output(
+    args: &Args,
+    source: &Source,
+    options: Options,
+) -> anyhow::Result<(Journal, Option<DoneItems>)> {
+    if args.to_stdout() {
+        if args.goes_on() {
+            bail!(
+                "standard output can't be read back, so nothing can be resumed from it: name a file"
+            );
+        }
+        return Ok((Journal::stream(Box::new(io::stdout()), options)?, None));
+    }
+    if !args.goes_on() {
+        return Ok((Journal::create(&args.output, options)?, None));
+    }
+    let earlier = Resume::open(&args.output, args.retry_failed)?;
+    earlier.check(source)?;
+    let found = earlier.found();
+    let again = if args.retry_failed { found.failed } else { 0 };
+    tell(&format!(
+        "going on after {} items that are done{}",
+        found.lines - again,
+        match again {
+            0 => String::new(),
+            again => format!("; {again} that failed are fetched again"),
+        }
+    ));
+    let (journal, done) = earlier.start(options)?;
+    Ok((journal, Some(done)))
+}
+
+fn run_config(args: &Args, config: &Config, dispatches: &Arc<Dispatches>) -> RunConfig {
+    let mut run = RunConfig::default();
+    let lane = config.lanes.get(fetchway_node::config::DEFAULT);
+    run.rate = args.rate.and_then(|pace| pace.0);
+    run.strict = args.strict;
+    run.concurrency = args.concurrency();
+    run.retry = lane.map(|lane| lane.to_lane().retry).unwrap_or_default();
+    run.retry.attempts = args.retries.saturating_add(1);
+    run.wait_cap = config.fetch.retry_after_cap.0.0;
+    let dispatches = Arc::clone(dispatches);
+    run.on_dispatch = Some(Arc::new(move |at| dispatches.add(at)));
+    run
+}
+
+async fn perform(args: &Args, plan: Plan) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new().context("signals can't be listened for")?;
+    let timeout = args.timeout.map(|timeout| timeout.0);
+    let performer = LocalFetches::new(&plan.config, args.concurrency(), timeout)?;
+    let dispatches = Dispatches::new(args.dispatch_log.as_deref())?;
+    let config = run_config(args, &plan.config, &dispatches);
+    let input = plan.input.progress();
+    let before = plan.done.as_ref().map_or(0, DoneItems::len);
+    let choice = Choice {
+        done: plan.done,
+        skip_bad: args.on_bad_line == OnBadLine::Skip,
+        window: plan.window.clone(),
+    };
+    let (items, account) = feed::start(plan.input, choice)?;
+    let (outcomes, handle) = fetchway_batch::run(&config, items, performer);
+    // A frame for every few outcomes would make a compressed output large.
+    let at_once = args.to_stdout() || Format::of(&args.output) == Format::Plain;
+    let keeper = Keeper::start(plan.journal, dispatches, at_once)?;
+    let shown = tokio::spawn(show::show(Shown {
+        handle: handle.clone(),
+        input,
+        target: config.rate.map(per_second),
+        before,
+    }));
+    let taken = keeper.take(outcomes);
+    let ended = until_over(taken, &mut signals, &handle, plan.window.as_ref()).await;
+    shown.abort();
+    // Its bar is gone before anything else is said.
+    let _cancelled = shown.await;
+    if !ended {
+        tell("stopped at once; what was in flight is lost");
+        resume_by(args);
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let kept = keeper.finish()?;
+    conclude(args, &handle.progress(), kept, &account)
+}
+
+fn per_second(rate: fetchway_policy::Rate) -> f64 {
+    f64::from(rate.count) / rate.window.as_secs_f64()
+}
+
+/// Waits for the last outcome. A first signal stops the run, a second one this wait: then false.
+async fn until_over(
+    taken: impl Future<Output = ()>,
+    signals: &mut Signals,
+    handle: &Handle,
+    window: Option<&Window>,
+) -> bool {
+    let mut taken = std::pin::pin!(taken);
+    let mut stopped = false;
+    loop {
+        tokio::select! {
+            () = &mut taken => return true,
+            Signal::Stop = signals.next() => {
+                if stopped {
+                    return false;
+                }
+                stopped = true;
+                handle.stop();
+                if let Some(window) = window {
+                    window.close();
+                }
+                let flying = handle.progress().in_flight;
+                tell(&format!(
+                    "stopping: {flying} fetches in flight are finished first; once more stops at once"
+                ));
+            }
+        }
+    }
+}
+
+fn resume_by(args: &Args) {
+    if args.to_stdout() || matches!(args.source(), Source::Stdin) {
+        tell("this run can't be resumed: that takes an input and an output that are files");
+    } else {
+        let command = again::command(std::env::args_os());
+        tell(&format!("to go on: {command}"));
+    }
+}
+
+/// Says what there is to say at the end, and how the process exits.
+fn conclude(
+    args: &Args,
+    progress: &Progress,
+    kept: Kept,
+    account: &Account,
+) -> anyhow::Result<ExitCode> {
+    let took = progress.elapsed.as_secs_f64();
+    tell(&format!(
+        "{} items done in {took:.2} s, {} of them failed",
+        progress.done, progress.failed
+    ));
+    for line in notes(progress, account) {
+        tell(&line);
+    }
+    kept.logged.context("the dispatch log can't be written")?;
+    let failed = match (kept.written, account.failed.get()) {
+        (Err(error), _) => Some(error.to_string()),
+        (Ok(_), Some(error)) => Some(error.to_string()),
+        (Ok(_), None) => None,
+    };
+    if let Some(error) = failed {
+        tell(&error);
+        resume_by(args);
+        return Ok(ExitCode::from(FAILED));
+    }
+    if progress.stopped {
+        resume_by(args);
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    Ok(match progress.failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+/// What the numbers do not say by themselves.
+fn notes(progress: &Progress, account: &Account) -> Vec<String> {
+    let mut notes = Vec::new();
+    let skipped = account.skipped.load(Ordering::Relaxed);
+    if skipped > 0 {
+        notes.push(format!(
+            "{skipped} lines of the input were no requests and were left out"
+        ));
+    }
+    for (cause, slip) in progress.slipped {
+        if slip >= Duration::from_millis(1) {
+            notes.push(format!(
+                "the schedule slipped by {:.1} s: {}",
+                slip.as_secs_f64(),
+                cause.why()
+            ));
+        }
+    }
+    if progress.untaken >= Duration::from_millis(100) {
+        let untaken = progress.untaken.as_secs_f64();
+        notes.push(format!(
+            "for {untaken:.1} s fetches waited because the output was too slow"
+        ));
+    }
+    notes
+}
