@@ -1,7 +1,8 @@
 //! A batch: many fetches run as one unit under one rate, with one account of what became of each.
 //!
-//! Read `item` (what is asked for) and `outcome` (what became of it) first. Items come from `input`,
-//! pass through `run`, and their outcomes go to the `journal`, which is the output, a `line` each.
+//! Read `item` (what is asked for) and `outcome` (what became of it) first. Items come from `input` and
+//! pass through `run`; outcomes go to the `journal`, which is the output, a `line` each, and are counted
+//! for the `summary`.
 //!
 //! What is sent when is decided by pure machines: `dispatch` (what next), `schedule` (the rate),
 //! `origins` with `origin` (what each origin bears), `strict` (windows that hold no more). `worker` has
@@ -24,12 +25,13 @@ mod run;
 mod schedule;
 mod shared;
 mod strict;
+mod summary;
 mod worker;
 
 pub use dispatch::Cause;
 pub use fingerprint::fingerprint;
 pub use handover::Handover;
-pub use input::{Input, InputError, MAX_LINE, Progress as InputProgress, Range, Source, Template};
+pub use input::{Input, InputError, InputProgress, MAX_LINE, Range, Source, Template};
 pub use item::{Item, Request};
 pub use journal::{
     DoneItems, Format, Found, Journal, JournalError, Options, Resume, Window, Written,
@@ -40,3 +42,6 @@ pub use progress::Progress;
 pub use run::{Done, Handle, Outcomes, RunConfig, run};
 pub use shared::OnDispatch;
 pub use strict::MAX_STRICT;
+pub use summary::{
+    About, Bytes, Held, Items, Latency, Pace, Point, Sends, Statistics, Summary, report,
+};

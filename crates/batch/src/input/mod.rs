@@ -71,7 +71,7 @@ impl Input {
 
     /// How far it has been read; may be kept and asked while the input is read elsewhere.
     #[must_use]
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> InputProgress {
         self.raw.progress()
     }
 }
@@ -100,12 +100,12 @@ impl Iterator for Input {
 
 /// How much of an input has been read: bytes of the file as it is stored, or items of a range.
 #[derive(Clone, Debug)]
-pub struct Progress {
+pub struct InputProgress {
     read: Arc<AtomicU64>,
     total: Option<u64>,
 }
 
-impl Progress {
+impl InputProgress {
     /// Read so far.
     #[must_use]
     pub fn read(&self) -> u64 {

@@ -11,7 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 use super::lines::{Line, Lines};
 use super::parse::{self, MAX_LINE, Place};
 use super::template::{Range, Template};
-use super::{Input, InputError, Progress};
+use super::{Input, InputError, InputProgress};
 use crate::fingerprint::fingerprint;
 
 /// Bytes read at a time, of a file and of what it decompresses to.
@@ -145,8 +145,8 @@ impl Source {
     }
 }
 
-fn progress(total: Option<u64>) -> Progress {
-    Progress {
+fn progress(total: Option<u64>) -> InputProgress {
+    InputProgress {
         read: Arc::new(AtomicU64::new(0)),
         total,
     }
@@ -178,7 +178,7 @@ fn decoded(mut reader: Counted) -> io::Result<Box<dyn BufRead + Send>> {
 /// Counts what is taken from the file.
 struct Counted {
     reader: Box<dyn BufRead + Send>,
-    progress: Progress,
+    progress: InputProgress,
 }
 
 impl Read for Counted {
@@ -203,7 +203,7 @@ impl BufRead for Counted {
 /// The lines that are items, unparsed.
 pub(crate) struct Raw {
     name: String,
-    progress: Progress,
+    progress: InputProgress,
     from: From,
     index: u64,
     line: u64,
@@ -225,7 +225,7 @@ pub(crate) struct Text<'a> {
 }
 
 impl Raw {
-    pub(crate) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> InputProgress {
         self.progress.clone()
     }
 

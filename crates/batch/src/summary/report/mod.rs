@@ -1,0 +1,247 @@
+//! A run's summary as one HTML page that needs nothing else: no script, no font, no picture from
+//! anywhere; what it shows is drawn here. It follows the reader's choice of light or dark, and reads
+//! on a phone.
+
+mod plot;
+mod plots;
+mod scale;
+
+use super::summary::{Latency, Summary};
+use super::text::{bytes, duration, grouped};
+
+const STYLE: &str = include_str!("report.css");
+
+/// The page. What it says of input and output is escaped, whatever they are called.
+#[must_use]
+pub fn report(summary: &Summary) -> String {
+    let mut page = String::with_capacity(64 << 10);
+    page += "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+             <meta http-equiv=\"Content-Security-Policy\" \
+             content=\"default-src 'none'; style-src 'unsafe-inline'\">";
+    page += &format!("<title>Batch of {}</title>", escape(&summary.input));
+    page += &format!("<style>\n{STYLE}</style></head>\n<body>\n");
+    page += &head(summary);
+    page += &tiles(summary);
+    page += "<div class=\"cards\">\n";
+    page += &figures(summary);
+    page += &tables(summary);
+    page += "</div>\n</body></html>\n";
+    page
+}
+
+fn head(summary: &Summary) -> String {
+    let stopped = match summary.stopped {
+        true => " It was stopped before all was done.",
+        false => "",
+    };
+    let (input, output) = (escape(&summary.input), escape(&summary.output));
+    let (started, wall) = (escape(&summary.started), duration(summary.wall_seconds));
+    format!(
+        "<header><h1>Batch of {input}</h1><p>Written to {output}. Began {started}, took {wall}.\
+         {stopped}</p></header>\n"
+    )
+}
+
+fn tiles(summary: &Summary) -> String {
+    let items = &summary.items;
+    let done = match items.earlier {
+        0 => "items".to_owned(),
+        earlier => format!("items, {} before", grouped(earlier)),
+    };
+    let share = |of: u64| match items.done {
+        0 => "none".to_owned(),
+        done => format!("{:.2} %", 100.0 * of as f64 / done as f64),
+    };
+    let target = match &summary.rate.target {
+        Some(target) => format!("of {target}"),
+        None => "as fast as it went".to_owned(),
+    };
+    let rate = match summary.rate.mean_per_second {
+        Some(mean) => format!("{}/s", super::text::decimal(mean)),
+        None => "–".to_owned(),
+    };
+    let (median, p99) = match &summary.latency {
+        Some(latency) => (ms(latency.p50_ms), format!("p99 {}", ms(latency.p99_ms))),
+        None => ("–".to_owned(), "no responses".to_owned()),
+    };
+    let failed = if items.failed > 0 { "big bad" } else { "big" };
+    let tiles = [
+        ("Done", "big", grouped(items.done), done),
+        ("Failed", failed, grouped(items.failed), share(items.failed)),
+        ("Rate held", "big", rate, target),
+        ("Median latency", "big", median, p99),
+        (
+            "Bodies",
+            "big",
+            bytes(summary.bytes.bodies),
+            "decoded".to_owned(),
+        ),
+    ];
+    let tile = |(name, class, value, note): (&str, &str, String, String)| {
+        let (value, note) = (escape(&value), escape(&note));
+        format!(
+            "<div><dt>{name}</dt><dd class=\"{class}\">{value}</dd><dd class=\"note\">{note}</dd></div>"
+        )
+    };
+    format!("<dl class=\"tiles\">{}</dl>\n", tiles.map(tile).concat())
+}
+
+fn figures(summary: &Summary) -> String {
+    let mut legend = legend(&[("main", "sent")]);
+    if summary.rate.target.is_some() {
+        legend += &self::legend(&[("target", "target")]);
+    }
+    let figures = [
+        ("Rate", legend, Some(plots::rate(summary)), ""),
+        (
+            "Latency over time",
+            self::legend(&[("main", "half at most"), ("other", "99 % at most")]),
+            plots::latency(summary),
+            "There were no responses.",
+        ),
+        (
+            "Latency distribution",
+            marks(summary),
+            plots::distribution(summary),
+            "There were no responses.",
+        ),
+        (
+            "Errors over time",
+            self::legend(&[("fails", "no response, or a status of 400 and above")]),
+            plots::failures(summary),
+            "No item failed.",
+        ),
+    ];
+    let figure = |(name, legend, plot, otherwise): (&str, String, Option<String>, &str)| {
+        let shown = match plot {
+            Some(plot) => format!("<p class=\"legend\">{legend}</p>{plot}"),
+            None => format!("<p class=\"empty\">{otherwise}</p>"),
+        };
+        format!("<figure><figcaption><h2>{name}</h2></figcaption>{shown}</figure>\n")
+    };
+    figures.map(figure).concat()
+}
+
+/// What stands at the lines of the distribution.
+fn marks(summary: &Summary) -> String {
+    let latency = summary.latency.iter();
+    let mark = |(name, at)| format!("<span>{name} {}</span>", escape(&ms(at)));
+    latency.flat_map(Latency::marks).map(mark).collect()
+}
+
+fn legend(entries: &[(&str, &str)]) -> String {
+    let entry =
+        |(class, name): &(&str, &str)| format!("<span><i class=\"{class}\"></i>{name}</span>");
+    entries.iter().map(entry).collect()
+}
+
+fn tables(summary: &Summary) -> String {
+    let mut tables = table(
+        "Statuses",
+        ["status", "responses"],
+        summary
+            .statuses
+            .iter()
+            .map(|(status, count)| [status.to_string(), grouped(*count)]),
+    );
+    tables += &table(
+        "Errors",
+        ["without a response", "items"],
+        summary
+            .errors
+            .iter()
+            .map(|(name, count)| [(*name).to_owned(), grouped(*count)]),
+    );
+    let latencies = [
+        ("responses", &summary.latency),
+        ("errors", &summary.latency_of_errors),
+    ];
+    for (of, latency) in latencies {
+        if let Some(latency) = latency {
+            tables += &table(
+                &format!("Latency of {of}"),
+                ["at most", "time"],
+                quantiles(latency),
+            );
+        }
+    }
+    tables + &table("Requests", ["what", "how much"], requests(summary))
+}
+
+fn quantiles(latency: &Latency) -> impl Iterator<Item = [String; 2]> {
+    [
+        ("half", latency.p50_ms),
+        ("90 %", latency.p90_ms),
+        ("99 %", latency.p99_ms),
+        ("99.9 %", latency.p999_ms),
+        ("all", latency.max_ms),
+        ("mean", latency.mean_ms),
+    ]
+    .into_iter()
+    .map(|(name, at)| [name.to_owned(), ms(at)])
+}
+
+fn requests(summary: &Summary) -> Vec<[String; 2]> {
+    let mut rows = vec![
+        ("sent".to_owned(), grouped(summary.sends.total)),
+        (
+            "items sent more than once".to_owned(),
+            grouped(summary.sends.retried_items),
+        ),
+        (
+            "items never sent".to_owned(),
+            grouped(summary.items.never_sent),
+        ),
+        (
+            "in the fullest second".to_owned(),
+            grouped(summary.rate.fullest_second),
+        ),
+    ];
+    if let Some(emptiest) = summary.rate.emptiest_second {
+        rows.push(("in the emptiest second".to_owned(), grouped(emptiest)));
+    }
+    for (why, seconds) in &summary.rate.held_up_seconds {
+        rows.push((format!("held up by {why}"), duration(*seconds)));
+    }
+    rows.into_iter()
+        .map(|(name, value)| [name, value])
+        .collect()
+}
+
+fn table(name: &str, columns: [&str; 2], rows: impl IntoIterator<Item = [String; 2]>) -> String {
+    let cells = |row: [String; 2]| {
+        let [name, value] = row.map(|it| escape(&it));
+        format!("<tr><td>{name}</td><td>{value}</td></tr>")
+    };
+    let rows: String = rows.into_iter().map(cells).collect();
+    let [left, right] = columns;
+    let shown = match rows.is_empty() {
+        true => "<p class=\"empty\">None.</p>".to_owned(),
+        false => format!(
+            "<table><thead><tr><th scope=\"col\">{left}</th><th scope=\"col\">{right}</th></tr></thead>\
+             <tbody>{rows}</tbody></table>"
+        ),
+    };
+    format!("<section><h2>{name}</h2>{shown}</section>\n")
+}
+
+fn ms(ms: f64) -> String {
+    duration(ms / 1e3)
+}
+
+/// Text as HTML shows it, in an element or an attribute.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            '\'' => escaped += "&#39;",
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,194 @@
+//! The four plots of a report.
+
+use super::plot::{Axis, Plot};
+use super::scale::Scale;
+use crate::summary::summary::{Point, Summary, bar_end};
+use crate::summary::text::{duration, grouped};
+
+/// The axis of time: in seconds, minutes or hours.
+struct Time {
+    scale: Scale,
+    label: &'static str,
+    /// Seconds of its unit.
+    unit: f64,
+}
+
+impl Time {
+    fn of(summary: &Summary) -> Self {
+        let points = summary.points.len() as u64 * summary.point_seconds;
+        // The last point is rarely full: where there are many, the axis ends with the run.
+        let seconds = match points {
+            0..=4 => points.max(1) as f64,
+            points => summary.wall_seconds.clamp(1.0, points as f64),
+        };
+        let (label, unit) = match seconds {
+            s if s <= 180.0 => ("seconds from the start", 1.0),
+            s if s <= 10_800.0 => ("minutes from the start", 60.0),
+            _ => ("hours from the start", 3_600.0),
+        };
+        Self {
+            scale: Scale::Linear(seconds / unit),
+            label,
+            unit,
+        }
+    }
+
+    fn axis(&self) -> Axis<'_> {
+        Axis {
+            scale: self.scale,
+            label: self.label,
+            write: &number,
+        }
+    }
+
+    /// From where to where a point goes on the axis.
+    fn span(&self, summary: &Summary, point: &Point) -> (f64, f64) {
+        let from = point.from as f64;
+        (
+            from / self.unit,
+            (from + summary.point_seconds as f64) / self.unit,
+        )
+    }
+}
+
+/// Whole numbers in groups, others with the digits that a tick has.
+fn number(n: f64) -> String {
+    if (n - n.round()).abs() < 1e-9 {
+        return grouped(n.round() as u64);
+    }
+    let text = format!("{n:.6}");
+    text.trim_end_matches('0').to_owned()
+}
+
+/// Milliseconds as a tick of an axis: exact, as ticks are round.
+fn round_ms(ms: f64) -> String {
+    match ms {
+        ms if ms < 0.999_9 => format!("{} µs", number((ms * 1e3 * 1e6).round() / 1e6)),
+        ms if ms < 999.9 => format!("{} ms", number((ms * 1e6).round() / 1e6)),
+        ms => format!("{} s", number((ms * 1e3).round() / 1e6)),
+    }
+}
+
+/// Requests a second, against what they were to be.
+pub(super) fn rate(summary: &Summary) -> String {
+    let time = Time::of(summary);
+    let length = summary.point_seconds as f64;
+    let ends = summary.dispatch_seconds;
+    let steps: Vec<_> = summary
+        .points
+        .iter()
+        .map(|point| {
+            let (from, to) = time.span(summary, point);
+            // Of the last point only what was before the last request.
+            let covered = (ends - point.from as f64).min(length);
+            let told = tells(covered, summary);
+            (from, to, told.then(|| point.dispatched as f64 / covered))
+        })
+        .collect();
+    let target = summary.rate.target_per_second;
+    let most = steps
+        .iter()
+        .filter_map(|it| it.2)
+        .fold(target.unwrap_or(0.0), f64::max);
+    let axis = Axis {
+        scale: Scale::linear(most),
+        label: "requests per second",
+        write: &number,
+    };
+    let mut plot = Plot::new("Requests sent per second over time", &time.axis(), &axis);
+    plot.steps("main", &steps);
+    if let Some(target) = target {
+        plot.level("target", target);
+    }
+    plot.finish()
+}
+
+/// Whether a point says something of which so many seconds are covered: next to nothing of one at the
+/// end gives wild numbers.
+fn tells(covered: f64, summary: &Summary) -> bool {
+    covered >= summary.point_seconds as f64 / 5.0 || (summary.points.len() == 1 && covered > 0.0)
+}
+
+/// Latencies of responses over time; none if there were none.
+pub(super) fn latency(summary: &Summary) -> Option<String> {
+    let of = |get: fn(&Point) -> Option<f64>| summary.points.iter().filter_map(get);
+    let low = of(|it| it.p50_ms).reduce(f64::min)?;
+    let high = of(|it| it.p99_ms).reduce(f64::max)?;
+    let time = Time::of(summary);
+    let axis = Axis {
+        scale: Scale::log(low, high),
+        label: "from the scheduled time, log scale",
+        write: &round_ms,
+    };
+    let says = "Latency of responses over time, median and 99th percentile";
+    let mut plot = Plot::new(says, &time.axis(), &axis);
+    for (class, get) in [
+        ("other", (|it| it.p99_ms) as fn(&Point) -> Option<f64>),
+        ("main", |it| it.p50_ms),
+    ] {
+        let step = |point: &Point| {
+            let (from, to) = time.span(summary, point);
+            let covered = summary.wall_seconds - point.from as f64;
+            (from, to, get(point).filter(|_| tells(covered, summary)))
+        };
+        plot.steps(class, &summary.points.iter().map(step).collect::<Vec<_>>());
+    }
+    Some(plot.finish())
+}
+
+/// How often responses took how long; none if there were none.
+pub(super) fn distribution(summary: &Summary) -> Option<String> {
+    let latency = summary.latency.as_ref()?;
+    let bars = &summary.distribution;
+    let (first, last) = (bars.first()?.0, bar_end(bars.last()?.0));
+    let most = bars.iter().map(|bar| bar.1).max()? as f64;
+    let x = Axis {
+        scale: Scale::log(first, last),
+        label: "from the scheduled time to the end, log scale",
+        write: &round_ms,
+    };
+    let y = Axis {
+        // Room for the marks' labels above the bars.
+        scale: Scale::Linear(most * 1.45),
+        label: "responses",
+        write: &|n| number(n.round()),
+    };
+    let mut plot = Plot::new("Distribution of the latency of responses", &x, &y);
+    for (begin, count) in bars {
+        let end = bar_end(*begin);
+        let says = format!(
+            "{} to {}: {}",
+            duration(begin / 1e3),
+            duration(end / 1e3),
+            grouped(*count)
+        );
+        plot.bar("bar", *begin, end, *count as f64, &says);
+    }
+    for (row, (name, ms)) in (0..).zip(latency.marks()) {
+        plot.mark(ms, row, name);
+    }
+    Some(plot.finish())
+}
+
+/// Failed items over time; none if there were none.
+pub(super) fn failures(summary: &Summary) -> Option<String> {
+    let length = summary.point_seconds as f64;
+    let per_second = |point: &Point| point.failed as f64 / length;
+    let most = summary.points.iter().map(per_second).fold(0.0, f64::max);
+    if most == 0.0 {
+        return None;
+    }
+    let time = Time::of(summary);
+    let axis = Axis {
+        scale: Scale::linear(most),
+        label: "failed items per second",
+        write: &number,
+    };
+    let mut plot = Plot::new("Failed items per second over time", &time.axis(), &axis);
+    for point in &summary.points {
+        let (from, to) = time.span(summary, point);
+        let says = format!("{} failed", grouped(point.failed));
+        plot.bar("fails", from, to, per_second(point), &says);
+    }
+    Some(plot.finish())
+}

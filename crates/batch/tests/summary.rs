@@ -1,0 +1,256 @@
+//! What a run's account says, and the page it makes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fetchway_batch::{About, Body, Outcome, Pace, Response, Statistics, Summary, Timing, report};
+use fetchway_policy::{ErrorName, FetchError, Rate};
+use http::{HeaderMap, StatusCode};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
+use url::Url;
+
+const START: u64 = 1_764_000_000_000_000;
+
+/// An item scheduled so many milliseconds after the start, that took so many.
+fn outcome(at: u64, took: u64, result: Result<u16, ErrorName>) -> Outcome {
+    let (scheduled, end) = (START + at * 1_000, START + (at + took) * 1_000);
+    Outcome {
+        index: at,
+        id: None,
+        fingerprint: 0,
+        url: String::new(),
+        result: match result {
+            Ok(status) => Ok(Response {
+                url: Url::parse("http://h.example/").unwrap(),
+                status: StatusCode::from_u16(status).unwrap(),
+                headers: HeaderMap::new(),
+                body: Body::Whole(Bytes::from_static(b"ten bytes.")),
+            }),
+            Err(name) => Err(FetchError::new(name, "so it is")),
+        },
+        attempts: 1,
+        timing: Timing {
+            scheduled,
+            sent: Some(scheduled),
+            first_byte: None,
+            end,
+        },
+    }
+}
+
+fn about() -> About {
+    About {
+        input: "a <b>\"&'.txt".to_owned(),
+        output: "out.jsonl".to_owned(),
+        target: Some(Rate {
+            count: 50,
+            window: Duration::from_millis(500),
+        }),
+        wall: Duration::from_secs(2),
+        skipped: 3,
+        held_up: vec![("concurrency".to_owned(), Duration::from_millis(250))],
+        ..About::default()
+    }
+}
+
+/// 200 requests in two seconds, of which some fail.
+fn small() -> Summary {
+    let (mut pace, mut statistics) = (Pace::new(START), Statistics::new(START));
+    for n in 0..200 {
+        pace.dispatched(START + n * 10_000, false);
+        let result = match n {
+            7 => Ok(503),
+            8 => Err(ErrorName::DnsError),
+            9 => Err(ErrorName::InvalidRequest),
+            _ => Ok(200),
+        };
+        let mut outcome = outcome(n * 10, if n == 100 { 900 } else { 20 }, result);
+        if n == 7 {
+            outcome.attempts = 3;
+        }
+        if n == 9 {
+            outcome.attempts = 0;
+        }
+        statistics.record(&outcome);
+    }
+    assert_eq!((statistics.done(), statistics.failed()), (200, 3));
+    Summary::new(about(), &pace, &statistics)
+}
+
+#[test]
+fn the_account_says_what_became_of_every_item() {
+    let value = serde_json::to_value(small()).unwrap();
+    let expected = json!({
+        "input": "a <b>\"&'.txt", "output": "out.jsonl", "stopped": false,
+        "started": "Mon, 24 Nov 2025 16:00:00 GMT", "wallSeconds": 2.0,
+        "items": {"done": 200, "succeeded": 197, "failed": 3, "neverSent": 1, "skipped": 3,
+            "earlier": 0, "earlierFailed": 0},
+        "statuses": {"200": 197, "503": 1},
+        "errors": {"dns_error": 1, "invalid_request": 1},
+        "sends": {"total": 201, "retriedItems": 1},
+        "bytes": {"bodies": 1980},
+    });
+    for (name, expected) in expected.as_object().unwrap() {
+        assert_eq!(&value[name], expected, "{name}");
+    }
+    let rate = &value["rate"];
+    assert_eq!(rate["target"], "50/500ms");
+    assert_eq!(rate["targetPerSecond"], 100.0);
+    assert_eq!(
+        (&rate["fullestSecond"], &rate["emptiestSecond"]),
+        (&json!(100), &json!(100))
+    );
+    assert_eq!(rate["heldUpSeconds"], json!({"concurrency": 0.25}));
+    let mean = rate["meanPerSecond"].as_f64().unwrap();
+    assert!((mean - 100.0).abs() < 1e-9, "{mean}");
+    let latency = &value["latency"];
+    assert_eq!(latency["count"], 198);
+    let near = |name: &str, ms: f64| {
+        let found = latency[name].as_f64().unwrap();
+        assert!((found - ms).abs() <= ms / 1_000.0, "{name} {found}");
+    };
+    near("p50Ms", 20.0);
+    near("p999Ms", 900.0);
+    near("maxMs", 900.0);
+    assert_eq!(value["latencyOfErrors"]["count"], 1);
+    let points = value["points"].as_array().unwrap();
+    let sum = |name: &str| {
+        points
+            .iter()
+            .map(|it| it[name].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(
+        (sum("dispatched"), sum("succeeded"), sum("failed")),
+        (200, 197, 3)
+    );
+    assert_eq!(points[0]["dispatched"], 100);
+}
+
+#[test]
+fn the_text_is_short_and_aligned() {
+    let text = small().text();
+    let expected = "\
+done        200 items in 2.00 s; 3 bad lines skipped
+succeeded   197
+failed      3, 1 never sent
+statuses    200: 197  503: 1
+errors      dns_error: 1  invalid_request: 1
+requests    201, 1 item more than once
+latency     p50 20.0 ms  p90 20.0 ms  p99 20.0 ms  p99.9 900 ms  max 900 ms from the scheduled time
+  of errors p50 20.0 ms  p90 20.0 ms  p99 20.0 ms  p99.9 20.0 ms  max 20.0 ms
+rate        100.0/s of 50/500ms; fullest second 100, emptiest 100
+  held up   250 ms by concurrency
+bodies      1.9 KiB
+";
+    assert_eq!(text, expected);
+}
+
+/// A run as they are: five minutes that begin well, with an origin that refuses for a while.
+fn large() -> Summary {
+    let seed = 7;
+    let mut random = StdRng::seed_from_u64(seed);
+    let (mut pace, mut statistics) = (Pace::new(START), Statistics::new(START));
+    for n in 0..60_000_u64 {
+        let at = n * 5 + random.random_range(0..4);
+        let refused = (40_000..44_000).contains(&n) && random.random_range(0..3) == 0;
+        let stall = (20_000..23_000).contains(&n) && random.random_range(0..20) == 0;
+        pace.dispatched(START + at * 1_000 + random.random_range(0..1_000), false);
+        let took = 3 + random.random_range(0.0_f64..9.0).exp2() as u64 / 8;
+        let (took, result) = match (refused, stall) {
+            (true, _) => (took, Ok(503)),
+            (_, true) => (3_000, Err(ErrorName::HttpResponseTimeout)),
+            _ => (took, Ok(if n % 977 == 0 { 404 } else { 200 })),
+        };
+        statistics.record(&outcome(at, took, result));
+    }
+    let about = About {
+        target: Some(Rate {
+            count: 200,
+            window: Duration::from_secs(1),
+        }),
+        wall: Duration::from_millis(300_123),
+        ..about()
+    };
+    Summary::new(about, &pace, &statistics)
+}
+
+/// A run that never got anything.
+fn empty() -> Summary {
+    let about = About {
+        input: "https://h.example/{}".to_owned(),
+        stopped: true,
+        ..About::default()
+    };
+    Summary::new(about, &Pace::new(START), &Statistics::new(START))
+}
+
+/// Every element that is opened is closed, in order; what was named by others is escaped.
+fn well_formed(page: &str) {
+    let mut open = Vec::new();
+    for tag in page.split('<').skip(1) {
+        let (tag, _) = tag.split_once('>').expect("a tag ends");
+        let name = tag.split([' ', '/']).find(|it| !it.is_empty()).unwrap();
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name));
+        } else if !tag.ends_with('/') && !["!doctype", "meta"].contains(&name) {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty());
+    for outside in [
+        "http:", "https:", "src=", "href=", "url(", "@import", "<script", "style=", "NaN", "inf",
+    ] {
+        let found = page
+            .match_indices(outside)
+            .find(|_| true)
+            .map(|(at, _)| &page[at..at + 40]);
+        assert!(
+            found.is_none() || outside.starts_with("http") && page.contains("h.example"),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn the_page_needs_nothing_else_and_escapes_what_it_shows() {
+    for summary in [small(), large(), empty()] {
+        let page = report(&summary);
+        well_formed(&page);
+        assert!(page.len() < 200_000, "{}", page.len());
+        assert!(page.contains("default-src 'none'"));
+    }
+    let page = report(&small());
+    assert!(page.contains("<h1>Batch of a &lt;b&gt;&quot;&amp;&#39;.txt</h1>"));
+    let page = report(&empty());
+    assert!(page.contains("There were no responses.") && page.contains("stopped before"));
+}
+
+/// `FETCHWAY_REPORTS=folder` keeps the pages, to be looked at.
+#[test]
+fn the_same_run_makes_the_same_page() {
+    let summaries = [("small", small()), ("large", large()), ("empty", empty())];
+    for (name, summary) in summaries {
+        let page = report(&summary);
+        assert_eq!(page, report(&summary.clone()));
+        if let Some(folder) = std::env::var_os("FETCHWAY_REPORTS") {
+            let path = std::path::Path::new(&folder).join(format!("{name}.html"));
+            std::fs::write(path, page).unwrap();
+        }
+    }
+    assert_eq!(
+        serde_json::to_value(large()).unwrap(),
+        serde_json::to_value(large()).unwrap()
+    );
+}
+
+#[test]
+fn a_long_run_has_a_bounded_account() {
+    let summary = large();
+    assert!(summary.points.len() <= 240);
+    assert_eq!(summary.point_seconds, 2);
+    let text: Value = serde_json::to_value(&summary).unwrap();
+    assert!(text.to_string().len() < 60_000);
+}
