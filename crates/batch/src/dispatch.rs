@@ -87,15 +87,15 @@ impl Cause {
         Self::Origins,
     ];
 
-    /// A phrase that says it to whoever reads a summary, and what helps.
+    /// Its name in summaries.
     #[must_use]
-    pub const fn why(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Late => "this machine was too busy",
-            Self::Input => "the input came too slowly",
-            Self::Concurrency => "as many fetches were under way as may be; raise the concurrency",
-            Self::Output => "the output took outcomes too slowly",
-            Self::Origins => "origins that were left bear no more, or asked to wait",
+            Self::Late => "machine",
+            Self::Input => "input",
+            Self::Concurrency => "concurrency",
+            Self::Output => "output",
+            Self::Origins => "origins",
         }
     }
 }

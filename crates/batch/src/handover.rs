@@ -16,6 +16,8 @@ const NEVER: u64 = u64::MAX;
 /// One try of one fetch.
 pub struct Handover<'a> {
     shared: &'a Shared,
+    /// The item was tried before.
+    again: bool,
     requests: AtomicU32,
     /// Nanoseconds since the run's start: when the last request was handed over, and its header came.
     sent: AtomicU64,
@@ -31,9 +33,10 @@ impl std::fmt::Debug for Handover<'_> {
 }
 
 impl<'a> Handover<'a> {
-    pub(crate) fn new(shared: &'a Shared) -> Self {
+    pub(crate) fn new(shared: &'a Shared, again: bool) -> Self {
         Self {
             shared,
+            again,
             requests: AtomicU32::new(0),
             sent: AtomicU64::new(NEVER),
             answered: AtomicU64::new(NEVER),
@@ -45,10 +48,12 @@ impl<'a> Handover<'a> {
     /// the time given and ask again. Those after the first are beside the schedule, and take slots of
     /// later fetches.
     pub fn pass(&self) -> Option<Instant> {
+        let first = self.requests() == 0;
+        let again = self.again || !first;
         let now = match &self.shared.strict {
             None => {
                 let now = self.shared.clock.now();
-                self.shared.hand_over(now);
+                self.shared.hand_over(now, again);
                 now
             }
             Some(strict) => {
@@ -56,18 +61,19 @@ impl<'a> Handover<'a> {
                 // Read under the lock: the log is in order.
                 let now = self.shared.clock.now();
                 let mut waits = self.waits.load(Ordering::Relaxed);
-                let again = strict.ask(now, &mut waits);
+                let wait = strict.ask(now, &mut waits);
                 self.waits.store(waits, Ordering::Relaxed);
-                if let Some(at) = again {
-                    return Some(self.shared.clock.instant(at));
+                if let Some(until) = wait {
+                    return Some(self.shared.clock.instant(until));
                 }
-                self.shared.hand_over(now);
+                self.shared.hand_over(now, again);
                 now
             }
         };
         self.sent.store(nanos(now), Ordering::Relaxed);
         self.answered.store(NEVER, Ordering::Relaxed);
-        if self.requests.fetch_add(1, Ordering::Relaxed) > 0 {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if !first {
             self.shared.state().dispatch.schedule.skip();
         }
         None

@@ -40,7 +40,7 @@ pub use outcome::{Body, Outcome, Response, Timing};
 pub use perform::Performer;
 pub use progress::Progress;
 pub use run::{Done, Handle, Outcomes, RunConfig, run};
-pub use shared::OnDispatch;
+pub use shared::{OnSent, Sent};
 pub use strict::MAX_STRICT;
 pub use summary::{
     About, Bytes, Held, Items, Latency, Pace, Point, Sends, Statistics, Summary, report,

@@ -20,7 +20,7 @@ use crate::item::Item;
 use crate::outcome::Outcome;
 use crate::perform::Performer;
 use crate::progress::Progress;
-use crate::shared::{OnDispatch, Shared};
+use crate::shared::{OnSent, Shared};
 use crate::strict::{MAX_STRICT, Strict};
 use crate::worker::{Desk, read, time};
 
@@ -43,7 +43,7 @@ pub struct RunConfig {
     /// The longest that an origin may have the run wait for it (`Retry-After`).
     pub wait_cap: Duration,
     /// Told of each request as it is handed to its connection.
-    pub on_dispatch: Option<OnDispatch>,
+    pub on_sent: Option<OnSent>,
 }
 
 impl std::fmt::Debug for RunConfig {
@@ -65,7 +65,7 @@ impl Default for RunConfig {
             concurrency: 64,
             retry: RetryPolicy::default(),
             wait_cap: Duration::from_secs(60),
-            on_dispatch: None,
+            on_sent: None,
         }
     }
 }
@@ -104,6 +104,12 @@ impl Handle {
         self.0.stop();
     }
 
+    /// When it began: microseconds since the Unix epoch.
+    #[must_use]
+    pub fn began(&self) -> u64 {
+        self.0.clock.epoch(Duration::ZERO)
+    }
+
     /// How far it is.
     #[must_use]
     pub fn progress(&self) -> Progress {
@@ -131,7 +137,7 @@ pub fn run<P: Performer>(
     let shared = Arc::new(Shared::new(
         Dispatch::new(schedule, config.concurrency),
         strict.map(Strict::new),
-        config.on_dispatch.clone(),
+        config.on_sent.clone(),
     ));
     let (sender, receiver) = mpsc::channel(UNTAKEN);
     let tasks = Arc::new(Mutex::new(JoinSet::new()));

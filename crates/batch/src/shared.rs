@@ -10,16 +10,24 @@ use crate::dispatch::Dispatch;
 use crate::progress::Tally;
 use crate::strict::Strict;
 
-/// Told of each request as it is handed to its connection, in order: microseconds since the Unix epoch.
-/// It must not block.
-pub type OnDispatch = Arc<dyn Fn(u64) + Send + Sync>;
+/// A request that is handed to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// When: microseconds since the Unix epoch.
+    pub at: u64,
+    /// Not the first of its item: a retry, a redirect, or sent again on another connection.
+    pub again: bool,
+}
+
+/// Told of each request as it is handed to its connection; of a strict run, in order. It must not block.
+pub type OnSent = Arc<dyn Fn(Sent) + Send + Sync>;
 
 /// One run.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     state: Mutex<State>,
     pub(crate) strict: Option<Mutex<Strict>>,
-    pub(crate) on_dispatch: Option<OnDispatch>,
+    pub(crate) on_sent: Option<OnSent>,
     /// The time to look at next may have moved, or all is over.
     pub(crate) moved: Notify,
     /// There is room for more items, or the run was stopped.
@@ -36,11 +44,7 @@ pub(crate) struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        dispatch: Dispatch,
-        strict: Option<Strict>,
-        on_dispatch: Option<OnDispatch>,
-    ) -> Self {
+    pub(crate) fn new(dispatch: Dispatch, strict: Option<Strict>, on_sent: Option<OnSent>) -> Self {
         Self {
             clock: Clock::start(),
             state: Mutex::new(State {
@@ -50,7 +54,7 @@ impl Shared {
                 reader_waits: false,
             }),
             strict: strict.map(Mutex::new),
-            on_dispatch,
+            on_sent,
             moved: Notify::new(),
             room: Notify::new(),
         }
@@ -65,9 +69,10 @@ impl Shared {
     }
 
     /// A request is handed to its connection.
-    pub(crate) fn hand_over(&self, now: Duration) {
-        if let Some(on_dispatch) = &self.on_dispatch {
-            on_dispatch(self.clock.epoch(now));
+    pub(crate) fn hand_over(&self, now: Duration, again: bool) {
+        if let Some(on_sent) = &self.on_sent {
+            let at = self.clock.epoch(now);
+            on_sent(Sent { at, again });
         }
     }
 

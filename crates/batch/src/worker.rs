@@ -105,7 +105,7 @@ pub(crate) async fn time<P: Performer>(desk: Arc<Desk<P>>) {
 async fn work<P: Performer>(desk: Arc<Desk<P>>, mut job: Box<Job>) {
     let _watch = Watch(&desk.shared);
     loop {
-        let handover = Handover::new(&desk.shared);
+        let handover = Handover::new(&desk.shared, job.tries > 1);
         let performed = desk.performer.perform(&job.request, &handover).await;
         match desk.ended(job, performed, &handover).await {
             Some(next) => job = next,

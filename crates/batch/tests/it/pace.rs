@@ -30,7 +30,9 @@ fn config(rate: Option<Rate>) -> RunConfig {
 fn logged(config: &mut RunConfig) -> Arc<Mutex<Vec<u64>>> {
     let log = Arc::new(Mutex::new(Vec::new()));
     let to = Arc::clone(&log);
-    config.on_dispatch = Some(Arc::new(move |at| to.lock().expect("no panic").push(at)));
+    config.on_sent = Some(Arc::new(move |sent| {
+        to.lock().expect("no panic").push(sent.at);
+    }));
     log
 }
 

@@ -69,6 +69,12 @@ pub(crate) struct Args {
     /// What to do with a line that is no request
     #[arg(long, value_enum, value_name = "WHAT", default_value = "record")]
     pub(super) on_bad_line: OnBadLine,
+    /// Write a page with plots of the run
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+    /// Write the summary as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(super) summary: Option<PathBuf>,
     /// Write the time of each request as it is handed to its connection: microseconds since 1970, one a
     /// line
     #[arg(long, value_name = "FILE")]

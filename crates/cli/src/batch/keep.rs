@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use fetchway_batch::{Done, Journal, JournalError, Outcomes, Written};
+use fetchway_batch::{Done, Journal, JournalError, Outcomes, Pace, Sent, Statistics, Written};
 use tokio::sync::mpsc;
 
 /// Outcomes handed on at once.
@@ -27,7 +27,7 @@ enum Feed<H> {
 /// The times at which requests were handed over, on their way to the output's thread. The run waits for
 /// that, so they are bounded with the outcomes.
 pub(super) struct Dispatches {
-    times: Mutex<Vec<u64>>,
+    times: Mutex<Vec<Sent>>,
     log: Option<Mutex<Log>>,
 }
 
@@ -54,23 +54,27 @@ impl Dispatches {
     }
 
     /// A request is handed over.
-    pub(super) fn add(&self, at: u64) {
-        lock(&self.times).push(at);
+    pub(super) fn add(&self, sent: Sent) {
+        lock(&self.times).push(sent);
     }
 
-    /// Writes down what has come.
-    fn note(&self) {
-        let times = std::mem::take(&mut *lock(&self.times));
+    /// Counts what has come, and logs it.
+    fn note(&self, pace: &mut Pace) {
+        let all = std::mem::take(&mut *lock(&self.times));
+        for sent in &all {
+            pace.dispatched(sent.at, sent.again);
+        }
         if let Some(log) = &self.log {
             let log = &mut *lock(log);
-            let written = times.iter().try_for_each(|at| writeln!(log.to, "{at}"));
+            let written = all
+                .iter()
+                .try_for_each(|sent| writeln!(log.to, "{}", sent.at));
             // Told at the end: the run is worth more than its log.
             log.failed = log.failed.take().or(written.err());
         }
     }
 
     fn finish(&self) -> io::Result<()> {
-        self.note();
         let Some(log) = &self.log else {
             return Ok(());
         };
@@ -86,6 +90,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// What the thread ends with.
 pub(super) struct Kept {
+    pub(super) pace: Pace,
+    pub(super) statistics: Statistics,
     /// What was written, or why the output could not be written.
     pub(super) written: Result<Written, JournalError>,
     /// Or why the dispatch log could not be.
@@ -99,18 +105,25 @@ pub(super) struct Keeper<H> {
 }
 
 impl<H: Send + 'static> Keeper<H> {
-    /// Writes to `journal`: as outcomes come if `at_once`, else once a second.
+    /// Writes to `journal`, and counts from `began` on.
     pub(super) fn start(
         journal: Journal,
         dispatches: Arc<Dispatches>,
-        at_once: bool,
+        began: u64,
     ) -> io::Result<Self> {
         let (to, mut from) = mpsc::channel(CHUNKS);
         let thread = thread::Builder::new().name("output".to_owned());
         let thread = thread.spawn(move || {
-            let written = write(journal, &dispatches, &mut from, at_once);
-            let logged = dispatches.finish();
-            Kept { written, logged }
+            let (mut pace, mut statistics) = (Pace::new(began), Statistics::new(began));
+            let counts = (&mut pace, &mut statistics);
+            let written = write(journal, &dispatches, counts, &mut from);
+            dispatches.note(&mut pace);
+            Kept {
+                pace,
+                statistics,
+                written,
+                logged: dispatches.finish(),
+            }
         })?;
         Ok(Self { to, thread })
     }
@@ -146,21 +159,20 @@ impl<H: Send + 'static> Keeper<H> {
 fn write<H>(
     mut journal: Journal,
     dispatches: &Dispatches,
+    (pace, statistics): (&mut Pace, &mut Statistics),
     from: &mut mpsc::Receiver<Feed<H>>,
-    at_once: bool,
 ) -> Result<Written, JournalError> {
     while let Some(feed) = from.blocking_recv() {
-        match feed {
-            Feed::Outcomes(chunk) => {
-                dispatches.note();
-                for done in &chunk {
-                    journal.write(&done.outcome)?;
-                }
-                if at_once && from.is_empty() {
-                    journal.flush()?;
-                }
+        if let Feed::Outcomes(chunk) = feed {
+            dispatches.note(pace);
+            for done in &chunk {
+                journal.write(&done.outcome)?;
+                statistics.record(&done.outcome);
             }
-            Feed::Flush => journal.flush()?,
+        }
+        if from.is_empty() {
+            // A compressed output waits a second for more; then a flush will come.
+            journal.flush_soon()?;
         }
     }
     journal.finish()

@@ -11,6 +11,7 @@ mod keep;
 mod show;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +19,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use fetchway_batch::{
-    DoneItems, Format, Handle, Input, Journal, Options, Progress, Resume, RunConfig, Source, Window,
+    About, DoneItems, Found, Handle, Input, Journal, Options, Progress, Resume, RunConfig, Source,
+    Summary, Window, report,
 };
 use fetchway_node::{Config, LocalFetches, Signal, Signals, fdlimit};
 
@@ -26,7 +28,7 @@ pub(crate) use args::Args;
 use args::OnBadLine;
 use feed::{Account, Choice};
 use keep::{Dispatches, Keeper, Kept};
-use show::{Shown, tell};
+use show::{Shown, tell, write_error};
 
 use crate::{complain, flags, runtime};
 
@@ -56,6 +58,7 @@ struct Plan {
     input: Input,
     journal: Journal,
     done: Option<DoneItems>,
+    earlier: Found,
     window: Option<Window>,
 }
 
@@ -84,12 +87,13 @@ fn prepare(args: &Args) -> anyhow::Result<Plan> {
         sync: args.sync,
         ordered: window.clone(),
     };
-    let (journal, done) = output(args, &source, options)?;
+    let (journal, done, earlier) = output(args, &source, options)?;
     Ok(Plan {
         config,
         input: source.open()?,
         journal,
         done,
+        earlier,
         window,
     })
 }
@@ -98,17 +102,19 @@ fn output(
     args: &Args,
     source: &Source,
     options: Options,
-) -> anyhow::Result<(Journal, Option<DoneItems>)> {
+) -> anyhow::Result<(Journal, Option<DoneItems>, Found)> {
     if args.to_stdout() {
         if args.goes_on() {
             bail!(
                 "standard output can't be read back, so nothing can be resumed from it: name a file"
             );
         }
-        return Ok((Journal::stream(Box::new(io::stdout()), options)?, None));
+        let journal = Journal::stream(Box::new(io::stdout()), options)?;
+        return Ok((journal, None, Found::default()));
     }
     if !args.goes_on() {
-        return Ok((Journal::create(&args.output, options)?, None));
+        let journal = Journal::create(&args.output, options)?;
+        return Ok((journal, None, Found::default()));
     }
     let earlier = Resume::open(&args.output, args.retry_failed)?;
     earlier.check(source)?;
@@ -123,7 +129,7 @@ fn output(
         }
     ));
     let (journal, done) = earlier.start(options)?;
-    Ok((journal, Some(done)))
+    Ok((journal, Some(done), found))
 }
 
 fn run_config(args: &Args, config: &Config, dispatches: &Arc<Dispatches>) -> RunConfig {
@@ -136,7 +142,7 @@ fn run_config(args: &Args, config: &Config, dispatches: &Arc<Dispatches>) -> Run
     run.retry.attempts = args.retries.saturating_add(1);
     run.wait_cap = config.fetch.retry_after_cap.0.0;
     let dispatches = Arc::clone(dispatches);
-    run.on_dispatch = Some(Arc::new(move |at| dispatches.add(at)));
+    run.on_sent = Some(Arc::new(move |sent| dispatches.add(sent)));
     run
 }
 
@@ -155,9 +161,7 @@ async fn perform(args: &Args, plan: Plan) -> anyhow::Result<ExitCode> {
     };
     let (items, account) = feed::start(plan.input, choice)?;
     let (outcomes, handle) = fetchway_batch::run(&config, items, performer);
-    // A frame for every few outcomes would make a compressed output large.
-    let at_once = args.to_stdout() || Format::of(&args.output) == Format::Plain;
-    let keeper = Keeper::start(plan.journal, dispatches, at_once)?;
+    let keeper = Keeper::start(plan.journal, dispatches, handle.began())?;
     let shown = tokio::spawn(show::show(Shown {
         handle: handle.clone(),
         input,
@@ -175,7 +179,13 @@ async fn perform(args: &Args, plan: Plan) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let kept = keeper.finish()?;
-    conclude(args, &handle.progress(), kept, &account)
+    let progress = handle.progress();
+    let about = About {
+        target: config.rate,
+        earlier: plan.earlier,
+        ..about(args, &progress, &account)
+    };
+    conclude(args, &progress, &about, kept, &account)
 }
 
 fn per_second(rate: fetchway_policy::Rate) -> f64 {
@@ -221,20 +231,54 @@ fn resume_by(args: &Args) {
     }
 }
 
+/// What the summary cannot know by itself.
+fn about(args: &Args, progress: &Progress, account: &Account) -> About {
+    let slipped = progress.slipped.into_iter();
+    let shown = |path: &Path| path.display().to_string();
+    About {
+        input: match args.source() {
+            Source::File(path) => shown(&path),
+            Source::Stdin => "standard input".to_owned(),
+            Source::Range(..) => "a range of URLs".to_owned(),
+        },
+        output: match args.to_stdout() {
+            true => "standard output".to_owned(),
+            false => shown(&args.output),
+        },
+        stopped: progress.stopped,
+        skipped: account.skipped.load(Ordering::Relaxed),
+        wall: progress.elapsed,
+        held_up: slipped
+            .map(|(cause, slip)| (cause.as_str().to_owned(), slip))
+            .collect(),
+        ..About::default()
+    }
+}
+
 /// Says what there is to say at the end, and how the process exits.
 fn conclude(
     args: &Args,
     progress: &Progress,
+    about: &About,
     kept: Kept,
     account: &Account,
 ) -> anyhow::Result<ExitCode> {
-    let took = progress.elapsed.as_secs_f64();
-    tell(&format!(
-        "{} items done in {took:.2} s, {} of them failed",
-        progress.done, progress.failed
-    ));
-    for line in notes(progress, account) {
-        tell(&line);
+    let summary = Summary::new(about.clone(), &kept.pace, &kept.statistics);
+    write_error(&summary.text());
+    if progress.untaken >= Duration::from_millis(100) {
+        let untaken = progress.untaken.as_secs_f64();
+        tell(&format!(
+            "for {untaken:.1} s fetches waited because the output was too slow"
+        ));
+    }
+    if let Some(path) = &args.summary {
+        let json = serde_json::to_string_pretty(&summary)? + "\n";
+        let written = std::fs::write(path, json);
+        written.with_context(|| format!("the summary {} can't be written", path.display()))?;
+    }
+    if let Some(path) = &args.report {
+        let written = std::fs::write(path, report(&summary));
+        written.with_context(|| format!("the report {} can't be written", path.display()))?;
     }
     kept.logged.context("the dispatch log can't be written")?;
     let failed = match (kept.written, account.failed.get()) {
@@ -255,31 +299,4 @@ fn conclude(
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
-}
-
-/// What the numbers do not say by themselves.
-fn notes(progress: &Progress, account: &Account) -> Vec<String> {
-    let mut notes = Vec::new();
-    let skipped = account.skipped.load(Ordering::Relaxed);
-    if skipped > 0 {
-        notes.push(format!(
-            "{skipped} lines of the input were no requests and were left out"
-        ));
-    }
-    for (cause, slip) in progress.slipped {
-        if slip >= Duration::from_millis(1) {
-            notes.push(format!(
-                "the schedule slipped by {:.1} s: {}",
-                slip.as_secs_f64(),
-                cause.why()
-            ));
-        }
-    }
-    if progress.untaken >= Duration::from_millis(100) {
-        let untaken = progress.untaken.as_secs_f64();
-        notes.push(format!(
-            "for {untaken:.1} s fetches waited because the output was too slow"
-        ));
-    }
-    notes
 }

@@ -119,7 +119,11 @@ fn time(seconds: f64) -> String {
 }
 
 /// Says something on standard error.
-#[expect(clippy::print_stderr, reason = "this is where a person is told")]
 pub(super) fn tell(what: &str) {
-    eprintln!("fetchway: {what}");
+    write_error(&format!("fetchway: {what}\n"));
+}
+
+#[expect(clippy::print_stderr, reason = "this is where a person is told")]
+pub(super) fn write_error(text: &str) {
+    eprint!("{text}");
 }

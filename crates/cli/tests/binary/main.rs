@@ -1,5 +1,6 @@
 //! The binary as a person or a supervisor has it: its signals, its flags, its output.
 
+mod batch;
 mod commands;
 mod gateway;
 mod profile;

@@ -1,0 +1,126 @@
+//! Killed at any moment, resumed, complete.
+
+use std::path::Path;
+
+use fetchway_lab::Origin;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use super::{Folder, assert_complete, batch, command, lines, said, text, urls};
+
+const ITEMS: usize = 2_000;
+/// For each kind of output. `cargo xtask bench batch` kills more of larger runs.
+const KILLS: usize = 4;
+
+#[tokio::test]
+async fn kill_9_and_resume_plain() {
+    killed_and_resumed("out.jsonl", &[]).await;
+}
+
+#[tokio::test]
+async fn kill_9_and_resume_gzip() {
+    killed_and_resumed("out.jsonl.gz", &[]).await;
+}
+
+#[tokio::test]
+async fn kill_9_and_resume_zstd_in_order() {
+    killed_and_resumed("out.jsonl.zst", &["--ordered"]).await;
+}
+
+async fn killed_and_resumed(name: &str, flags: &[&str]) {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let folder = Folder::new(name);
+    for _ in 0..KILLS {
+        let origin = Origin::builder().start().expect("an origin");
+        let input = folder.file("urls.txt", &urls(&origin, ITEMS));
+        let output = folder.path(name);
+        let _fresh = std::fs::remove_file(&output);
+        let given = [
+            text(&input),
+            "--output",
+            text(&output),
+            "--concurrency",
+            "50",
+        ];
+        let given = [&given[..], flags].concat();
+        let at = random.random_range(1..ITEMS as u64);
+        killed_when(&origin, &given, at).await;
+        let kept = lines_if_any(&output);
+        let before = origin.stats().requests;
+        let done = batch(&[&given[..], &["--resume"]].concat()).await;
+        assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+        let all = lines(&output);
+        assert_complete(&all, ITEMS);
+        assert_eq!(all[..kept.len()], kept, "what was written stays");
+        // What was in flight, or not written yet, is fetched again; nothing that was written is.
+        let again = origin.stats().requests - before;
+        assert_eq!(again as usize, ITEMS - kept.len());
+        if !flags.is_empty() {
+            let in_order = all.iter().enumerate().all(|(at, line)| line["index"] == at);
+            assert!(in_order, "out of order");
+        }
+    }
+}
+
+async fn killed_when(origin: &Origin, flags: &[&str], requests: u64) {
+    let mut child = command(flags).spawn().expect("the binary runs");
+    origin.wait_until(|stats| stats.requests >= requests).await;
+    // It may have ended by now, if this was near its end.
+    let _gone = child.start_kill();
+    child.wait().await.expect("its end");
+    origin.wait_until(|stats| stats.in_flight == 0).await;
+}
+
+fn lines_if_any(output: &Path) -> Vec<serde_json::Value> {
+    match output.exists() {
+        true => lines(output),
+        false => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn what_failed_is_fetched_again_when_asked_for() {
+    let (origin, folder) = (
+        Origin::builder().start().expect("an origin"),
+        Folder::new("again"),
+    );
+    let url = |key| origin.url(&format!("/fail?key={key}&times=1&code=500"));
+    let good = origin.url("/echo");
+    let input = folder.file("urls.txt", &format!("{good}\n{}\n{}\n", url(1), url(2)));
+    let output = folder.path("out.jsonl");
+    let given = [text(&input), "--output", text(&output), "--retries", "0"];
+    let done = batch(&given).await;
+    assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+    // Resumed, it has an answer for everything, failures too.
+    let done = batch(&[&given[..], &["--resume"]].concat()).await;
+    assert_eq!((done.status.code(), origin.stats().requests), (Some(0), 3));
+    let done = batch(&[&given[..], &["--retry-failed"]].concat()).await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert_eq!(origin.stats().requests, 5);
+    let all = lines(&output);
+    assert_eq!(all.len(), 3);
+    assert!(all.iter().all(|line| line["status"] == 200));
+}
+
+#[tokio::test]
+async fn another_input_is_not_resumed_with() {
+    let (origin, folder) = (
+        Origin::builder().start().expect("an origin"),
+        Folder::new("other"),
+    );
+    let list = urls(&origin, 20);
+    let input = folder.file("urls.txt", &list);
+    let output = folder.path("out.jsonl");
+    let given = [text(&input), "--output", text(&output)];
+    assert_eq!(batch(&given).await.status.code(), Some(0));
+    folder.file("urls.txt", &list.replace("req=7&", "req=77&"));
+    let done = batch(&[&given[..], &["--resume"]].concat()).await;
+    assert_eq!(done.status.code(), Some(2));
+    assert!(said(&done).contains("item 7 "), "{}", said(&done));
+    // Nor is what there is written over.
+    let done = batch(&given).await;
+    assert_eq!(done.status.code(), Some(2));
+    assert!(said(&done).contains("exists already"), "{}", said(&done));
+}

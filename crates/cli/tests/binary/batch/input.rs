@@ -1,0 +1,159 @@
+//! What goes in and what comes out when nothing goes wrong, or only in the input.
+
+use fetchway_lab::Origin;
+use serde_json::{Value, json};
+
+use super::{Folder, assert_complete, batch, fed, lines, said, text, urls};
+
+#[tokio::test]
+async fn a_list_of_urls_becomes_a_line_each_at_the_rate() {
+    let (origin, folder) = (
+        Origin::builder().start().expect("an origin"),
+        Folder::new("list"),
+    );
+    let input = folder.file("urls.txt", &urls(&origin, 300));
+    let (output, log) = (folder.path("out.jsonl"), folder.path("sent.log"));
+    let flags = [
+        "--rate",
+        "100/100ms",
+        "--strict",
+        "--dispatch-log",
+        text(&log),
+    ];
+    let done = batch(&[&flags[..], &[text(&input), "--output", text(&output)]].concat()).await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert_complete(&lines(&output), 300);
+    assert_eq!(origin.stats().requests, 300);
+    let log = std::fs::read_to_string(log).expect("a log");
+    let sent: Vec<u64> = log.lines().map(|at| at.parse().expect("a time")).collect();
+    assert_eq!(sent.len(), 300);
+    for window in sent.windows(101) {
+        assert!(window[100] - window[0] > 100_000, "101 within 100 ms");
+    }
+    // Every line says when it was to be sent, was sent, and ended.
+    for line in lines(&output) {
+        let at = |what: &str| line["timing"][what].as_f64().expect("a time");
+        assert!(
+            at("scheduled") <= at("sent") && at("sent") <= at("firstByte"),
+            "{line}"
+        );
+        assert!(at("firstByte") <= at("end"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn json_lines_say_how_each_is_to_be_fetched() {
+    let (origin, folder) = (
+        Origin::builder().start().expect("an origin"),
+        Folder::new("json"),
+    );
+    let item = json!({
+        "id": "first", "url": origin.url("/echo"), "method": "POST",
+        "headers": { "x-mine": "yes" }, "body": "hello",
+    });
+    let input = folder.file("items.jsonl", &format!("{item}\n"));
+    let done = batch(&[text(&input), "--output", "-"]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    let line: Value = serde_json::from_slice(&done.stdout).expect("one line");
+    assert_eq!(line["id"], "first");
+    let echo: Value = serde_json::from_str(line["body"].as_str().expect("text")).expect("JSON");
+    assert_eq!(
+        (&echo["method"], &echo["body"]),
+        (&json!("POST"), &json!("hello"))
+    );
+    let fields = echo["headers"].as_array().expect("pairs");
+    assert!(fields.contains(&json!(["x-mine", "yes"])), "{echo}");
+}
+
+#[tokio::test]
+async fn a_range_and_standard_streams() {
+    let origin = Origin::builder().start().expect("an origin");
+    let template = origin.url("/delay?ms=0&req={}&size=64");
+    let done = batch(&[
+        "--url",
+        &template,
+        "--range",
+        "0..99",
+        "--output",
+        "-",
+        "--ordered",
+    ])
+    .await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    let lines: Vec<Value> = String::from_utf8_lossy(&done.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_complete(&lines, 100);
+    for (index, line) in lines.iter().enumerate() {
+        assert_eq!(line["index"], index);
+    }
+
+    let done = fed(&["-", "--output", "-"], &urls(&origin, 3)).await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert_eq!(String::from_utf8_lossy(&done.stdout).lines().count(), 3);
+    let done = fed(&["-", "--output", "-", "--resume"], "").await;
+    assert_eq!(done.status.code(), Some(2));
+    assert!(
+        said(&done).contains("can't be read back"),
+        "{}",
+        said(&done)
+    );
+}
+
+#[tokio::test]
+async fn a_bad_line_is_recorded_left_out_or_stops_everything() {
+    let (origin, folder) = (
+        Origin::builder().start().expect("an origin"),
+        Folder::new("bad"),
+    );
+    let good = origin.url("/echo");
+    let input = folder.file("urls.txt", &format!("{good}\nnonsense\n{good}\n"));
+    let (input, output) = (text(&input), folder.path("out.jsonl"));
+    let run = async |what: &str| {
+        let _fresh = std::fs::remove_file(&output);
+        batch(&[input, "--output", text(&output), "--on-bad-line", what]).await
+    };
+    let done = run("record").await;
+    assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+    let bad = lines(&output);
+    let bad = bad
+        .iter()
+        .find(|line| line["index"] == 1)
+        .expect("its line");
+    assert_eq!(bad["errorCode"], "invalid_request");
+    assert!(bad["error"].to_string().contains("ine 2"), "{bad}");
+
+    let done = run("skip").await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert!(said(&done).contains("skipped"), "{}", said(&done));
+    assert_eq!(lines(&output).len(), 2);
+
+    let before = origin.stats().requests;
+    let done = run("stop").await;
+    assert_eq!(done.status.code(), Some(2));
+    assert!(said(&done).contains("ine 2"), "{}", said(&done));
+    assert_eq!(origin.stats().requests, before);
+}
+
+#[tokio::test]
+async fn flags_that_make_no_sense_are_refused_with_2() {
+    for flags in [
+        &["--output", "x"][..],
+        &[
+            "a",
+            "--url",
+            "http://h/{}",
+            "--range",
+            "1..2",
+            "--output",
+            "x",
+        ],
+        &["a", "--output", "x", "--strict"],
+        &["a", "--output", "x", "--rate", "fast"],
+        &["a", "--output", "x", "--concurrency", "0"],
+    ] {
+        let done = batch(flags).await;
+        assert_eq!(done.status.code(), Some(2), "{flags:?}: {}", said(&done));
+    }
+}
