@@ -15,8 +15,8 @@ async fn push(to: std::net::SocketAddr, id: &str, headers: &str) -> (u16, String
 #[tokio::test]
 async fn two_flags_give_a_gateway() {
     let api = Api::echo().await;
-    let node = Serve::gateway(&api.url(), &[]).await;
-    assert_eq!(node.said("api"), Some(api.url().as_str()));
+    let node = Serve::gateway(&api.url("http"), &[]).await;
+    assert_eq!(node.said("api"), Some(api.url("http").as_str()));
     assert!(node.said("push").is_some_and(|push| {
         push.starts_with("off; ")
             && ["--push-token", "--push-listen", "--open-push"]
@@ -42,7 +42,7 @@ async fn two_flags_give_a_gateway() {
 #[tokio::test]
 async fn each_way_of_pushing_is_a_flag() {
     let api = Api::echo().await;
-    let open = Serve::gateway(&api.url(), &["--open-push"]).await;
+    let open = Serve::gateway(&api.url("http"), &["--open-push"]).await;
     let mut ann = Socket::connect(open.addr, "/ann").await;
     assert_eq!(push(open.addr, "ann", "").await, (200, "ok".to_owned()));
     assert_eq!(ann.text().await, "hi");
@@ -51,7 +51,7 @@ async fn each_way_of_pushing_is_a_flag() {
             .is_some_and(|push| push.contains("open to whoever"))
     );
 
-    let token = Serve::gateway(&api.url(), &["--push-token", "token-of-api"]).await;
+    let token = Serve::gateway(&api.url("http"), &["--push-token", "token-of-api"]).await;
     let header = "\r\nAuthorization: Bearer token-of-api";
     assert_eq!(push(token.addr, "ann", "").await.0, 401);
     assert_eq!(push(token.addr, "ann", header).await.0, 404);
@@ -62,7 +62,7 @@ async fn each_way_of_pushing_is_a_flag() {
     );
 
     let apart = Serve::gateway(
-        &api.url(),
+        &api.url("http"),
         &["--push-listen", "localhost:0", "--reuse-port"],
     )
     .await;
