@@ -68,6 +68,7 @@ async fn the_rate_is_held_to_the_slot() {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::print_stdout, reason = "a failure is repeated from its seed")]
 async fn no_strict_window_holds_more_though_connections_take_their_time() {
     let seed: u64 = rand::random();
     println!("seed {seed}");
@@ -178,8 +179,10 @@ async fn an_origin_that_refuses_is_slowed_and_the_others_are_not() {
     let all = all(outcomes, 40_000).await;
     assert!(all.iter().all(|done| !done.outcome.is_failed()));
     let (refused, sent) = *late.lock().expect("no panic");
-    println!("{refused} of {sent} refused, {:?}", began.elapsed());
-    assert!(f64::from(refused) < 0.02 * f64::from(sent));
+    assert!(
+        f64::from(refused) < 0.02 * f64::from(sent),
+        "{refused} of {sent} were refused"
+    );
     // 20,000 of it at somewhat less than 1,000 a second.
     assert!(
         began.elapsed() < Duration::from_secs(25),

@@ -27,6 +27,7 @@ async fn kill_9_and_resume_zstd_in_order() {
     killed_and_resumed("out.jsonl.zst", &["--ordered"]).await;
 }
 
+#[expect(clippy::print_stdout, reason = "a failure is repeated from its seed")]
 async fn killed_and_resumed(name: &str, flags: &[&str]) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
