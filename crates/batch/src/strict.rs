@@ -51,7 +51,7 @@ impl Strict {
     pub(crate) fn ask(&mut self, now: Duration, waits: &mut bool) -> Option<Duration> {
         let full = self.log.len() >= self.rate.count as usize;
         let free_at = |oldest: Duration| oldest + self.rate.window + GRAIN;
-        if self.log.is_empty() && self.log.front().is_some_and(|at| free_at(*at) > now) {
+        if full && self.log.front().is_some_and(|at| free_at(*at) > now) {
             // Those who wait already come first: this one's turn is when so many have left the window.
             let before = if *waits { 0 } else { self.waiting };
             self.waiting += usize::from(!*waits);
