@@ -4,15 +4,15 @@
 //! answer. So requests must have no body. Keep-alive always, pipelining included.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::StartError;
+use crate::accept::accept_each;
 use crate::filler::{Kind, filler};
 use crate::origin::listen;
 
@@ -59,12 +59,15 @@ impl FastOrigin {
         answer.extend_from_slice(&body);
         let counts = Arc::new(Counts::default());
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(accept_loop(
-            listener,
-            answer.into(),
-            Arc::clone(&counts),
-            stopped,
-        ));
+        let (answer, of_connections): (Arc<[u8]>, _) = (answer.into(), Arc::clone(&counts));
+        tokio::spawn(accept_each(listener, stopped, move |stream| {
+            let (answer, counts) = (Arc::clone(&answer), Arc::clone(&of_connections));
+            counts.connections.fetch_add(1, Ordering::Relaxed);
+            async move {
+                // A connection ends when its client wants; there is nobody to tell.
+                let _ = serve(stream, &answer, &counts).await;
+            }
+        }));
         Ok(Self {
             addr,
             body,
@@ -101,41 +104,6 @@ impl FastOrigin {
 impl Drop for FastOrigin {
     fn drop(&mut self) {
         self.stop.send_replace(true);
-    }
-}
-
-async fn accept_loop(
-    listener: TcpListener,
-    answer: Arc<[u8]>,
-    counts: Arc<Counts>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let connection_stop = stop.clone();
-    let mut stopped = pin!(stop.wait_for(|stop| *stop));
-    loop {
-        let accepted = tokio::select! {
-            _ = stopped.as_mut() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                counts.connections.fetch_add(1, Ordering::Relaxed);
-                let (answer, counts, mut stop) = (
-                    Arc::clone(&answer),
-                    Arc::clone(&counts),
-                    connection_stop.clone(),
-                );
-                tokio::spawn(async move {
-                    tokio::select! {
-                        _ = stop.wait_for(|stop| *stop) => {}
-                        // A connection ends when its client wants; there is nobody to tell.
-                        _ = serve(stream, &answer, &counts) => {}
-                    }
-                });
-            }
-            // Out of descriptors: leave the connection in the backlog instead of spinning.
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
-        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! compresses. What it sends is deterministic, so that a client can verify every byte
 //! ([`expected_body`], [`verify`], [`filler`]); what it saw is counted ([`Origin::stats`]) and can
 //! be waited for ([`Origin::wait_until`]), so that a test needs no sleep. [`FastOrigin`] gives one
-//! small answer at the least possible cost, for benches. [`Api`] is what stands behind a gateway: it
+//! small answer at the least possible cost, for benches. [`Ledger`] writes down when each item of a
+//! batch was asked for, and refuses, fails and waits by rules. [`Api`] is what stands behind a gateway: it
 //! keeps account of every client, and does as a script says.
 //!
 //! # Routes
@@ -36,12 +37,14 @@
 //!
 //! Read `origin` first, then `serve`, `routes`, `filler`.
 
+mod accept;
 mod api;
 mod body;
 mod certificate;
 mod fast;
 mod filler;
 mod keyed;
+mod ledger;
 mod origin;
 mod query;
 mod routes;
@@ -52,5 +55,6 @@ pub use api::{Account, Api, ApiReply, ApiRequest, ApiStats, Epoch};
 pub use certificate::Certificate;
 pub use fast::FastOrigin;
 pub use filler::{Filler, Kind, checksum, expected_body, filler, verify};
+pub use ledger::{Arrival, Ledger, LedgerCounts, Limit, LimitKind, Rules, Windows};
 pub use origin::{Builder, Origin, StartError};
 pub use stats::Stats;

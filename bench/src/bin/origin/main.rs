@@ -6,14 +6,21 @@
 //! To `api` a line may be a command: `delay MS`, `fail STATUS` or `close` for every request from then
 //! on, `normal` to end that, `break` for all open connections, `down` and `up` as if it were killed and
 //! started again.
+//!
+//! To `ledger`: `delay MS`, `fail STATUS EVERY` and `stall EVERY` for items whose number is a multiple of
+//! EVERY, `limit N fixed` or `limit N sliding` for 429 above N a second, `normal` to end them; `arrivals N`
+//! and `left` are answered when so many requests have come since the start and when no connection is
+//! left; `write FILE` writes the arrivals, a line each (microseconds, item, status), `forget` lets go of
+//! them.
+
+mod told;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
-use fetchway_lab::{Api, ApiReply, FastOrigin, Origin};
+use fetchway_lab::{Api, FastOrigin, Ledger, Origin, Rules};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
@@ -21,13 +28,13 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 #[command(about = "One of the lab's origins, until standard input ends")]
 struct Args {
     /// fast: one small answer at the least cost; slow: the lab's routes; tls: the same over TLS;
-    /// api: accepts and echoes what a gateway brings
+    /// api: accepts and echoes what a gateway brings; ledger: writes down when each item was asked for
     #[arg(value_enum)]
     kind: Kind,
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Bytes of the fast origin's body
+    /// Bytes of the fast origin's body, or of the filler in the ledger's
     #[arg(long, default_value_t = 100)]
     body: usize,
     /// Streams the TLS origin allows on one HTTP/2 connection
@@ -47,12 +54,14 @@ enum Kind {
     Slow,
     Tls,
     Api,
+    Ledger,
 }
 
 enum Running {
     Fast(FastOrigin),
     Lab(Origin),
     Api(Api),
+    Ledger(Ledger),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -63,18 +72,23 @@ async fn main() -> anyhow::Result<()> {
         Running::Fast(origin) => origin.addr(),
         Running::Lab(origin) => origin.addr(),
         Running::Api(api) => api.addr(),
+        Running::Ledger(ledger) => ledger.addr(),
     };
     say(&json!({ "addr": addr.to_string() }));
+    let mut rules = Rules::default();
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines
         .next_line()
         .await
         .context("standard input cannot be read")?
     {
-        if let Running::Api(api) = &running
-            && let Err(error) = command(api, &line).await
-        {
-            say(&json!({ "error": error.to_string() }));
+        let done = match &running {
+            Running::Api(api) => told::api(api, &line).await,
+            Running::Ledger(ledger) => told::ledger(ledger, &mut rules, &line).await,
+            Running::Fast(_) | Running::Lab(_) => Ok(()),
+        };
+        if let Err(error) = done {
+            say(&json!({ "error": format!("{error:#}") }));
             continue;
         }
         say(&counters(&running));
@@ -96,41 +110,17 @@ fn counters(running: &Running) -> Value {
             })
         }
         Running::Api(api) => api.stats().to_json(),
-    }
-}
-
-/// Does what a line says; an empty one says nothing.
-async fn command(api: &Api, line: &str) -> anyhow::Result<()> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    match words.as_slice() {
-        [] => {}
-        ["normal"] => api.unscript(),
-        ["break"] => api.break_connections(),
-        ["down"] => api.down().await,
-        ["up"] => api.up()?,
-        ["close"] => api.script(|_| Some(ApiReply::broken())),
-        ["fail", status] => {
-            let status = status
-                .parse()
-                .ok()
-                .filter(|code| (200..=599).contains(code));
-            let status: u16 = status.context("the status must be from 200 to 599")?;
-            api.script(move |_| Some(ApiReply::new(status, "")));
+        Running::Ledger(ledger) => {
+            let counts = ledger.counts();
+            json!({
+                "connections": counts.connections,
+                "open": counts.open,
+                "arrivals": counts.arrivals,
+                "abandoned": counts.abandoned,
+                "unlisted": counts.unlisted,
+            })
         }
-        ["delay", millis] => {
-            let delay = Duration::from_millis(millis.parse().context("the delay is no number")?);
-            api.script(move |request| {
-                let echo = match request.method.as_str() {
-                    "GET" => "ok".into(),
-                    "POST" => request.body.clone(),
-                    _ => "".into(),
-                };
-                Some(ApiReply::new(200, echo).after(delay))
-            });
-        }
-        _ => bail!("the API has no command {line}"),
     }
-    Ok(())
 }
 
 fn start(args: &Args) -> anyhow::Result<Running> {
@@ -140,6 +130,7 @@ fn start(args: &Args) -> anyhow::Result<Running> {
             Some(journal) => Api::start_with_journal(args.listen, journal)?,
             None => Api::start_at(args.listen)?,
         }),
+        Kind::Ledger => Running::Ledger(Ledger::start(args.listen, args.body)?),
         Kind::Fast => Running::Fast(FastOrigin::start(args.listen, args.body)?),
         Kind::Slow => Running::Lab(builder.start()?),
         Kind::Tls => {

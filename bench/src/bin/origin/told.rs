@@ -1,0 +1,108 @@
+//! What the origins that take commands do with one.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use fetchway_lab::{Api, ApiReply, Ledger, Limit, LimitKind, Rules};
+
+/// Does what a line says; an empty one says nothing.
+pub(crate) async fn api(api: &Api, line: &str) -> anyhow::Result<()> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words.as_slice() {
+        [] => {}
+        ["normal"] => api.unscript(),
+        ["break"] => api.break_connections(),
+        ["down"] => api.down().await,
+        ["up"] => api.up()?,
+        ["close"] => api.script(|_| Some(ApiReply::broken())),
+        ["fail", status] => {
+            let status = failure(status)?;
+            api.script(move |_| Some(ApiReply::new(status, "")));
+        }
+        ["delay", millis] => {
+            let delay = time(millis)?;
+            api.script(move |request| {
+                let echo = match request.method.as_str() {
+                    "GET" => "ok".into(),
+                    "POST" => request.body.clone(),
+                    _ => "".into(),
+                };
+                Some(ApiReply::new(200, echo).after(delay))
+            });
+        }
+        _ => bail!("the API has no command {line}"),
+    }
+    Ok(())
+}
+
+/// The same for the ledger. `rules` are those told so far.
+pub(crate) async fn ledger(ledger: &Ledger, rules: &mut Rules, line: &str) -> anyhow::Result<()> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words.as_slice() {
+        [] => return Ok(()),
+        ["forget"] => {
+            ledger.forget();
+            return Ok(());
+        }
+        ["write", path] => return write(ledger, Path::new(path)),
+        ["arrivals", least] => {
+            let least: u64 = least.parse().context("the arrivals are no number")?;
+            ledger.wait_until(|counts| counts.arrivals >= least).await;
+            return Ok(());
+        }
+        ["left"] => {
+            ledger.wait_until(|counts| counts.open == 0).await;
+            return Ok(());
+        }
+        ["normal"] => *rules = Rules::default(),
+        ["delay", millis] => rules.delay = time(millis)?,
+        ["fail", status, every] => rules.fail = Some((failure(status)?, multiple(every)?)),
+        ["stall", every] => rules.stall = Some(multiple(every)?),
+        ["limit", per_second, kind] => {
+            rules.limit = Some(Limit {
+                per_second: per_second.parse().context("the limit is no number")?,
+                kind: match *kind {
+                    "fixed" => LimitKind::Fixed,
+                    "sliding" => LimitKind::Sliding,
+                    _ => bail!("a limit's windows are fixed or sliding"),
+                },
+            });
+        }
+        _ => bail!("the ledger has no command {line}"),
+    }
+    ledger.rule(*rules);
+    Ok(())
+}
+
+/// A line for each arrival: its time in microseconds, the item, the status.
+fn write(ledger: &Ledger, path: &Path) -> anyhow::Result<()> {
+    let written = File::create(path).and_then(|file| {
+        let mut file = BufWriter::new(file);
+        for arrival in ledger.arrivals() {
+            let (micros, item, status) = (arrival.micros, arrival.item, arrival.status);
+            writeln!(file, "{micros} {item} {status}")?;
+        }
+        file.flush()
+    });
+    written.with_context(|| format!("{} can't be written", path.display()))
+}
+
+fn time(millis: &str) -> anyhow::Result<Duration> {
+    let millis = millis.parse().context("the delay is no number")?;
+    Ok(Duration::from_millis(millis))
+}
+
+fn failure(status: &str) -> anyhow::Result<u16> {
+    let status = status.parse().ok();
+    let status = status.filter(|code| (200..=599).contains(code));
+    status.context("the status must be from 200 to 599")
+}
+
+fn multiple(every: &str) -> anyhow::Result<u32> {
+    let every = every.parse().context("the items' multiple is no number")?;
+    ensure!(every > 0, "the items' multiple must be 1 or more");
+    Ok(every)
+}

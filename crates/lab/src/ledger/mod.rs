@@ -1,0 +1,244 @@
+//! An origin for batches: it writes down when each item was asked for, and does as its rules say.
+//!
+//! Items are asked for as `GET /item/7`, over HTTP/1.1; the answer's body is [`expected_body`] of the
+//! item's number, so that whoever has it can verify it. `rules` decides what becomes of a request,
+//! `serve` has the connections, `windows` says how even the arrivals were.
+//!
+//! [`expected_body`]: crate::expected_body
+
+mod rules;
+mod serve;
+mod windows;
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{Notify, watch};
+
+use crate::StartError;
+use crate::accept::accept_each;
+use crate::origin::listen;
+use rules::{Judge, Verdict};
+
+pub use rules::{Limit, LimitKind, Rules};
+pub use windows::Windows;
+
+/// Longest filler: a body is written with its head in one go.
+const MAX_SIZE: usize = 16 * 1024;
+/// Arrivals written down, of 16 bytes each. Further ones are served and only counted.
+const MAX_ARRIVALS: usize = 8 << 20;
+
+/// A request for an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When its head was there: microseconds since the origin's start, on a monotonic clock.
+    pub micros: u64,
+    /// The item's number.
+    pub item: u32,
+    /// What it was answered; 0 for no answer at all.
+    pub status: u16,
+}
+
+/// A reading of a ledger's counters. All but `open` are since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerCounts {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections open now.
+    pub open: u64,
+    /// Requests for items.
+    pub arrivals: u64,
+    /// Of them, those whose client left before their answer was written.
+    pub abandoned: u64,
+    /// Of them, those that came when the list of arrivals was full, at 8,388,608.
+    pub unlisted: u64,
+}
+
+/// A running origin that keeps account; dropping it ends it and its connections.
+pub struct Ledger {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+}
+
+struct Shared {
+    start: Instant,
+    /// Bytes of filler in each body.
+    size: usize,
+    book: Mutex<Book>,
+    connections: AtomicU64,
+    open: AtomicU64,
+    arrivals: AtomicU64,
+    abandoned: AtomicU64,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Book {
+    judge: Judge,
+    arrivals: Vec<Arrival>,
+    unlisted: u64,
+}
+
+impl Ledger {
+    /// Listens on `addr`, on the current tokio runtime. Bodies have a line and `size` bytes of filler,
+    /// 16 KiB at most.
+    ///
+    /// # Errors
+    /// An address that cannot be bound, a body too long.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(addr: SocketAddr, size: usize) -> Result<Self, StartError> {
+        if size > MAX_SIZE {
+            return Err(StartError::new(
+                "the ledger's bodies are too long",
+                format!("ask for {MAX_SIZE} bytes at most"),
+            ));
+        }
+        let (listener, addr) = listen(addr)?;
+        let shared = Arc::new(Shared {
+            start: Instant::now(),
+            size,
+            book: Mutex::default(),
+            connections: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            arrivals: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
+            changed: Notify::new(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let of_connections = Arc::clone(&shared);
+        tokio::spawn(accept_each(listener, stopped, move |stream| {
+            let shared = Arc::clone(&of_connections);
+            // Counted before it has a task.
+            let open = Open::new(shared);
+            async move {
+                // A connection ends when its client wants; there is nobody to tell.
+                let _ = serve::serve(stream, &open.0).await;
+            }
+        }));
+        Ok(Self { addr, shared, stop })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The URL of an item.
+    #[must_use]
+    pub fn url(&self, item: u32) -> String {
+        format!("http://{}/item/{item}", self.addr)
+    }
+
+    /// How requests are answered from now on.
+    pub fn rule(&self, rules: Rules) {
+        self.shared.book().judge.rule(rules);
+    }
+
+    /// The arrivals written down, in the order of their times.
+    #[must_use]
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.shared.book().arrivals.clone()
+    }
+
+    /// Lets go of the arrivals written down; the counters stay.
+    pub fn forget(&self) {
+        self.shared.book().arrivals.clear();
+    }
+
+    /// The counters as they stand.
+    #[must_use]
+    pub fn counts(&self) -> LedgerCounts {
+        self.shared.counts()
+    }
+
+    /// Waits until the counters are as asked, and says how they stand then.
+    pub async fn wait_until(&self, mut ready: impl FnMut(&LedgerCounts) -> bool) -> LedgerCounts {
+        loop {
+            let mut changed = pin!(self.shared.changed.notified());
+            // Enrol before reading, or a change between the two would be missed.
+            changed.as_mut().enable();
+            let counts = self.counts();
+            if ready(&counts) {
+                return counts;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+impl Shared {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counts(&self) -> LedgerCounts {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        LedgerCounts {
+            connections: get(&self.connections),
+            open: get(&self.open),
+            arrivals: get(&self.arrivals),
+            abandoned: get(&self.abandoned),
+            unlisted: self.book().unlisted,
+        }
+    }
+
+    /// A request for an item is there: writes it down and says what to do with it.
+    fn arrived(&self, item: u32) -> Verdict {
+        let verdict = {
+            let mut book = self.book();
+            // Read under the lock: the list is in order.
+            let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let verdict = book.judge.judge(micros, item);
+            if book.arrivals.len() < MAX_ARRIVALS {
+                book.arrivals.push(Arrival {
+                    micros,
+                    item,
+                    status: verdict.status(),
+                });
+            } else {
+                book.unlisted += 1;
+            }
+            verdict
+        };
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_waiters();
+        verdict
+    }
+
+    /// A request's client left before its answer.
+    fn abandon(&self) {
+        self.abandoned.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// An open connection, until dropped.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        shared.open.fetch_add(1, Ordering::Relaxed);
+        shared.changed.notify_waiters();
+        Self(shared)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.changed.notify_waiters();
+    }
+}
