@@ -5,6 +5,7 @@
 //! relay's load, `swarm` and `gateway` for the gateway's, `process` for the measuring, `versus` and
 //! `makespan` for the comparisons.
 
+mod batch;
 mod binary;
 mod gateway;
 mod http;
@@ -93,6 +94,8 @@ enum Mode {
     Makespan(makespan::Settings),
     /// A client that stops reading beside one that does not: rates and memory
     Stall(stall::Settings),
+    /// A batch: its pace, its full speed beside oha and wrk, what a kill does to it
+    Batch(batch::Settings),
     /// Bodies streamed in the binary encoding: memory, and the cost of one that is not read
     Stream(stream::Settings),
 }
@@ -184,6 +187,7 @@ async fn run(mode: Mode) -> anyhow::Result<()> {
         Mode::RelayVsNginx(settings) => versus::run(&settings).await?,
         Mode::Makespan(settings) => makespan::run(&settings).await?,
         Mode::Stall(settings) => stall::run(&settings).await?,
+        Mode::Batch(settings) => batch::run(&settings).await?,
         Mode::Stream(settings) => stream::run(&settings).await?,
     }
     Ok(())

@@ -70,12 +70,12 @@ impl OriginProcess {
 
     /// Its counters now.
     pub(crate) async fn stats(&mut self) -> anyhow::Result<Value> {
-        self.talk.ask("").await
+        self.tell("").await
     }
 
-    /// Has it do what a command says.
-    pub(crate) async fn command(&mut self, command: &str) -> anyhow::Result<()> {
-        self.talk.ask(command).await.map(drop)
+    /// Has it do what a command says, and gives its counters after that.
+    pub(crate) async fn tell(&mut self, command: &str) -> anyhow::Result<Value> {
+        self.talk.ask(command).await
     }
 
     /// Kills it by SIGKILL.

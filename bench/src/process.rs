@@ -191,6 +191,25 @@ pub(crate) fn cpu_of_all(pids: &[i32]) -> anyhow::Result<Cpu> {
         .try_fold(Cpu::default(), |sum, pid| Ok(sum.and(cpu(*pid)?)))
 }
 
+/// User and system time of the children of ours that have ended and were waited for.
+pub(crate) fn cpu_of_children() -> Cpu {
+    // SAFETY: the struct is plain numbers, which the call fills in; it fails only for another first
+    // argument, and then leaves zeros.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    let time = |of: libc::timeval| {
+        let micros = of.tv_sec * 1_000_000 + of.tv_usec;
+        Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+    };
+    Cpu {
+        user: time(usage.ru_utime),
+        system: time(usage.ru_stime),
+    }
+}
+
 /// Both together.
 pub(crate) fn cpu_time(pid: i32) -> anyhow::Result<Duration> {
     Ok(cpu(pid)?.total())

@@ -24,6 +24,10 @@ impl Spread {
             digits,
         }
     }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.median
+    }
 }
 
 impl fmt::Display for Spread {

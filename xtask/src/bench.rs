@@ -1,13 +1,13 @@
 //! `cargo xtask bench`: release builds, then a mode of the load program.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command::{self, Failure, cargo, program, say, target_dir};
-use crate::setup::{self, NGINX, PUSHPIN};
+use crate::setup::{self, NGINX, PUSHPIN, WRK};
 
 /// The benches, and the mode of the load program that each is.
-const BENCHES: [(&str, &str); 10] = [
+const BENCHES: [(&str, &str); 11] = [
     ("relay", "relay-vs-nginx"),
     ("makespan", "makespan"),
     ("stall", "stall"),
@@ -18,6 +18,7 @@ const BENCHES: [(&str, &str); 10] = [
     ("gateway-storm", "gateway-storm"),
     ("gateway-slow", "gateway-slow"),
     ("gateway-restart", "gateway-restart"),
+    ("batch", "batch"),
 ];
 
 pub(crate) fn run(which: &str, args: &[&str]) -> Result<(), Failure> {
@@ -37,6 +38,10 @@ pub(crate) fn run(which: &str, args: &[&str]) -> Result<(), Failure> {
             Ok(pushpin) => peers.push(("--pushpin", pushpin)),
             Err(why) => say(&format!("Pushpin is left out: {why}")),
         }
+    }
+    if which == "batch" && beside_others(args) {
+        peers.push(("--wrk", setup::need(&WRK)?));
+        peers.push(("--oha", oha()?));
     }
     command::run(&mut cargo(&[
         "build",
@@ -69,4 +74,26 @@ pub(crate) fn load(built: &Path, mode: &str) -> Command {
     load.arg("--origin-program")
         .arg(built.join("fetchway-origin"));
     load
+}
+
+/// Whether the parts of `batch` that are named have peers; without names all parts run.
+fn beside_others(args: &[&str]) -> bool {
+    let named = args.first().is_some_and(|first| !first.starts_with('-'));
+    !named || args.contains(&"full")
+}
+
+/// The version that is measured.
+const OHA: &str = "1.16.0";
+
+/// oha as cargo builds it, with its default features: that version needs them. Built once, in the
+/// target folder.
+fn oha() -> Result<PathBuf, Failure> {
+    let tools = target_dir().join("tools");
+    let built = tools.join("bin/oha");
+    if !built.is_file() {
+        let mut install = cargo(&["install", "oha", "--version", OHA, "--locked"]);
+        install.arg("--root").arg(tools);
+        command::run(&mut install)?;
+    }
+    Ok(built)
 }

@@ -48,6 +48,11 @@ pub(crate) const NGINX: Need = Need {
     programs: &["nginx"],
     packages: &["nginx-light"],
 };
+/// Load for an HTTP server.
+pub(crate) const WRK: Need = Need {
+    programs: &["wrk"],
+    packages: &["wrk"],
+};
 
 /// It brings zurl and Condure.
 pub(crate) const PUSHPIN: Need = Need {

@@ -162,7 +162,7 @@ async fn started(
     let (listen, journal) = (addr.to_string(), journal.display().to_string());
     let args = ["api", "--listen", &listen, "--journal", &journal];
     let mut api = OriginProcess::start(&settings.programs.origin_program, &args).await?;
-    api.command(&format!("delay {}", settings.delay)).await?;
+    api.tell(&format!("delay {}", settings.delay)).await?;
     Ok(api)
 }
 

@@ -1,0 +1,138 @@
+//! One `fetchway batch`, started as a person would, and what it took.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail, ensure};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::process::{Cpu, Folder, cpu_of_children, peak_resident};
+
+/// How often its memory is looked at. The kernel keeps the peak, so nothing between is missed but at
+/// the very end.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A running batch; killed when dropped.
+pub(crate) struct Batch {
+    child: Child,
+    began: Instant,
+    epoch: u64,
+    cpu_before: Cpu,
+    said: PathBuf,
+}
+
+/// What it took.
+pub(crate) struct Took {
+    /// From before it was started until it had ended.
+    pub(crate) wall: Duration,
+    /// When it was started: microseconds since the Unix epoch.
+    pub(crate) epoch: u64,
+    pub(crate) cpu: Cpu,
+    /// The most bytes that were resident.
+    pub(crate) peak: u64,
+    pub(crate) status: ExitStatus,
+    /// What it wrote to standard error.
+    pub(crate) said: String,
+}
+
+impl Batch {
+    /// Starts it with these arguments, with loopback allowed.
+    pub(crate) fn start<S: AsRef<OsStr>>(
+        fetchway: &Path,
+        folder: &Folder,
+        args: impl IntoIterator<Item = S>,
+    ) -> anyhow::Result<Self> {
+        let said = folder.path().join("batch.log");
+        let log = File::create(&said).context("the batch's log can't be made")?;
+        let mut command = Command::new(fetchway);
+        command
+            .args(["batch", "--allow-net", "127.0.0.0/8"])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true);
+        let cpu_before = cpu_of_children();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let epoch = u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or_default();
+        let began = Instant::now();
+        let child = command
+            .spawn()
+            .with_context(|| format!("{} can't be started", fetchway.display()))?;
+        Ok(Self {
+            child,
+            began,
+            epoch,
+            cpu_before,
+            said,
+        })
+    }
+
+    /// Waits for its end. Its CPU time is right if no other child of ours ends meanwhile.
+    pub(crate) async fn ended(mut self) -> anyhow::Result<Took> {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid.context("the batch has ended before it was waited for")?;
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut peak = 0;
+        let status = loop {
+            tokio::select! {
+                status = self.child.wait() => break status?,
+                // One that ends right now has no memory any more.
+                _ = looks.tick() => peak = peak.max(peak_resident(pid).unwrap_or(0)),
+            }
+        };
+        Ok(Took {
+            wall: self.began.elapsed(),
+            epoch: self.epoch,
+            cpu: cpu_of_children().since(self.cpu_before),
+            peak,
+            status,
+            said: fs::read_to_string(&self.said).unwrap_or_default(),
+        })
+    }
+
+    /// Waits for something else; that it ends before is a failure.
+    pub(crate) async fn until<T>(
+        &mut self,
+        other: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        tokio::select! {
+            biased;
+            done = other => done,
+            status = self.child.wait() => {
+                let said = fs::read_to_string(&self.said).unwrap_or_default();
+                bail!("fetchway batch ended too soon, with {}; it said:\n{}", status?, said.trim_end())
+            }
+        }
+    }
+
+    /// `kill -9`.
+    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
+        // One that has ended by itself can't be killed; that is for the caller to find out.
+        let _ = self.child.start_kill();
+        self.child.wait().await?;
+        Ok(())
+    }
+}
+
+impl Took {
+    /// Fails unless every item succeeded.
+    pub(crate) fn succeeded(self) -> anyhow::Result<Self> {
+        ensure!(
+            self.status.success(),
+            "fetchway batch ended with {}; it said:\n{}",
+            self.status,
+            self.said.trim_end()
+        );
+        Ok(self)
+    }
+
+    pub(crate) fn peak_mib(&self) -> f64 {
+        self.peak as f64 / f64::from(1 << 20)
+    }
+}

@@ -1,0 +1,182 @@
+//! The output of a batch, read back: each item once, each body to the byte, and its times.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
+use hdrhistogram::Histogram;
+use serde::Deserialize;
+
+/// What a run's lines say together.
+pub(crate) struct Output {
+    /// Microseconds by which items were sent late.
+    pub(crate) late: Histogram<u64>,
+    /// Microseconds from when an item was scheduled until its answer was whole.
+    pub(crate) latency: Histogram<u64>,
+    /// Microseconds from the last request's sending to the end of all.
+    pub(crate) last_answer: u64,
+    /// Tries in all.
+    pub(crate) attempts: u64,
+    /// The items' indexes, in the order of the lines.
+    pub(crate) order: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    index: u32,
+    #[serde(borrow)]
+    url: Cow<'a, str>,
+    status: u16,
+    #[serde(borrow, default)]
+    body: Cow<'a, str>,
+    attempts: u64,
+    timing: Timing,
+}
+
+/// In milliseconds since the Unix epoch; three decimals of them are exact.
+#[derive(Deserialize)]
+struct Timing {
+    scheduled: f64,
+    sent: f64,
+    end: f64,
+}
+
+impl Output {
+    /// Reads the lines of `path`, plain, .gz or .zst. Fails unless `items` items are there, each once and
+    /// with the body that belongs to the number at the end of its URL.
+    pub(crate) fn read(path: &Path, items: u32) -> anyhow::Result<Self> {
+        let mut output = Self {
+            late: Histogram::new(3)?,
+            latency: Histogram::new(3)?,
+            last_answer: 0,
+            attempts: 0,
+            order: Vec::with_capacity(items as usize),
+        };
+        let mut seen = vec![false; items as usize];
+        let (mut last_sent, mut last_end) = (0, 0);
+        for_each_line(path, |line| {
+            let line: Line<'_> = serde_json::from_slice(line).context("it is no outcome")?;
+            let seen = seen.get_mut(line.index as usize);
+            let seen = seen.with_context(|| format!("there is no item {}", line.index))?;
+            ensure!(!std::mem::replace(seen, true), "item {} again", line.index);
+            check(&line)?;
+            let timing = &line.timing;
+            let [scheduled, sent, end] = [timing.scheduled, timing.sent, timing.end].map(micros);
+            output.late.record(sent.saturating_sub(scheduled))?;
+            output.latency.record(end.saturating_sub(scheduled))?;
+            (last_sent, last_end) = (last_sent.max(sent), last_end.max(end));
+            output.attempts += line.attempts;
+            output.order.push(line.index);
+            Ok(())
+        })?;
+        output.last_answer = last_end - last_sent;
+        let lines = output.order.len();
+        ensure!(
+            lines == items as usize,
+            "{} has {lines} lines for {items} items",
+            path.display()
+        );
+        Ok(output)
+    }
+}
+
+fn check(line: &Line<'_>) -> anyhow::Result<()> {
+    let (index, status) = (line.index, line.status);
+    ensure!(status == 200, "item {index} has the status {status}");
+    let number = line.url.rsplit('/').next().and_then(|it| it.parse().ok());
+    let number = number.with_context(|| format!("no number is in {}", line.url))?;
+    fetchway_lab::verify(number, line.body.as_bytes()).map_err(anyhow::Error::msg)
+}
+
+fn micros(millis: f64) -> u64 {
+    (millis * 1_000.0).round() as u64
+}
+
+fn for_each_line(
+    path: &Path,
+    mut each: impl FnMut(&[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let shown = path.display();
+    let file = File::open(path).with_context(|| format!("{shown} can't be read"))?;
+    let mut lines: Box<dyn BufRead> = match path.extension().and_then(|it| it.to_str()) {
+        Some("gz") => Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(file))),
+        Some("zst") => Box::new(BufReader::new(zstd::Decoder::new(file)?)),
+        _ => Box::new(BufReader::with_capacity(1 << 20, file)),
+    };
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        line.clear();
+        let read = lines.read_until(b'\n', &mut line);
+        if read.with_context(|| format!("{shown} is broken"))? == 0 {
+            break;
+        }
+        if line.pop() != Some(b'\n') {
+            bail!("the last line of {shown}, {number}, is not whole");
+        }
+        each(&line).with_context(|| format!("line {number} of {shown}"))?;
+    }
+    Ok(())
+}
+
+/// The times of a dispatch log, in order.
+pub(crate) fn dispatches(path: &Path) -> anyhow::Result<Vec<u64>> {
+    let mut times = Vec::new();
+    for_each_line(path, |line| {
+        let time = std::str::from_utf8(line)?.parse();
+        times.push(time.context("it is no time")?);
+        Ok(())
+    })?;
+    times.sort_unstable();
+    Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Folder;
+
+    fn line(index: u32, body: &[u8]) -> String {
+        let body = String::from_utf8(body.to_vec())
+            .expect("text")
+            .replace('\n', "\\n");
+        format!(
+            "{{\"index\":{index},\"url\":\"http://h/item/{index}\",\"status\":200,\"body\":\"{body}\",\
+             \"attempts\":1,\"timing\":{{\"scheduled\":1764000000000.001,\"sent\":1764000000001.020,\
+             \"end\":1764000000002.300}},\"fingerprint\":\"0123456789abcdef\"}}\n"
+        )
+    }
+
+    fn read(lines: &str) -> Result<Output, String> {
+        let folder = Folder::new().expect("a folder");
+        let path = folder.path().join("out.jsonl");
+        std::fs::write(&path, lines).expect("written");
+        Output::read(&path, 2).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn a_whole_output_is_read_with_its_times() {
+        let body = |index| fetchway_lab::expected_body(index, 20);
+        let lines = line(1, &body(1)) + &line(0, &body(0));
+        let output = read(&lines).expect("it is right");
+        assert_eq!((output.order, output.last_answer), (vec![1, 0], 1_280));
+        assert_eq!((output.late.max(), output.attempts), (1_019, 2));
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_found() {
+        let right = |index| line(index, &fetchway_lab::expected_body(index.into(), 20));
+        for (lines, why) in [
+            (right(0), "1 lines for 2 items"),
+            (right(0) + &right(0), "item 0 again"),
+            (right(0) + &right(2), "there is no item 2"),
+            (right(0) + right(1).trim_end(), "not whole"),
+            (right(0) + &right(1).replace("200", "204"), "the status 204"),
+            (right(0) + &line(1, b"req=1"), "no first line"),
+        ] {
+            let error = read(&lines).err().expect("it is wrong");
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}
