@@ -14,7 +14,7 @@ use crate::conn::Conn;
 use crate::deliver;
 use crate::order::{Item, What};
 
-/// What is encoded in the segment of a path: as the URL standard has it for `http`, the slash and the
+/// What is encoded in the segment of a path: as the `url` crate has it for `http`, the slash and the
 /// percent sign too. So an id is the same over every way to the API.
 const SEGMENT: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -26,7 +26,6 @@ const SEGMENT: &AsciiSet = &CONTROLS
     .add(b'`')
     .add(b'{')
     .add(b'}')
-    .add(b'^')
     .add(b'/')
     .add(b'\\')
     .add(b'%');
