@@ -78,7 +78,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// All of them, in the order of `Slipped`.
+    /// All of them, in the order in which they are told.
     pub const ALL: [Self; 5] = [
         Self::Late,
         Self::Input,

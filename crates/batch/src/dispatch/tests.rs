@@ -132,6 +132,20 @@ fn what_is_sent_again_takes_a_slot_and_comes_first_at_its_origin() {
 }
 
 #[test]
+fn what_was_refused_goes_before_what_waits_for_the_same_origin() {
+    let mut dispatch = Dispatch::new(None, 1_000);
+    for index in 0..3 {
+        dispatch.offer(job(index, "a"), ms(0), |_| NO_LIMITS);
+    }
+    let first = dispatch.take(ms(0)).expect("it is due");
+    dispatch.answered(first.origin, ms(1), ms(0), &refused(2));
+    assert!(dispatch.take(ms(1)).is_none(), "the others wait aside");
+    dispatch.again(first, ms(1), ms(100));
+    assert!(dispatch.take(ms(100)).is_none());
+    assert_eq!(dispatch.take(ms(2_001)).map(|job| job.index), Some(0));
+}
+
+#[test]
 fn what_is_set_aside_is_bounded_and_the_head_waits_for_its_own_origin_only() {
     let mut dispatch = Dispatch::new(None, usize::MAX);
     dispatch.offer(job(0, "slow"), ms(0), |_| NO_LIMITS);

@@ -51,6 +51,12 @@ pub(crate) struct Args {
     /// Let fetches go to this private network, such as 10.0.0.0/8; may be repeated
     #[arg(long, value_name = "CIDR")]
     pub(super) allow_net: Vec<String>,
+    /// Send the fetches through this relay, ws://HOST:PORT or wss://HOST:PORT; may be repeated
+    #[arg(long, value_name = "RELAY")]
+    pub(super) via: Vec<String>,
+    /// The relays' token, in a file
+    #[arg(long, value_name = "FILE", requires = "via")]
+    pub(super) token_file: Option<PathBuf>,
     /// Go on with the run that began this output: fetch what it does not have
     #[arg(long)]
     pub(super) resume: bool,

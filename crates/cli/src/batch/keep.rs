@@ -163,8 +163,8 @@ fn write<H>(
     from: &mut mpsc::Receiver<Feed<H>>,
 ) -> Result<Written, JournalError> {
     while let Some(feed) = from.blocking_recv() {
+        dispatches.note(pace);
         if let Feed::Outcomes(chunk) = feed {
-            dispatches.note(pace);
             for done in &chunk {
                 journal.write(&done.outcome)?;
                 statistics.record(&done.outcome);

@@ -2,13 +2,14 @@
 //!
 //! `args` are the flags. `feed` reads the input on a thread, `keep` writes the output on another, and
 //! the run between them is the library's. `show` is what a person sees meanwhile, `again` the command
-//! that goes on with a run.
+//! that goes on with a run, `via` performs fetches through relays.
 
 mod again;
 mod args;
 mod feed;
 mod keep;
 mod show;
+mod via;
 
 use std::io;
 use std::path::Path;
@@ -19,9 +20,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use fetchway_batch::{
-    About, DoneItems, Found, Handle, Input, Journal, Options, Progress, Resume, RunConfig, Source,
-    Summary, Window, report,
+    About, DoneItems, Found, Handle, Input, Journal, Options, Performer, Progress, Resume,
+    RunConfig, Source, Summary, Window, report,
 };
+use fetchway_node::config::DEFAULT;
 use fetchway_node::{Config, LocalFetches, Signal, Signals, fdlimit};
 
 pub(crate) use args::Args;
@@ -29,6 +31,7 @@ use args::OnBadLine;
 use feed::{Account, Choice};
 use keep::{Dispatches, Keeper, Kept};
 use show::{Shown, tell, write_error};
+use via::{Relays, Way};
 
 use crate::{complain, flags, runtime};
 
@@ -134,7 +137,7 @@ fn output(
 
 fn run_config(args: &Args, config: &Config, dispatches: &Arc<Dispatches>) -> RunConfig {
     let mut run = RunConfig::default();
-    let lane = config.lanes.get(fetchway_node::config::DEFAULT);
+    let lane = config.lanes.get(DEFAULT);
     run.rate = args.rate.and_then(|pace| pace.0);
     run.strict = args.strict;
     run.concurrency = args.concurrency();
@@ -147,9 +150,34 @@ fn run_config(args: &Args, config: &Config, dispatches: &Arc<Dispatches>) -> Run
 }
 
 async fn perform(args: &Args, plan: Plan) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::new().context("signals can't be listened for")?;
     let timeout = args.timeout.map(|timeout| timeout.0);
-    let performer = LocalFetches::new(&plan.config, args.concurrency(), timeout)?;
+    if args.via.is_empty() {
+        let performer = LocalFetches::new(&plan.config, args.concurrency(), timeout)?;
+        return drive(args, plan, performer).await;
+    }
+    let token = args.token_file.as_ref().map(|path| {
+        let text = std::fs::read_to_string(path);
+        text.with_context(|| format!("the token file {} can't be read", path.display()))
+    });
+    let token = token.transpose()?;
+    let engine = plan.config.engine_config()?;
+    let lane = engine.lanes.iter().find(|(name, _)| name == DEFAULT);
+    let cap = lane.map_or(32 << 20, |(_, lane)| lane.response_cap);
+    let way = Way {
+        relays: &args.via,
+        token: token.as_deref().map(str::trim),
+        roots: &engine.extra_roots,
+        concurrency: args.concurrency(),
+        timeout,
+        cap: usize::try_from(cap).unwrap_or(usize::MAX),
+        budget: usize::try_from(engine.body_budget).unwrap_or(usize::MAX),
+    };
+    let performer = Relays::connect(&way).await?;
+    drive(args, plan, performer).await
+}
+
+async fn drive(args: &Args, plan: Plan, performer: impl Performer) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new().context("signals can't be listened for")?;
     let dispatches = Dispatches::new(args.dispatch_log.as_deref())?;
     let config = run_config(args, &plan.config, &dispatches);
     let input = plan.input.progress();

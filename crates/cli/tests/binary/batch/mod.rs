@@ -4,6 +4,7 @@ mod crash;
 mod input;
 mod stop;
 mod trouble;
+mod via;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
