@@ -258,6 +258,18 @@ impl Raw {
                         format!("The input {what} cannot be read on from line {line}: {error}.");
                     InputError::io(says, error)
                 })?;
+                if !found
+                    && self
+                        .progress
+                        .total()
+                        .is_some_and(|it| it > self.progress.read())
+                {
+                    let (what, line) = (&self.name, self.line);
+                    return Err(InputError::new(format!(
+                        "The input {what} became shorter while it was read: it ends after line {line} \
+                         now; put that right and resume."
+                    )));
+                }
                 self.index += u64::from(found);
                 let place = Place {
                     index,

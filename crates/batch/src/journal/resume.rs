@@ -2,7 +2,7 @@
 //! is anything of it changed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::bodies::sync_folder;
@@ -37,6 +37,22 @@ pub struct Found {
     pub torn: u64,
 }
 
+impl Found {
+    /// What an output of `len` bytes has, without going on with it. `name` is what it is called in
+    /// errors.
+    ///
+    /// # Errors
+    /// If it cannot be read, is no output, or damaged.
+    pub fn of(
+        from: impl Read,
+        len: u64,
+        format: Format,
+        name: &Path,
+    ) -> Result<Self, JournalError> {
+        read(from, len, format, name, false).map(|(_, found)| found)
+    }
+}
+
 impl Resume {
     /// Reads an output, all of it once. If there is none, begins one: the earlier run may have ended
     /// before. With `retry_failed`, items that failed are not done, and there must be an output.
@@ -66,8 +82,7 @@ impl Resume {
         lock(&file, path)?;
         let len = file.metadata().map_err(failed)?.len();
         let format = Format::of(path);
-        let (done, mut found) = read(&file, len, format, path, retry_failed)?;
-        found.torn = len - found.whole;
+        let (done, found) = read(&file, len, format, path, retry_failed)?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -284,7 +299,7 @@ fn rewound(mut file: &File) -> io::Result<&File> {
 }
 
 fn read(
-    file: &File,
+    from: impl Read,
     len: u64,
     format: Format,
     path: &Path,
@@ -310,7 +325,8 @@ fn read(
         }
         Ok(())
     };
-    let whole = scan(file, len, format, path, &mut see)?;
+    let whole = scan(from, len, format, path, &mut see)?;
     found.whole = whole;
+    found.torn = len - whole;
     Ok((done, found))
 }

@@ -179,6 +179,7 @@ mod tests {
         assert!(window.admit(0) && window.admit(1));
         let mut out = BytesMut::new();
         window.place(1, &vec![b'x'; early], &mut out).unwrap();
+        assert!(window.is_full(&window.state()));
         let (tell, told) = sync_channel(2);
         thread::scope(|scope| {
             scope.spawn(|| {

@@ -8,7 +8,7 @@ use fetchway_batch::{Journal, Resume, Source};
 
 use crate::run::{folder, indexes, input, items, lines, options, random, resume, shuffled, write};
 
-const ITEMS: u64 = 14;
+const ITEMS: u64 = 10;
 
 /// A finished output of `source`, and the lengths at which it was flushed.
 fn finished(source: &Source, path: &Path, ordered: bool, seed: u64) -> (Vec<u8>, Vec<u64>) {
@@ -121,4 +121,29 @@ fn lines_held_back_for_one_without_an_outcome_are_not_written() {
     assert_eq!(indexes(&path), [0]);
     assert_eq!(resume(&source, &path, true, &mut random(19)), 3);
     assert_eq!(indexes(&path), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_compressed_frame_is_kept_open_for_more_lines_and_a_plain_one_is_not() {
+    for (name, waits) in [("out.jsonl", false), ("out.gz", true), ("out.zst", true)] {
+        let folder = folder(&format!("soon-{name}"));
+        let source = input(&folder, 2);
+        let path = folder.join(name);
+        let mut journal = Journal::create(&path, options(false)).unwrap();
+        assert_eq!(
+            journal.flush_soon().unwrap(),
+            None,
+            "there is nothing to wait for"
+        );
+        for item in items(&source) {
+            journal.write(&crate::run::outcome(item, 1, 200)).unwrap();
+            assert_eq!(journal.flush_soon().unwrap().is_some(), waits);
+        }
+        let length = fs::metadata(&path).unwrap().len();
+        assert_eq!(length == 0, waits);
+        journal.flush().unwrap();
+        assert_eq!(journal.flush_soon().unwrap(), None);
+        journal.finish().unwrap();
+        assert_eq!(indexes(&path), [0, 1]);
+    }
 }

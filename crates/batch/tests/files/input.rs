@@ -113,6 +113,25 @@ fn an_input_that_breaks_off_says_where() {
     assert!(says.contains(&line), "{says}");
 }
 
+#[test]
+fn an_input_that_is_cut_while_it_is_read_is_not_taken_for_a_short_one() {
+    let folder = folder("input-cut");
+    let path = folder.join("input.txt");
+    let lines: String = (0..20_000)
+        .map(|n| format!("http://h.example/{n}\n"))
+        .collect();
+    fs::write(&path, &lines).unwrap();
+    let mut input = Source::File(path.clone()).open().unwrap();
+    assert!(input.next().unwrap().is_ok());
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(0).unwrap();
+    let says = input.filter_map(Result::err).next().unwrap().to_string();
+    assert!(
+        says.contains("input.txt became shorter while it was read"),
+        "{says}"
+    );
+}
+
 fn input_error(path: &std::path::Path) -> String {
     let input = Source::File(path.to_owned()).open().unwrap();
     input.filter_map(Result::err).next().unwrap().to_string()

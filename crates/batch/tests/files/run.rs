@@ -102,7 +102,7 @@ pub(crate) fn write(
     let mut lengths = Vec::new();
     for item in items {
         journal.write(&outcome(item, run, 200)).unwrap();
-        if random.random_range(0..3) == 0 {
+        if random.random_range(0..2) == 0 {
             journal.flush().unwrap();
             lengths.push(fs::metadata(path).unwrap().len());
         }

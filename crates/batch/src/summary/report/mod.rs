@@ -93,7 +93,7 @@ fn figures(summary: &Summary) -> String {
         legend += &self::legend(&[("target", "target")]);
     }
     let figures = [
-        ("Rate", legend, Some(plots::rate(summary)), ""),
+        ("Rate", legend, plots::rate(summary), "Nothing was sent."),
         (
             "Latency over time",
             self::legend(&[("main", "half at most"), ("other", "99 % at most")]),
@@ -126,13 +126,13 @@ fn figures(summary: &Summary) -> String {
 /// What stands at the lines of the distribution.
 fn marks(summary: &Summary) -> String {
     let latency = summary.latency.iter();
-    let mark = |(name, at)| format!("<span>{name} {}</span>", escape(&ms(at)));
+    let mark = |(name, at)| format!("<span>{name} {}</span> ", escape(&ms(at)));
     latency.flat_map(Latency::marks).map(mark).collect()
 }
 
 fn legend(entries: &[(&str, &str)]) -> String {
     let entry =
-        |(class, name): &(&str, &str)| format!("<span><i class=\"{class}\"></i>{name}</span>");
+        |(class, name): &(&str, &str)| format!("<span><i class=\"{class}\"></i>{name}</span> ");
     entries.iter().map(entry).collect()
 }
 

@@ -9,11 +9,11 @@ use super::escape;
 use super::scale::Scale;
 
 const WIDTH: f64 = 440.0;
-const HEIGHT: f64 = 250.0;
-const LEFT: f64 = 58.0;
-const RIGHT: f64 = 24.0;
-const TOP: f64 = 26.0;
-const BOTTOM: f64 = 42.0;
+const HEIGHT: f64 = 258.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 30.0;
+const TOP: f64 = 32.0;
+const BOTTOM: f64 = 46.0;
 
 /// A plot that is being drawn.
 pub(super) struct Plot {
@@ -48,7 +48,7 @@ impl Plot {
         for n in x.scale.ticks() {
             let at = plot.x(n);
             plot.line("tick", at, HEIGHT - BOTTOM, at, HEIGHT - BOTTOM + 4.0);
-            plot.text("middle", at, HEIGHT - BOTTOM + 17.0, &(x.write)(n));
+            plot.text("middle", at, HEIGHT - BOTTOM + 19.0, &(x.write)(n));
         }
         plot.text("start", 2.0, 13.0, y.label);
         plot.text(
@@ -132,10 +132,10 @@ impl Plot {
 
     /// A line up from `n`, with a label in the `row`th row from the top.
     pub(super) fn mark(&mut self, n: f64, row: u8, label: &str) {
-        let (at, top) = (self.x(n), TOP + 14.0 * f64::from(row));
+        let (at, top) = (self.x(n), TOP + 15.0 * f64::from(row));
         self.line("mark", at, top - 10.0, at, HEIGHT - BOTTOM);
         // Where there is room. It may cross other lines, and so has a rim of the background.
-        let left = at < WIDTH - RIGHT - 30.0;
+        let left = at < WIDTH - RIGHT - 40.0;
         let (anchor, beside) = if left { ("start", 4.0) } else { ("end", -4.0) };
         self.text(anchor, at + beside, top, label);
     }

@@ -15,12 +15,9 @@ struct Time {
 
 impl Time {
     fn of(summary: &Summary) -> Self {
+        // The last point is rarely full, so the axis ends with the run.
         let points = summary.points.len() as u64 * summary.point_seconds;
-        // The last point is rarely full: where there are many, the axis ends with the run.
-        let seconds = match points {
-            0..=4 => points.max(1) as f64,
-            points => summary.wall_seconds.clamp(1.0, points as f64),
-        };
+        let seconds = summary.wall_seconds.clamp(0.001, points.max(1) as f64);
         let (label, unit) = match seconds {
             s if s <= 180.0 => ("seconds from the start", 1.0),
             s if s <= 10_800.0 => ("minutes from the start", 60.0),
@@ -69,8 +66,9 @@ fn round_ms(ms: f64) -> String {
     }
 }
 
-/// Requests a second, against what they were to be.
-pub(super) fn rate(summary: &Summary) -> String {
+/// Requests a second, against what they were to be; none if there were none.
+pub(super) fn rate(summary: &Summary) -> Option<String> {
+    summary.points.iter().find(|point| point.dispatched > 0)?;
     let time = Time::of(summary);
     let length = summary.point_seconds as f64;
     let ends = summary.dispatch_seconds;
@@ -100,7 +98,7 @@ pub(super) fn rate(summary: &Summary) -> String {
     if let Some(target) = target {
         plot.level("target", target);
     }
-    plot.finish()
+    Some(plot.finish())
 }
 
 /// Whether a point says something of which so many seconds are covered: next to nothing of one at the
