@@ -1,12 +1,14 @@
 //! What must hold for every input: the bodies of the fuzz targets, also run by `cargo test` on the
 //! committed corpora. Each panics when it does not hold.
 
+mod batch_output;
 mod gateway_reader;
 mod proxy_protocol;
 mod upstream;
 mod v1_frames;
 mod v1_session;
 
+pub use batch_output::batch_output;
 pub use gateway_reader::gateway_reader;
 pub use proxy_protocol::proxy_protocol;
 pub use upstream::{upstream_h1, upstream_h2};
@@ -14,7 +16,7 @@ pub use v1_frames::v1_frames;
 pub use v1_session::v1_session;
 
 use bytes::BytesMut;
-use fetchway_wire::json::{Id, Message, decode_request};
+use fetchway_wire::json::{Id, Message, decode_item, decode_request};
 use fetchway_ws::{Decoder, Event, ProtocolError, Role};
 use serde_json::value::RawValue;
 
@@ -45,6 +47,12 @@ pub fn relay_json(input: &[u8]) {
             refusal.id.unwrap_or_else(Id::unknown)
         }
     };
+    // A batch's line is the same request, but for an id that it need not have.
+    if let Ok((_, item)) = decode_item(input)
+        && item.id != Id::null()
+    {
+        assert_eq!(item.id, echoed, "an item has another id than its request");
+    }
     // As grammar only: "\ud800" and 1e999 are JSON, though no string or number of Rust's.
     for text in [echoed.as_json(), echoed.key()] {
         assert!(

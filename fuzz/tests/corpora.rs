@@ -24,6 +24,11 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
+fn batch_output() {
+    replay("batch_output", fetchway_fuzz::batch_output);
+}
+
+#[test]
 fn gateway_reader() {
     replay("gateway_reader", fetchway_fuzz::gateway_reader);
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::command::{self, Failure, cargo, output, program, root, target_dir};
 
-const TARGETS: [&str; 8] = [
+const TARGETS: [&str; 9] = [
+    "batch_output",
     "gateway_reader",
     "proxy_protocol",
     "relay_json",

@@ -34,8 +34,8 @@ usage: cargo xtask COMMAND
                           the API is killed and started again under load
   bench batch [PARTS] [ARGS]
                           a batch at 5,000/s and at full speed beside oha and wrk, killed, over relays
-  fuzz TARGET [SECONDS]   fuzz gateway_reader, proxy_protocol, relay_json, upstream_h1, upstream_h2,
-                          v1_frames, v1_session or ws_reader, 60 seconds unless told
+  fuzz TARGET [SECONDS]   fuzz batch_output, gateway_reader, proxy_protocol, relay_json, upstream_h1,
+                          upstream_h2, v1_frames, v1_session or ws_reader, 60 seconds unless told
   autobahn [CASES]        Autobahn's cases against a gateway, such as '6.4.*'; all unless told
   simulate [SEEDS]        client, link and relay of the binary encoding, 10,000 seeds unless told";
 

@@ -1,0 +1,28 @@
+//! An output that a crash, or anything else, has left.
+
+use std::path::Path;
+
+use fetchway_batch::{Format, Found, JournalError};
+
+/// What is whole of any bytes is an output by itself, with the same lines, and nothing of it is torn.
+///
+/// The first byte chooses the format.
+pub fn batch_output(input: &[u8]) {
+    let Some((choice, output)) = input.split_first() else {
+        return;
+    };
+    let format = [Format::Plain, Format::Gzip, Format::Zstd][usize::from(choice % 3)];
+    let Ok(found) = read(output, format) else {
+        return;
+    };
+    assert_eq!(found.whole + found.torn, output.len() as u64);
+    assert!(found.failed <= found.lines);
+    let whole = usize::try_from(found.whole).expect("it is in memory");
+    let again = read(&output[..whole], format).expect("what is whole can be read");
+    assert_eq!(again.torn, 0, "what was cut off is still there");
+    assert_eq!((again.lines, again.failed), (found.lines, found.failed));
+}
+
+fn read(output: &[u8], format: Format) -> Result<Found, JournalError> {
+    Found::of(output, output.len() as u64, format, Path::new("output"))
+}
