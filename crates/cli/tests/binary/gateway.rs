@@ -78,7 +78,7 @@ async fn what_it_cannot_do_is_told() {
     for (flags, expected) in [
         (
             &[][..],
-            "listen: with none, a node needs one of [[gateways]] at least",
+            "a node needs one of [[gateways]] at least: give --listen and --api to `fetchway gateway`",
         ),
         (&["--listen", "localhost:0"], no_api),
         (
@@ -88,6 +88,19 @@ async fn what_it_cannot_do_is_told() {
         (
             &["--listen", "localhost:0", "--api", "127.0.0.1:1"],
             "--api: gateways[0].api = \"127.0.0.1:1\": expected",
+        ),
+        (
+            &[
+                "--listen",
+                "localhost:0",
+                "--api",
+                "http://ann:secret-1@127.0.0.1:1/",
+            ],
+            "--api: gateways[0].api: expected a URL without a user name and password",
+        ),
+        (
+            &["--listen", "localhost:0", "--api", API, "--push-token", ""],
+            "--push-token: gateways[0].push-token: expected a token of 1 to 4096 characters",
         ),
         (
             &["--listen", "localhost:0", "--api", API, "--reuse-port"],

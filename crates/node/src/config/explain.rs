@@ -33,7 +33,7 @@ impl Refused {
             return format!("{at}: {}", explain_unknown(message));
         }
         let why = plain(message);
-        if at.is_sensitive() {
+        if at.is_sensitive() || may_name_a_user(&self.value) {
             return format!("{at}: {why}");
         }
         let value = shown(&self.value);
@@ -106,6 +106,11 @@ pub(super) fn sound_part(path: &KeyPath, mut value: Value, refused: &[Refused]) 
     Some(value)
 }
 
+/// Whether it may be a URL with a user's password in it.
+fn may_name_a_user(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.contains('@'))
+}
+
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
@@ -148,18 +153,20 @@ fn explain_unknown(message: &str) -> String {
     let mut names = message.split('`').skip(1).step_by(2);
     let unknown = names.next().unwrap_or_default();
     let known: Vec<_> = names.collect();
-    let close = known
-        .iter()
-        .map(|name| (distance(unknown, name), *name))
-        .min()
-        .filter(|(distance, _)| *distance <= 2.max(unknown.chars().count() / 3));
-    match close {
-        Some((_, name)) => format!("there is no key {unknown}; did you mean {name}?"),
+    match closest(unknown, known.iter().copied()) {
+        Some(name) => format!("there is no key {unknown}; did you mean {name}?"),
         None => format!(
             "there is no key {unknown}; remove it, or use one of {}",
             known.join(", ")
         ),
     }
+}
+
+/// Which of the names `unknown` may have been meant to be.
+pub(super) fn closest<'n>(unknown: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let close = names.map(|name| (distance(unknown, name), name)).min();
+    let close = close.filter(|(distance, _)| *distance <= 2.max(unknown.chars().count() / 3));
+    close.map(|(_, name)| name)
 }
 
 /// Edits (insert, remove, replace a character) between two words.

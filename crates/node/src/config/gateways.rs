@@ -15,6 +15,8 @@ use super::{
 
 /// What a gateway is called that has no name.
 const DEFAULT_NAME: &str = "gateway";
+/// Begins the name of a gateway's own lane.
+pub(super) const OWN_LANE: &str = "gateway-";
 /// Connections to one API at once, and requests at once in a gateway's own lane.
 pub(super) const API_CONCURRENCY: usize = 10_000;
 /// How long a request in a gateway's own lane may take.
@@ -42,7 +44,8 @@ pub struct GatewaySection {
     pub push_listen: Option<Text<ListenAddr>>,
     /// TLS of that listener.
     pub push_tls: TlsSection,
-    /// Who sends it may push, on either listener. Empty: none.
+    /// Who sends it may push, on either listener. Left out: none.
+    #[serde(skip_serializing_if = "Secret::is_empty")]
     pub push_token: Secret,
     /// A file that holds the token instead. Empty: none.
     pub push_token_file: PathBuf,
@@ -193,7 +196,7 @@ impl GatewaySection {
 
 /// The lane of the gateway `name` that names none.
 fn own_lane(name: &str) -> String {
-    format!("gateway-{name}")
+    format!("{OWN_LANE}{name}")
 }
 
 /// The defaults of a gateway's own lane.

@@ -528,6 +528,7 @@ fn the_reference_has_every_key_and_its_default() {
             "gateways.api",
             "gateways.lane",
             "gateways.push-listen",
+            "gateways.push-token",
         ];
         let beside = needed.contains(&row[1])
             || ["tokens.", "hosts."]

@@ -65,6 +65,10 @@ fn what_makes_no_sense_is_told() {
             "gateways[0].push-token: expected a token of visible ASCII",
         ),
         (
+            "push-token = ''",
+            "f.toml:4: gateways[0].push-token: expected a token of 1 to 4096 characters; leave it",
+        ),
+        (
             "push-token = '(hidden)'",
             "gateways[0].push-token: this is what --print-config shows",
         ),
@@ -224,6 +228,38 @@ fn what_is_missing_or_twice_is_told() {
         found[0].contains("expected at most 32 gateways"),
         "{found:#?}"
     );
+}
+
+#[test]
+fn a_lane_of_no_gateway_is_told() {
+    let lane = |name: &str| problems(file(&format!("{ONE}name = 'chat'\n[lanes.{name}]")));
+    assert_eq!(lane("gateway-chat"), [""; 0]);
+    for (name, expected) in [
+        (
+            "gateway-chta",
+            "f.toml:5: lanes.gateway-chta: no gateway chta has a lane of its own; did you mean \
+             gateway-chat?",
+        ),
+        (
+            "gateway-something-else",
+            "no gateway something-else has a lane of its own; correct the name, or remove it",
+        ),
+    ] {
+        let found = lane(name);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains(expected), "{}\n{expected}", found[0]);
+    }
+}
+
+#[test]
+fn no_message_quotes_a_password_of_an_api() {
+    for api in ["http://ann:s3cr3t@a/", "ann:s3cr3t@a", "ws://ann:s3cr3t@a/"] {
+        let toml = format!("[[gateways]]\nlisten = '127.0.0.1:1'\napi = '{api}'");
+        let found = problems(file(&toml));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains("gateways[0].api: expected"), "{found:#?}");
+        assert!(!found[0].contains("s3cr3t"), "{found:#?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::gateways::is_name;
+use super::super::explain::closest;
+use super::super::gateways::{OWN_LANE, is_name};
 use super::super::leaf::KeyPath;
 use super::super::{Config, GatewaySection, LossSign};
 use super::Checker;
@@ -40,17 +41,41 @@ impl Checker<'_> {
             self.bounds(&at, gateway);
             self.clocks(&at, config, gateway);
         }
+        // With a problem there, a name may be another than was meant.
+        if !self.broken.iter().any(|broken| broken.starts_with(&all)) {
+            self.lanes_of_nobody(config);
+        }
+    }
+
+    /// A lane that is called like a gateway's own, and is none's.
+    fn lanes_of_nobody(&mut self, config: &Config) {
+        let of_gateways: Vec<String> = config.gateways.iter().map(GatewaySection::lane).collect();
+        for lane in config.lanes.keys() {
+            let Some(name) = lane.strip_prefix(OWN_LANE) else {
+                continue;
+            };
+            if of_gateways.contains(lane) {
+                continue;
+            }
+            let known = of_gateways.iter().map(String::as_str);
+            let hint = match closest(lane, known) {
+                Some(close) => format!("did you mean {close}?"),
+                None => "correct the name, or remove it".to_owned(),
+            };
+            let why = format!("no gateway {name} has a lane of its own; {hint}");
+            self.refuse(&KeyPath::of(["lanes", lane.as_str()]), why);
+        }
     }
 
     /// What it stands between.
     fn ends(&mut self, at: &KeyPath, config: &Config, gateway: &GatewaySection) {
         if gateway.listen.is_none() && self.is_sound(&at.key("listen")) {
-            let why =
-                "listen is missing: the address that clients connect to, such as 127.0.0.1:7001";
+            let why = "listen is missing: the address that clients connect to, such as 127.0.0.1:7001 \
+                 (--listen)";
             self.refuse(at, why);
         }
         if gateway.api.is_none() && self.is_sound(&at.key("api")) {
-            let why = "api is missing: the URL of the API, such as http://127.0.0.1:8000/";
+            let why = "api is missing: the URL of the API, such as http://127.0.0.1:8000/ (--api)";
             self.refuse(at, why);
         }
         self.tls(&at.key("tls"), &gateway.tls.cert, &gateway.tls.key);
@@ -80,6 +105,12 @@ impl Checker<'_> {
             self.refuse_beside(&tls.key("cert"), &listen, why);
         }
         let (token, file) = (&gateway.push_token, &gateway.push_token_file);
+        let key = at.key("push-token");
+        if token.is_empty() && self.is_given(&key) {
+            // A variable that is not set, mostly: nobody would be asked for a token then.
+            let why = "expected a token of 1 to 4096 characters; leave it out for none";
+            self.refuse(&key, why);
+        }
         self.one_token(at, "push-token", token, file);
         let open = at.key("open-push");
         if gateway.open_push {

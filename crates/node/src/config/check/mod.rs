@@ -154,8 +154,8 @@ impl Checker<'_> {
             }
         }
         if config.listen.0.0.is_none() && config.gateways.is_empty() {
-            let why = "with none, a node needs one of [[gateways]] at least: add one (or flags: \
-                       `fetchway gateway --listen ADDR --api URL`), or an address";
+            let why = "with none, a node needs one of [[gateways]] at least: give --listen and \
+                       --api to `fetchway gateway`, add one to the configuration, or set an address";
             self.refuse_beside(&root.key("listen"), &root.key("gateways"), why);
         }
     }
