@@ -9,7 +9,7 @@ use http::header::{
     self, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, ORIGIN,
     SEC_WEBSOCKET_PROTOCOL, SERVER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -24,11 +24,15 @@ use crate::observe::Connected;
 use crate::request::{beyond, client_id, is_reserved};
 use crate::socket::Socket;
 use crate::traffic::EOF;
+use crate::trouble::Trouble;
 
 const REPLACES: HeaderName = HeaderName::from_static("fetchway-replaces");
 
 /// Seconds after which a client may come again that finds the gateway full.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Bytes of a refusal's body that the log shows.
+const MAX_SHOWN: usize = 100;
 
 /// What goes back by HTTP.
 pub(crate) type Reply = Response<Full<Bytes>>;
@@ -49,7 +53,12 @@ impl Inner {
         mut request: Request<Incoming>,
         peer: Peer,
     ) -> Reply {
-        let handshake = match fetchway_ws::accept(request.method(), request.headers()) {
+        // In HTTP/1.0 an Upgrade field is to be passed over (RFC 9110 section 7.8).
+        let accepted = match request.version() {
+            Version::HTTP_10 => Err(HandshakeError::NotAnUpgrade),
+            _ => fetchway_ws::accept(request.method(), request.headers()),
+        };
+        let handshake = match accepted {
             Ok(handshake) => handshake,
             Err(HandshakeError::NotAnUpgrade) => {
                 return reply(StatusCode::BAD_REQUEST, "no upgrade requested");
@@ -79,8 +88,7 @@ impl Inner {
         let conn = Arc::new(Conn::new(&id, self.epoch(), address, self.now()));
         let alone = self.config.duplicate == Duplicate::Reject;
         let Some(others) = self.table.insert(&conn, alone) else {
-            self.table.release(address);
-            self.table.leave();
+            self.table.leave(address);
             return self.refused(Connected::Duplicate);
         };
         if self.is_leaving() {
@@ -105,16 +113,31 @@ impl Inner {
         url.set_path(&format!("{}{path}", url.path()));
         url.set_query(query);
         let asked = self
-            .ask(None, (Method::GET, url), headers, Bytes::new())
+            .ask(&conn, None, (Method::GET, url), headers, Bytes::new())
             .await;
         let answer = match asked {
             Ok(answer) if answer.status == StatusCode::OK && answer.body == "ok" => answer,
-            Ok(answer) if answer.status == StatusCode::OK => {
-                return self.refuse(&conn, Connected::Forbidden);
-            }
-            Ok(_) | Err(_) => return self.refuse(&conn, Connected::BadGateway),
+            Ok(answer) => return self.not_accepted(&conn, &answer),
+            Err(_) => return self.refuse(&conn, Connected::BadGateway),
         };
         self.accept(conn, &head.headers, &answer, handshake, upgrade)
+    }
+
+    /// The API has answered, but not with 200 and `ok`.
+    fn not_accepted(self: &Arc<Self>, conn: &Arc<Conn>, answer: &Answer) -> Reply {
+        let (gateway, client) = (&*self.config.name, &*conn.id);
+        let body = &answer.body[..answer.body.len().min(MAX_SHOWN)];
+        tracing::debug!(
+            gateway,
+            client,
+            status = answer.status.as_u16(),
+            body = %body.escape_ascii(),
+            "the API did not accept a client: that takes 200 and the body `ok`"
+        );
+        match answer.status {
+            StatusCode::OK => self.refuse(conn, Connected::Forbidden),
+            _ => self.refuse(conn, Connected::BadGateway),
+        }
     }
 
     /// Counts a client before the API is asked for it.
@@ -186,7 +209,7 @@ impl Inner {
             state.phase = Phase::Gone;
             state.traffic.take().map(|traffic| traffic.out)
         };
-        self.table.leave();
+        self.table.leave(conn.address);
         if let Some(pushed) = pushed.filter(|pushed| !pushed.is_empty()) {
             let others = self.table.find(&conn.id);
             if let Some(other) = others.iter().rev().find(|other| other.is_open()) {
@@ -214,7 +237,9 @@ impl Inner {
         }
         self.observer.connected(Connected::Accepted);
         let mut reply = handshake.map(|()| Full::default());
-        hand_on(asked, &answer.headers, reply.headers_mut());
+        if !hand_on(asked, &answer.headers, reply.headers_mut()) {
+            self.trouble(Trouble::Protocol, &*conn.id);
+        }
         tokio::spawn(async move {
             match upgrade.await.ok().and_then(socket) {
                 Some((socket, early)) => self.attach(&conn, socket, &early),
@@ -287,7 +312,9 @@ fn plain(tcp: tokio::net::TcpStream) -> Option<TcpStream> {
 
 /// What of the API's answer the client gets: its choice of subprotocol, if that was asked for, and its
 /// fields, but for those that are about the answer itself or about the connection.
-fn hand_on(asked: &HeaderMap, answer: &HeaderMap, reply: &mut HeaderMap) {
+///
+/// Gives false if it has chosen a subprotocol that was not asked for.
+fn hand_on(asked: &HeaderMap, answer: &HeaderMap, reply: &mut HeaderMap) -> bool {
     for (name, value) in answer {
         let about = [
             CONNECTION,
@@ -305,7 +332,7 @@ fn hand_on(asked: &HeaderMap, answer: &HeaderMap, reply: &mut HeaderMap) {
         }
     }
     let Some(chosen) = answer.get(SEC_WEBSOCKET_PROTOCOL) else {
-        return;
+        return true;
     };
     let offered = asked.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
     let offered = offered
@@ -314,4 +341,5 @@ fn hand_on(asked: &HeaderMap, answer: &HeaderMap, reply: &mut HeaderMap) {
     if offered {
         reply.insert(SEC_WEBSOCKET_PROTOCOL, chosen.clone());
     }
+    offered
 }

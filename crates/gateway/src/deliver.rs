@@ -20,6 +20,7 @@ use crate::gateway::Inner;
 use crate::lines;
 use crate::order::{Item, What};
 use crate::stats::add;
+use crate::trouble::Trouble;
 
 pub(crate) const CONNECTION: &str = "fetchway-connection";
 pub(crate) const EPOCH: &str = "fetchway-epoch";
@@ -45,8 +46,8 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-/// Whether a body that came with it may reach a client.
-fn is_success(status: StatusCode) -> bool {
+/// Whether what came with it may reach a client. The body of another 2xx is about the request.
+fn is_message(status: StatusCode) -> bool {
     matches!(status, StatusCode::OK | StatusCode::NO_CONTENT)
 }
 
@@ -137,6 +138,7 @@ impl Inner {
     /// The request is made before the future, which so is small: there is one for each message.
     pub(crate) fn ask(
         &self,
+        conn: &Conn,
         reactor: Option<u8>,
         (method, url): (Method, Url),
         headers: HeaderMap,
@@ -158,19 +160,31 @@ impl Inner {
         let queued = fetches.engine().queue(fetches, request);
         async move {
             let answer = self.answer(fetches, queued).await;
-            self.count(answer.as_ref().map(|answer| answer.status), began.elapsed());
+            let status = answer.as_ref().map(|answer| answer.status);
+            self.count(conn, status, began.elapsed());
             answer
         }
     }
 
-    fn count(&self, answer: Result<StatusCode, &FetchError>, took: Duration) {
+    fn count(&self, conn: &Conn, answer: Result<StatusCode, &FetchError>, took: Duration) {
         self.observer.requested(took);
         match answer {
-            Ok(status) if is_success(status) => add(&self.counters.succeeded),
-            Ok(_) => add(&self.counters.failed),
+            Ok(status) if status.is_success() => {
+                add(&self.counters.succeeded);
+                self.api_answers();
+            }
+            Ok(status) => {
+                add(&self.counters.failed);
+                match status.is_server_error() {
+                    true => self.trouble(Trouble::Failed, status.as_str()),
+                    false => self.api_answers(),
+                }
+            }
             Err(error) => {
                 add(&self.counters.failed);
-                tracing::debug!(%error, "a request to the API failed");
+                let (gateway, client) = (&*self.config.name, &*conn.id);
+                tracing::debug!(gateway, client, %error, "a request to the API failed");
+                self.trouble(Trouble::Failed, error.name.as_str());
             }
         }
     }
@@ -226,7 +240,7 @@ impl Inner {
     pub(crate) fn heard(self: &Arc<Self>, end: End) {
         match end {
             End::Answered(call, answer) => {
-                self.count(Ok(answer.status), call.leave.began().elapsed());
+                self.count(&call.conn, Ok(answer.status), call.leave.began().elapsed());
                 let heeded = matches!(
                     answer.status,
                     StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
@@ -245,7 +259,7 @@ impl Inner {
                 error,
                 unsent,
             } => {
-                self.count(Err(&error), call.leave.began().elapsed());
+                self.count(&call.conn, Err(&error), call.leave.began().elapsed());
                 let (conn, item) = call.over(Err(&error));
                 if unsent || self.may_send_again(&item, error.name) {
                     return self.send_again(&conn, item, !unsent);
@@ -287,12 +301,15 @@ impl Inner {
         if let Some(state) = &reply.state {
             self.attach_state(conn, state);
         }
-        if is_success(reply.status) && !item.is_delete() {
+        // Whatever it says to a DELETE, it has heard of it.
+        if is_message(reply.status) && !item.is_delete() {
             self.reply(conn, reply);
-        } else if !item.is_delete() {
-            // Whatever it says to a DELETE, it has heard of it.
+        } else if !reply.status.is_success() && !item.is_delete() {
             self.failed(conn, reply.status.as_str());
-            self.never_arrived(conn, item);
+            // A 3xx or 4xx is its answer to the message. With a 5xx nobody knows what became of it.
+            if reply.status.is_server_error() {
+                self.never_arrived(conn, item);
+            }
         }
         self.go_on_with(conn);
     }
@@ -303,8 +320,13 @@ impl Inner {
             return self.lost(conn);
         }
         let (gateway, client) = (&*self.config.name, &*conn.id);
-        tracing::warn!(gateway, client, "the API never heard that a client is gone");
+        tracing::debug!(gateway, client, "the API never heard that a client is gone");
+        self.count_loss(conn);
+    }
+
+    pub(crate) fn count_loss(&self, conn: &Conn) {
         self.observer.lost();
+        self.trouble(Trouble::Lost, &*conn.id);
     }
 
     /// One thing is done with: the next one has its turn.
@@ -384,19 +406,13 @@ impl Inner {
             What::Delete(reason) => (Method::DELETE, reason.clone()),
         };
         let (reactor, to) = (conn.lock().reactor, (method, self.url(&conn.id)));
-        self.ask(Some(reactor), to, headers, body).await
+        self.ask(conn, Some(reactor), to, headers, body).await
     }
 
     /// Keeps what the API wants to have back.
     pub(crate) fn attach_state(&self, conn: &Conn, attached: &HeaderValue) {
         if attached.len() > MAX_STATE {
-            let (gateway, client) = (&*self.config.name, &*conn.id);
-            tracing::warn!(
-                gateway,
-                client,
-                "a Fetchway-State of over 4 KiB was ignored"
-            );
-            return;
+            return self.trouble(Trouble::State, &*conn.id);
         }
         let kept = (!attached.is_empty()).then(|| Box::new(attached.clone()));
         conn.lock().attached = kept;

@@ -16,6 +16,7 @@ use crate::observe::Observer;
 use crate::reactor::{Reactor, SLICES};
 use crate::stats::{Counters, Stats};
 use crate::table::Table;
+use crate::trouble::Troubles;
 
 /// Reactors of one gateway at most; there are as many as the machine has processors.
 const MAX_REACTORS: usize = 64;
@@ -53,6 +54,7 @@ pub(crate) struct Inner {
     fetches: Vec<Session>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) counters: Counters,
+    pub(crate) troubles: Troubles,
     pub(crate) table: Table,
     pub(crate) reactors: Vec<Arc<Reactor>>,
     next_reactor: AtomicUsize,
@@ -104,6 +106,7 @@ impl Gateway {
             fetches,
             observer,
             counters: Counters::default(),
+            troubles: Troubles::default(),
             table: Table::default(),
             reactors,
             next_reactor: AtomicUsize::new(0),

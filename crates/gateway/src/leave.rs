@@ -37,13 +37,11 @@ impl Gateway {
             tokio::time::sleep_until(began + pause * at).await;
             inner.send_away(&conn);
         }
-        while !inner.table.is_empty() {
-            if Instant::now() >= until {
-                return false;
-            }
+        while !inner.table.is_empty() && Instant::now() < until {
             tokio::time::sleep(LOOK).await;
         }
-        true
+        inner.tell_all_troubles();
+        inner.table.is_empty()
     }
 
     /// Cuts off what is left.

@@ -60,21 +60,23 @@ impl Inner {
     /// The connection takes no more and gives no more: what it has sent still goes to the API, and then
     /// `reason`.
     pub(crate) fn ended(self: &Arc<Self>, conn: &Arc<Conn>, reason: Bytes) {
-        {
-            let mut state = conn.lock();
-            let told = state.is_counted;
-            if !state.order.has_ended() {
-                self.table.release(conn.address);
-                if told {
-                    add(&self.counters.closed);
-                    add(&self.counters.deletes);
-                }
-                // Until it is decided below: nobody must send it before.
-                state.order.hold(!self.config.epochs);
-                state.order.end(reason, told, Instant::now());
-            }
-        }
+        self.end(&mut conn.lock(), reason);
         self.settle(&conn.id);
+    }
+
+    /// The same under the client's lock. It is to be settled when that is free.
+    pub(crate) fn end(&self, state: &mut State, reason: Bytes) {
+        if state.order.has_ended() {
+            return;
+        }
+        let told = state.is_counted;
+        if told {
+            add(&self.counters.closed);
+            add(&self.counters.deletes);
+        }
+        // Until it is decided: nobody must send it before.
+        state.order.hold(!self.config.epochs);
+        state.order.end(reason, told, Instant::now());
     }
 
     /// Decides what the API hears of the ends of all connections with this id.

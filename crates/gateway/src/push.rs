@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fetchway_ws::{CloseCode, Opcode};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, UPGRADE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use crate::config::Push;
@@ -19,6 +19,9 @@ use crate::observe::Pushed;
 use crate::request::client_id;
 use crate::stats::add;
 use crate::traffic::EOF;
+use crate::unread::{pass_over, read_on};
+
+const NO_HOST: &str = "HTTP/1.1 demands one Host field";
 
 /// Close code of a dismissal that names none.
 const DISMISSED: u16 = 1000;
@@ -28,11 +31,15 @@ impl Gateway {
     pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Reply {
         let inner = &self.0;
         let may_push = peer.authorized || inner.config.push == Push::Open;
+        if !names_host(&request) {
+            return reply(StatusCode::BAD_REQUEST, NO_HOST);
+        }
         match *request.method() {
             Method::GET if request.uri().path() == "/" => {
                 reply(StatusCode::OK, inner.counters.stats().lines())
             }
             Method::GET if asks_about(&request) && peer.authorized => inner.tell_of(&request),
+            Method::GET if asks_about(&request) && inner.is_wrong_token(&request) => unauthorized(),
             Method::GET => {
                 // A task of its own: the API may have been asked when the client leaves.
                 let connecting = tokio::spawn(inner.clone().connect(request, peer));
@@ -43,12 +50,9 @@ impl Gateway {
             }
             Method::POST | Method::DELETE if !may_push => {
                 inner.observer.pushed(Pushed::Unauthorized);
-                let mut refused = reply(StatusCode::UNAUTHORIZED, "unauthorized");
-                let challenge = http::HeaderValue::from_static("Bearer realm=\"fetchway\"");
-                refused
-                    .headers_mut()
-                    .insert(http::header::WWW_AUTHENTICATE, challenge);
-                refused
+                let (head, mut body) = request.into_parts();
+                pass_over(&head.headers, &mut body).await;
+                unauthorized()
             }
             _ => inner.control(request).await,
         }
@@ -56,6 +60,9 @@ impl Gateway {
 
     /// A request on the push listener: whoever reaches it may push.
     pub async fn handle_push(&self, request: Request<Incoming>) -> Reply {
+        if !names_host(&request) {
+            return reply(StatusCode::BAD_REQUEST, NO_HOST);
+        }
         match *request.method() {
             Method::GET => self.0.tell_of(&request),
             _ => self.0.control(request).await,
@@ -63,40 +70,66 @@ impl Gateway {
     }
 }
 
-/// Whether a GET is no handshake.
+/// Whether a GET is no handshake. In HTTP/1.0 there is none (RFC 9110 section 7.8).
 fn asks_about(request: &Request<Incoming>) -> bool {
-    !request.headers().contains_key(http::header::UPGRADE)
+    request.version() == Version::HTTP_10 || !request.headers().contains_key(UPGRADE)
+}
+
+/// RFC 9112 section 3.2: exactly one, but in HTTP/1.0.
+fn names_host(request: &Request<Incoming>) -> bool {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    hosts == 1 || hosts == 0 && request.version() == Version::HTTP_10
+}
+
+fn unauthorized() -> Reply {
+    let mut refused = reply(StatusCode::UNAUTHORIZED, "unauthorized");
+    let challenge = HeaderValue::from_static("Bearer realm=\"fetchway\"");
+    refused.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    refused
 }
 
 impl Inner {
-    async fn control(self: &Arc<Self>, request: Request<Incoming>) -> Reply {
-        let (head, body) = request.into_parts();
-        let id = match client_id(head.uri.path()) {
-            Ok((id, "")) => id,
-            Ok(_) => {
-                return reply(
-                    StatusCode::BAD_REQUEST,
-                    "the path goes on after the client id",
-                );
-            }
-            Err(why) => return reply(StatusCode::BAD_REQUEST, why),
-        };
-        match head.method {
-            Method::POST => self.push(&id, &head.headers, body).await,
-            Method::DELETE => self.dismiss(&id, head.uri.query().unwrap_or_default()),
-            _ => reply(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
-        }
+    /// Whether a request that has not shown the push token shows something else in its place.
+    fn is_wrong_token(&self, request: &Request<Incoming>) -> bool {
+        self.config.push == Push::Token && request.headers().contains_key(AUTHORIZATION)
     }
 
-    async fn push(self: &Arc<Self>, id: &str, headers: &HeaderMap, body: Incoming) -> Reply {
+    async fn control(self: &Arc<Self>, request: Request<Incoming>) -> Reply {
+        let (head, mut body) = request.into_parts();
+        let answer = match client_id(head.uri.path()) {
+            Ok((id, "")) => match head.method {
+                Method::POST => return self.push(&id, &head.headers, body).await,
+                Method::DELETE => self.dismiss(&id, head.uri.query().unwrap_or_default()),
+                _ => {
+                    let mut refused = reply(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+                    let allowed = HeaderValue::from_static("GET, POST, DELETE");
+                    refused.headers_mut().insert(ALLOW, allowed);
+                    refused
+                }
+            },
+            Ok(_) => {
+                let why = "the path goes on after the client id";
+                reply(StatusCode::BAD_REQUEST, why)
+            }
+            Err(why) => reply(StatusCode::BAD_REQUEST, why),
+        };
+        pass_over(&head.headers, &mut body).await;
+        answer
+    }
+
+    async fn push(self: &Arc<Self>, id: &str, headers: &HeaderMap, mut body: Incoming) -> Reply {
         let most = self.config.max_message;
         let announced = body.size_hint().lower();
         let read = if announced > most as u64 {
+            pass_over(headers, &mut body).await;
             None
         } else {
-            match Limited::new(body, most).collect().await {
+            match Limited::new(&mut body, most).collect().await {
                 Ok(whole) => Some(whole.to_bytes()),
-                Err(error) if error.is::<http_body_util::LengthLimitError>() => None,
+                Err(error) if error.is::<LengthLimitError>() => {
+                    read_on(&mut body).await;
+                    None
+                }
                 // The API has broken off: nobody hears this.
                 Err(_) => return reply(StatusCode::BAD_REQUEST, "the body is not whole"),
             }
@@ -274,7 +307,7 @@ impl Inner {
         }
         let body = Bytes::from(format!("[{}]\n", told.join(",")));
         let mut answer = reply(StatusCode::OK, body);
-        let json = http::HeaderValue::from_static("application/json");
+        let json = HeaderValue::from_static("application/json");
         answer.headers_mut().insert(CONTENT_TYPE, json);
         answer
     }

@@ -191,6 +191,7 @@ impl Reactor {
                 gateway.look_at(&conn);
             }
             gateway.table.sweep();
+            gateway.look_at_troubles();
             lines::with(&gateway, Lines::look);
         }
     }

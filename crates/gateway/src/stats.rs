@@ -12,7 +12,7 @@ pub struct Stats {
     pub connections_closed: u64,
     /// Requests to the API that were begun.
     pub requests_started: u64,
-    /// Those that brought no answer, or one that is neither 200 nor 204.
+    /// Those that brought no answer, or one that is no 2xx.
     pub requests_failed: u64,
     /// The others that have ended.
     pub requests_succeeded: u64,

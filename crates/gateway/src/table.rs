@@ -201,17 +201,14 @@ impl Table {
             return Ok(());
         }
         drop(addresses);
-        self.leave();
+        self.clients.fetch_sub(1, Relaxed);
         Err(Connected::Address)
     }
 
-    /// A client's socket is closed, or it never got one.
-    pub(crate) fn leave(&self) {
+    /// A client's socket is closed, or it never got one. Not before: one that is sent away and stays
+    /// costs as much as any other.
+    pub(crate) fn leave(&self, address: IpAddr) {
         self.clients.fetch_sub(1, Relaxed);
-    }
-
-    /// A connection of an address has ended.
-    pub(crate) fn release(&self, address: IpAddr) {
         let mut addresses = lock(&self.addresses);
         if let Some(count) = addresses.get_mut(&address) {
             *count -= 1;

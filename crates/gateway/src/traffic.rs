@@ -372,7 +372,7 @@ impl Inner {
     /// A message was lost: the client sees of it what is configured.
     pub(crate) fn lost(self: &Arc<Self>, conn: &Arc<Conn>) {
         use crate::config::OnLoss;
-        self.observer.lost();
+        self.count_loss(conn);
         match &self.config.on_loss {
             OnLoss::Nothing => {}
             OnLoss::Message(text) => {
@@ -390,12 +390,16 @@ impl Inner {
             if state.phase != Phase::Open {
                 return;
             }
-            state.close(code, reason, self.now()).is_err()
+            let broken = state.close(code, reason, self.now()).is_err();
+            if !broken {
+                // Now: the API hears our reason, however soon the client's own Close comes.
+                self.end(&mut state, Bytes::copy_from_slice(reason.as_bytes()));
+            }
+            broken
         };
-        if broken {
-            self.gone(conn, EOF);
-        } else {
-            self.ended(conn, Bytes::copy_from_slice(reason.as_bytes()));
+        match broken {
+            true => self.gone(conn, EOF),
+            false => self.settle(&conn.id),
         }
     }
 
@@ -407,7 +411,7 @@ impl Inner {
                 return;
             }
             state.phase = Phase::Gone;
-            self.table.leave();
+            self.table.leave(conn.address);
             if let Some(mut socket) = state.socket.take() {
                 socket.close();
                 let reactor = &self.reactors[usize::from(state.reactor)];

@@ -304,7 +304,11 @@ impl Handler for Pushes {
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let answer = match self.refusal(&request) {
-            Some(refused) => refused,
+            Some(refused) => {
+                let (head, mut body) = request.into_parts();
+                fetchway_gateway::pass_over(&head.headers, &mut body).await;
+                refused
+            }
             None => self.gateway.handle_push(request).await,
         };
         log_request("push", peer, &method, &uri, &answer);

@@ -73,6 +73,40 @@ async fn each_way_of_pushing_is_a_flag() {
 }
 
 #[tokio::test]
+async fn the_log_says_when_the_api_is_away_and_when_it_is_back() {
+    let api = Api::echo().await;
+    let url = api.url("http");
+    let mut node = Serve::gateway(&url, &["--set", "gateways[0].queue-timeout=200ms"]).await;
+    let mut ann = Socket::connect(node.addr, "/ann").await;
+    let at = api.stop().await;
+    ann.send("lost").await;
+    let away = node.says("requests to the API failed").await;
+    let fields = &away["fields"];
+    assert_eq!(away["level"], "WARN");
+    assert_eq!(fields["gateway"], "gateway");
+    assert_eq!(fields["api"], url.as_str());
+    assert_eq!(fields["failed"], 1);
+    assert!(
+        fields["error"]
+            .as_str()
+            .is_some_and(|name| name.starts_with("connection_"))
+    );
+    let lost = node.says("messages or DELETEs were lost").await;
+    assert_eq!(lost["level"], "WARN");
+    let fields = &lost["fields"];
+    assert_eq!(
+        (&fields["lost"], &fields["client"]),
+        (&1.into(), &"ann".into())
+    );
+
+    let api = Api::start_at(at, |_| async { fetchway_testkit::ok("ok") }).await;
+    ann.send("heard").await;
+    let back = node.says("the API answers again").await;
+    assert_eq!(back["level"], "INFO");
+    drop((ann, api));
+}
+
+#[tokio::test]
 async fn what_it_cannot_do_is_told() {
     let no_api = "--listen: gateways[0]: api is missing: the URL of the API";
     for (flags, expected) in [

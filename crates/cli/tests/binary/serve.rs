@@ -85,6 +85,21 @@ impl Serve {
         self.said.iter().find_map(|line| field(line, key))
     }
 
+    /// The next line of its log whose message begins so.
+    pub(crate) async fn says(&mut self, message: &str) -> Value {
+        let reading = async {
+            loop {
+                let line = self.log.next_line().await.expect("the log is text");
+                let line: Value =
+                    serde_json::from_str(&line.expect("the node lives")).expect("the log is JSON");
+                if field(&line, "message").is_some_and(|said| said.starts_with(message)) {
+                    return line;
+                }
+            }
+        };
+        timeout(PATIENCE, reading).await.expect("it says so")
+    }
+
     pub(crate) async fn client(&self) -> Client {
         Client::connect(&format!("ws://{}/", self.addr)).await
     }

@@ -81,12 +81,12 @@ const COUNTERS: [Kept; 7] = [
     ),
     (
         "fetchway_gateway_requests_failed",
-        "Those that brought no answer, or one that is neither 200 nor 204.",
+        "Those that brought no answer, or one that is no 2xx.",
         |stats| stats.requests_failed,
     ),
     (
         "fetchway_gateway_requests_succeeded",
-        "Those that brought 200 or 204.",
+        "Those that brought a 2xx.",
         |stats| stats.requests_succeeded,
     ),
     (

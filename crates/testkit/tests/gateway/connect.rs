@@ -3,7 +3,7 @@
 use fetchway_testkit::{Api, Raw, Socket, ok};
 use http::Method;
 
-use crate::{gateway, http};
+use crate::{gateway, http, open_push};
 
 #[tokio::test]
 async fn the_id_is_decoded_and_encoded_into_the_apis_url() {
@@ -345,5 +345,25 @@ async fn connections_of_one_address_are_bounded() {
         .await;
     let third = Socket::connect(addr, "/c").await;
     drop((second, third));
+    node.stop().await;
+}
+
+/// One that is sent away and neither answers nor leaves holds its place until it is cut off.
+#[tokio::test]
+async fn one_that_is_sent_away_counts_until_its_socket_is_gone() {
+    let api = Api::echo().await;
+    let (node, addr) = open_push(&api, "per-address = 1");
+    let (mut kicked, _) = Raw::connect(addr, "/a", "").await;
+    while http(addr, "DELETE /a?code=4000 HTTP/1.1", "").await.0 == 202 {}
+    let close = kicked.frame().await.expect("a Close");
+    assert_eq!(close.close_code(), Some(4000));
+    let refused = Socket::open(addr, "/b", &[]).await.expect_err("refused");
+    assert_eq!(refused.status, 429);
+    // A frame that never ends: a byte of it is no Close.
+    kicked.bytes(&[0x82, 0xFF, 0, 0, 0, 0, 0, 1, 0, 0]).await;
+    let sending = async { while kicked.try_bytes(b"x").await {} };
+    let cut = tokio::time::timeout(fetchway_testkit::PATIENCE, sending).await;
+    cut.expect("it is cut off");
+    drop(Socket::connect(addr, "/b").await);
     node.stop().await;
 }

@@ -112,6 +112,48 @@ async fn an_answer_is_one_message_and_an_empty_one_is_none() {
     node.stop().await;
 }
 
+/// A 2xx took the message, a 3xx or 4xx is an answer to it; only after a 5xx nobody knows.
+#[tokio::test]
+async fn only_a_5xx_is_a_loss() {
+    const LOST: &str = "fetchway_gateway_messages_lost_total{gateway=\"gateway\"}";
+    const FAILED: &str = "fetchway_gateway_requests_failed_total{gateway=\"gateway\"}";
+    for delivery in ["at-most-once", "at-least-once"] {
+        let api = Api::start(|request| async move {
+            let text = std::str::from_utf8(&request.body).unwrap_or_default();
+            match (&request.method, text.parse()) {
+                (&Method::POST, Ok(code)) => {
+                    let mut answer = status(code, "not for the client");
+                    let always = "always".parse().expect("a value");
+                    answer.headers_mut().insert("fetchway-send", always);
+                    answer
+                }
+                _ => ok("ok"),
+            }
+        })
+        .await;
+        let settings = format!(
+            "delivery = \"{delivery}\"\non-loss = \"message\"\non-loss-message = \"lost\"\n\
+             queue-timeout = \"300ms\""
+        );
+        let (node, addr) = gateway(&api, &settings);
+        let mut client = Socket::connect(addr, "/alice").await;
+        for text in ["201", "202", "301", "302", "400", "404", "429", "end"] {
+            client.send(text).await;
+        }
+        assert_eq!(client.text().await, "ok", "{delivery}: nothing before it");
+        assert_eq!(api.requests().len(), 9, "{delivery}: each once");
+        assert_eq!(node.metric(FAILED).await, Some(5.0));
+        assert_eq!(node.metric(LOST).await, Some(0.0));
+        client.send("503").await;
+        assert_eq!(client.text().await, "lost", "{delivery}");
+        assert_eq!(node.metric(LOST).await, Some(1.0));
+        let again = api.requests().len() > 10;
+        assert_eq!(again, delivery == "at-least-once");
+        drop(client);
+        node.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_push_reaches_its_client_and_its_answer_is_a_message() {
     let api = Api::start(|request| async move {

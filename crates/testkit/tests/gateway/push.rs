@@ -1,7 +1,11 @@
 //! Pushes are answered truthfully; so are dismissals and questions.
 
-use fetchway_testkit::{Api, Socket, ok, status};
+use std::net::SocketAddr;
+
+use fetchway_testkit::{Api, PATIENCE, Raw, Socket, masked, ok, status};
 use http::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::{gateway, http, open_push, push};
 
@@ -225,6 +229,120 @@ async fn a_client_is_dismissed_and_asked_about() {
     let requests = api.until_count(2).await;
     assert_eq!(requests[1].line(), "DELETE /alice go away");
     assert_eq!(http(addr, &dismiss(""), "").await.0, 410);
+    node.stop().await;
+}
+
+/// What comes back for bytes that are all written before anything is read, as simple clients do.
+async fn exchange(addr: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(addr).await.expect("it accepts");
+    stream.write_all(request).await.expect("all of it is taken");
+    let mut answer = String::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer));
+    read.await.expect("an answer").expect("an answer");
+    answer
+}
+
+/// A client that writes its whole request first gets to the answer, not to a broken connection.
+#[tokio::test]
+async fn a_refused_push_is_read_to_its_end() {
+    const LONG: usize = 7 << 20;
+    let api = Api::echo().await;
+    let settings = "push-listen = \"127.0.0.1:0\"\npush-token = \"secret\"\nmax-message = \"1KiB\"";
+    let (node, addr) = gateway(&api, settings);
+    let long = "x".repeat(LONG);
+    let head = |line: &str, fields: &str| {
+        format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n")
+    };
+    let length = format!("Content-Length: {LONG}\r\n");
+    let with = format!("{BEARER}\r\n{length}");
+    for at in [addr, node.push()] {
+        for (line, fields, code) in [
+            ("POST /alice", &length, "401"),
+            ("POST /alice", &with, "413"),
+            ("POST /alice/more", &with, "400"),
+            ("PUT /alice", &with, "405"),
+        ] {
+            let request = head(line, fields) + &long;
+            let answer = exchange(at, request.as_bytes()).await;
+            let expected = format!("HTTP/1.1 {code} ");
+            assert!(answer.starts_with(&expected), "{line} {fields}: {answer}");
+        }
+        // Too long only in the middle.
+        let chunked = format!("{BEARER}\r\nTransfer-Encoding: chunked\r\n");
+        let request = head("POST /alice", &chunked) + &format!("{LONG:x}\r\n{long}\r\n0\r\n\r\n");
+        let answer = exchange(at, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        // Who waits to be told to go on is told not to.
+        let waits = head("POST /alice", &format!("{with}Expect: 100-continue\r\n"));
+        let answer = exchange(at, waits.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_request_of_ours_is_told_so() {
+    let api = Api::echo().await;
+    let (node, addr) = gateway(&api, "push-token = \"secret\"");
+    let wrong = "GET /alice HTTP/1.1\r\nauthorization: Bearer wrong";
+    assert_eq!(http(addr, wrong, "").await.0, 401);
+    let put = format!("PUT /alice HTTP/1.1\r\n{BEARER}");
+    let answer = fetchway_testkit::answer(addr, &put, "").await;
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    let lower = answer.to_ascii_lowercase();
+    assert!(
+        lower.contains("\r\nallow: get, post, delete\r\n"),
+        "{answer}"
+    );
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let old = format!("GET /alice HTTP/1.0\r\nHost: a\r\n{upgrade}");
+    let answer = exchange(addr, old.as_bytes()).await;
+    assert!(answer.contains(" 400 "), "{answer}");
+    assert!(answer.ends_with("no upgrade requested"), "{answer}");
+    for hosts in ["", "Host: a\r\nHost: b\r\n"] {
+        let request = format!("GET /alice HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+        let answer = exchange(addr, request.as_bytes()).await;
+        assert!(
+            answer.ends_with("HTTP/1.1 demands one Host field"),
+            "{answer}"
+        );
+    }
+    assert!(api.requests().is_empty());
+    node.stop().await;
+}
+
+/// The client's own Close comes back at once, with a reason of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_hears_the_reason_that_it_gave_itself() {
+    let api = Api::echo().await;
+    let (node, addr) = open_push(&api, "");
+    for at in 0..200 {
+        let (mut client, _) = Raw::connect(addr, &format!("/{at}"), "").await;
+        let mut theirs = 4_123_u16.to_be_bytes().to_vec();
+        theirs.extend_from_slice(b"theirs");
+        let answering = tokio::spawn(async move {
+            client.frame().await.expect("a Close");
+            client.bytes(&masked(0x88, &theirs)).await;
+        });
+        let head = format!("DELETE /{at}?code=4123&reason=ours HTTP/1.1");
+        while http(addr, &head, "").await.0 == 202 {}
+        answering.await.expect("it is closed");
+    }
+    let is_delete = |line: &String| line.starts_with("DELETE");
+    api.until(|requests| {
+        requests
+            .iter()
+            .filter(|r| r.method == Method::DELETE)
+            .count()
+            == 200
+    })
+    .await;
+    let deletes = api.lines("");
+    let wrong = deletes
+        .iter()
+        .filter(|line| is_delete(line) && !line.ends_with(" ours"));
+    assert_eq!(wrong.collect::<Vec<_>>(), [""; 0]);
     node.stop().await;
 }
 
