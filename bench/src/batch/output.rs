@@ -35,10 +35,13 @@ struct Line<'a> {
     timing: Timing,
 }
 
-/// In milliseconds since the Unix epoch; three decimals of them are exact.
+/// In milliseconds since the Unix epoch; three decimals of them are exact. What was never sent lacks the
+/// first two.
 #[derive(Deserialize)]
 struct Timing {
+    #[serde(default)]
     scheduled: f64,
+    #[serde(default)]
     sent: f64,
     end: f64,
 }
