@@ -84,7 +84,7 @@ impl Reading {
             Stage::Head(piece) => self.rest_of_head(piece, bytes, limits),
             Stage::Body(body) => self.rest_of_body(body, bytes, limits),
             Stage::Done => Err(Failure::protocol(
-                "The API sent bytes that belong to no response.",
+                "The origin sent bytes that belong to no response.",
             )),
         };
         self.stays &= taken.is_ok();
@@ -101,11 +101,11 @@ impl Reading {
             Stage::Body(body) if matches!(body.framing, Left::Close) => Ok(body.answer()),
             Stage::Body(_) => Err(Failure::new(
                 ErrorName::HttpResponseIncomplete,
-                "The API closed the connection within the body of its response.",
+                "The origin closed the connection within the body of its response.",
             )),
             Stage::Start | Stage::Head(_) | Stage::Done => Err(Failure::new(
                 ErrorName::ConnectionTerminated,
-                "The API closed the connection before its response was complete.",
+                "The origin closed the connection before its response was complete.",
             )),
         }
     }
@@ -267,7 +267,7 @@ impl Body {
 fn is_informational(status: StatusCode) -> Result<bool, Failure> {
     match status {
         StatusCode::SWITCHING_PROTOCOLS => Err(Failure::protocol(
-            "The API switched protocols, which it was not asked to do.",
+            "The origin switched protocols, which it was not asked to do.",
         )),
         status => Ok(status.is_informational()),
     }

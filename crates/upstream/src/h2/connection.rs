@@ -192,7 +192,7 @@ impl Connection {
         let taken = self.read(bytes, out, events).map_err(|mut broken| {
             if !self.greeted {
                 broken.failure = Failure::protocol(
-                    "The API did not answer in HTTP/2, which it is spoken to in without TLS (h2c): \
+                    "The origin did not answer in HTTP/2, which it is spoken to in without TLS (h2c): \
                      have it do so, or address it as http.",
                 );
             }
@@ -267,7 +267,7 @@ impl Connection {
                     "The HTTP/2 connection to the API ended within its response.",
                 ),
                 (None, Some((_, code))) => terminated(format!(
-                    "The API ended the HTTP/2 connection without a response ({code})."
+                    "The origin ended the HTTP/2 connection without a response ({code})."
                 )),
                 (None, None) => {
                     terminated("The HTTP/2 connection to the API ended without a response.")

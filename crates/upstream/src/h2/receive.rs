@@ -86,7 +86,8 @@ impl Connection {
             // After a whole response that is usual.
             return self.nothing();
         };
-        let detail = format!("The API ended the HTTP/2 stream without a whole response ({code}).");
+        let detail =
+            format!("The origin ended the HTTP/2 stream without a whole response ({code}).");
         let failure = match code {
             Code::REFUSED_STREAM => terminated(detail).unsent(),
             _ if stream.head.is_some() => Failure::new(ErrorName::HttpResponseIncomplete, detail),
@@ -153,7 +154,8 @@ impl Connection {
             if !stream.unsent.is_empty() {
                 self.waiting -= 1;
             }
-            let detail = format!("The API ends the HTTP/2 connection before the request ({code}).");
+            let detail =
+                format!("The origin ends the HTTP/2 connection before the request ({code}).");
             events.push(Event::Failed(stream.id, terminated(detail).unsent()));
         }
         self.nothing()

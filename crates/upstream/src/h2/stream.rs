@@ -110,7 +110,8 @@ impl Stream {
         };
         let said = head.length.filter(|_| !is_bodiless(head.status));
         if said.is_some_and(|said| said != body.len() as u64) {
-            let detail = "The API ended the body of its response before the length that it said.";
+            let detail =
+                "The origin ended the body of its response before the length that it said.";
             return Err(Failure::new(ErrorName::HttpResponseIncomplete, detail));
         }
         Ok(Answer {
