@@ -100,6 +100,10 @@ class Example:
         outside = f"https://127.0.0.1:{self.site.clients[1]}"
         for method in ("POST", "DELETE"):
             self.assertEqual(http(outside, method, "pushed", b"", tls=self.site.tls)[0], 405)
+        # Counters and questions are for inside too.
+        for target in ("", "pushed"):
+            self.assertEqual(http(outside, "GET", target, tls=self.site.tls)[0], 400)
+        self.assertIn(b"connections_opened ", http(inside, "GET", "")[1])
 
     def test_5_with_a_gateway_less_only_its_clients_move(self):
         held = {}

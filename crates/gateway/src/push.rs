@@ -35,7 +35,8 @@ impl Gateway {
             return reply(StatusCode::BAD_REQUEST, NO_HOST);
         }
         match *request.method() {
-            Method::GET if request.uri().path() == "/" => {
+            // What says Upgrade is a handshake: a proxy may let nothing else through.
+            Method::GET if request.uri().path() == "/" && asks_about(&request) => {
                 reply(StatusCode::OK, inner.counters.stats().lines())
             }
             Method::GET if asks_about(&request) && peer.authorized => inner.tell_of(&request),

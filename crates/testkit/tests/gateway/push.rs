@@ -296,6 +296,9 @@ async fn what_is_no_request_of_ours_is_told_so() {
     );
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let root = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{upgrade}");
+    let answer = exchange(addr, root.as_bytes()).await;
+    assert!(answer.ends_with("the path has no client id"), "{answer}");
     let old = format!("GET /alice HTTP/1.0\r\nHost: a\r\n{upgrade}");
     let answer = exchange(addr, old.as_bytes()).await;
     assert!(answer.contains(" 400 "), "{answer}");
