@@ -262,10 +262,12 @@ impl Dispatch {
         }
     }
 
-    /// Another thing may keep the next slot from being used, if that is not due yet.
+    /// Another thing may keep the next slot from being used. If none does, and that slot is overdue, what
+    /// did until now is to blame.
     fn changed(&mut self, now: Duration) {
-        if self.schedule.next_at() > now {
-            self.cause = self.held_by();
+        let holds = self.held_by();
+        if holds != Cause::Late || self.schedule.next_at() > now {
+            self.cause = holds;
         }
     }
 

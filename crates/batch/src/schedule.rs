@@ -1,8 +1,7 @@
 //! The rate of a run: slot k is due at t0 + k × window / count, to the nanosecond and without drift.
 //!
-//! Slots are not tokens: nothing is saved up. A slot that nobody could use for [`CATCH_UP`] lapses with
-//! all that have lapsed before it, and the schedule goes on from now. Until then it is used late, so a
-//! wake-up that comes late costs nothing but its lateness.
+//! Slots are not tokens: nothing is saved up. A slot that nobody could use for [`CATCH_UP`] lapses. Until
+//! then it is used late, so a wake-up that comes late costs nothing but its lateness.
 
 use std::time::Duration;
 
@@ -58,20 +57,13 @@ impl Schedule {
         }
         let first = self.base.is_none();
         let due = if first { now } else { self.next_at() };
-        let late = now.saturating_sub(due);
-        let slipped = if late > CATCH_UP {
-            late
-        } else {
-            Duration::ZERO
-        };
+        let slipped = now.saturating_sub(due).saturating_sub(CATCH_UP);
+        let at = due + slipped;
         if first || !slipped.is_zero() {
-            (self.base, self.next) = (Some(now), 0);
+            (self.base, self.next) = (Some(at), 0);
         }
         self.next += 1;
-        Slot {
-            at: due + slipped,
-            slipped,
-        }
+        Slot { at, slipped }
     }
 
     /// Gives up the next slot for a request that was sent outside of the schedule.
@@ -123,9 +115,10 @@ mod tests {
             assert_eq!(schedule.take(t(151)).at, t(50 + k));
         }
         assert_eq!(schedule.next_at(), t(152));
-        let slot = schedule.take(t(253));
-        assert_eq!((slot.at, slot.slipped), (t(253), t(101)));
-        assert_eq!(schedule.next_at(), t(254));
+        // The slots of 152 to 154 lapse, those after are still owed.
+        let slot = schedule.take(t(255));
+        assert_eq!((slot.at, slot.slipped), (t(155), t(3)));
+        assert_eq!(schedule.next_at(), t(156));
     }
 
     #[test]

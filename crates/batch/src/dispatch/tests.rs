@@ -179,7 +179,7 @@ fn the_cause_of_a_slip_is_told() {
     dispatch.offer(job(1, "a"), ms(0), |_| NO_LIMITS);
     dispatch.done(first.origin, ms(1_001));
     let second = dispatch.take(ms(1_001)).expect("it is due");
-    assert_eq!(slip(&dispatch, Cause::Concurrency), ms(1_000));
+    assert_eq!(slip(&dispatch, Cause::Concurrency), ms(900));
     dispatch.done(second.origin, ms(1_001));
     dispatch.offer(job(2, "a"), ms(2_002), |_| NO_LIMITS);
     assert!(dispatch.take(ms(2_002)).is_some());
