@@ -35,7 +35,12 @@ pub(crate) fn read(bytes: &[u8], slices: &[usize]) -> Result<(Answer, bool), Fai
 }
 
 fn answer(bytes: &str) -> (Answer, bool) {
-    read(bytes.as_bytes(), &[]).unwrap_or_else(|failure| panic!("{bytes:?}: {failure}"))
+    let whole = read(bytes.as_bytes(), &[]);
+    for slices in [&[1][..], &[2], &[7, 2]] {
+        let sliced = read(bytes.as_bytes(), slices);
+        assert_eq!(whole, sliced, "{bytes:?} in slices of {slices:?}");
+    }
+    whole.unwrap_or_else(|failure| panic!("{bytes:?}: {failure}"))
 }
 
 #[test]

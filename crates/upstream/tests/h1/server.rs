@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use fetchway_upstream::h1::{Reading, put_request};
 use fetchway_upstream::{Answer, Request};
@@ -102,7 +103,8 @@ async fn requests_one_after_the_other() {
             fields: &[("content-type", b"text/plain")],
             body,
         };
-        let (answer, stayed) = ask(&mut ours, &request).await;
+        let asked = tokio::time::timeout(Duration::from_secs(60), ask(&mut ours, &request));
+        let (answer, stayed) = asked.await.expect("it is stuck");
         assert_eq!(answer.status.as_u16(), status, "{path}");
         assert_eq!(stayed, stays, "{path}");
         let asked = format!("{method} {path} api.test");

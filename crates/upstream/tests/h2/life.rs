@@ -91,6 +91,22 @@ fn a_request_is_laid_out_in_frames() {
 }
 
 #[test]
+fn a_server_that_keeps_no_table_is_heeded() {
+    let mut talk = Talk::with(&[(1, 0)]);
+    talk.send(b"");
+    talk.send(b"");
+    let heads: Vec<Vec<u8>> = talk
+        .frames()
+        .into_iter()
+        .map(|frame| frame.payload)
+        .collect();
+    // The first head says so (RFC 7541 section 4.2), and nothing is taken from a table.
+    assert!(heads[0].starts_with(&[0x20, 0x20]), "{:?}", heads[0]);
+    assert_eq!(heads[0][2..], heads[1]);
+    assert!(heads[1].windows(10).any(|text| text == b"text/plain"));
+}
+
+#[test]
 fn a_goaway_says_what_was_not_processed() {
     let mut talk = Talk::asked(3);
     // First the usual warning, that takes nothing away.
@@ -101,8 +117,9 @@ fn a_goaway_says_what_was_not_processed() {
     let failure = talk.failure(5);
     assert_eq!(failure.name(), ErrorName::ConnectionTerminated);
     assert!(failure.is_unsent());
-    // It cannot take that back.
+    // It gives nothing back.
     talk.feed(&goaway(5, 2)).expect("GOAWAY");
+    assert_eq!(talk.connection.room(), 0);
     talk.feed(&headers(ALL, 1, &[(":status", "200")]))
         .expect("a head");
     assert_eq!(talk.answer(1).status, 200);

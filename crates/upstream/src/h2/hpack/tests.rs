@@ -185,6 +185,8 @@ fn what_cannot_be_decoded_is_refused() {
         // A table larger than ours, one whose size is within a block.
         "3fe2 1f",
         "88 20",
+        // An entry that had to make way in a table of 42 bytes.
+        "3f0b 4003 616263 0131 4003 616264 0131 bf",
         // An integer without end.
         "ffff ffff ffff ffff",
         // Codes that end early, with zeros, with too many ones, and with the end's code.
