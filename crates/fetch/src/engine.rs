@@ -226,7 +226,8 @@ impl Engine {
         self.perform_by(session, queued, None).await
     }
 
-    /// The same, each of its requests through `door`.
+    /// The same, each of its requests through `door`. Whoever keeps the door decides what is tried
+    /// again: the lane's retries do not apply.
     ///
     /// # Errors
     /// As [`Engine::perform`].

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use fetchway_policy::redirect::{self, RedirectMode};
 use fetchway_policy::retry::{self, Attempt, Decision, Ended, Progress};
-use fetchway_policy::{FetchError, LaneConfig};
+use fetchway_policy::{FetchError, LaneConfig, RetryPolicy};
 use http::{Response, StatusCode, header};
 use tokio::time::Instant;
 
@@ -196,7 +196,11 @@ impl<'a> Run<'a> {
             ended,
             random: rand::random(),
         };
-        match retry::decide(&self.lane.retry, &attempt) {
+        let policy = match self.door {
+            None => self.lane.retry,
+            Some(_) => RetryPolicy::default(),
+        };
+        match retry::decide(&policy, &attempt) {
             // No time is left for another try: what there is will do.
             Decision::Retry(wait) if clock::after(wait) >= self.total() => Decision::Stop,
             decision => decision,
