@@ -31,7 +31,7 @@ mod worker;
 pub use dispatch::Cause;
 pub use fingerprint::fingerprint;
 pub use handover::Handover;
-pub use input::{Input, InputError, InputProgress, MAX_LINE, Range, Source, Template};
+pub use input::{Feed, Input, InputError, InputProgress, MAX_LINE, Range, Source, Template};
 pub use item::{Item, Request};
 pub use journal::{
     DoneItems, Format, Found, Journal, JournalError, Options, Resume, Window, Written,

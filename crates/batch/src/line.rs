@@ -6,12 +6,16 @@
 use std::borrow::Cow;
 
 use bytes::BytesMut;
+use fetchway_wire::json::Encoder;
 use fetchway_wire::json::text::{base64, escape, fields, number, string};
 use http::StatusCode;
 use serde::Deserialize;
 
 use crate::outcome::is_failure;
-use crate::{Outcome, Response, Timing};
+use crate::{Body, Outcome, Response, Timing};
+
+/// Room for a line at first, its body aside.
+const LINE: usize = 512;
 
 /// A response's body as its line has it.
 pub(crate) enum Shown<'a> {
@@ -23,6 +27,32 @@ pub(crate) enum Shown<'a> {
 
 /// Appends the line of `outcome`, line end included.
 pub(crate) fn encode(out: &mut BytesMut, outcome: &Outcome, body: &Shown<'_>) {
+    put_before(out, outcome);
+    if outcome.result.is_ok() {
+        put_body(out, body);
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// The line of `outcome` as it is written in pieces, line end included: its body is held as it is, and
+/// its JSON never exists whole.
+pub(crate) fn encoder(outcome: Outcome) -> Encoder {
+    let mut before = BytesMut::with_capacity(LINE);
+    put_before(&mut before, &outcome);
+    match outcome.result.map(|response| response.body) {
+        Ok(Body::Whole(body)) => {
+            let names = [b",\"body\":", b",\"bodyBase64\":".as_slice()];
+            return Encoder::new(before, body, names, b"\"}\n");
+        }
+        Ok(Body::File(path, _)) => put_body(&mut before, &Shown::File(&path.to_string_lossy())),
+        Err(_) => {}
+    }
+    before.extend_from_slice(b"}\n");
+    Encoder::plain(before)
+}
+
+/// All of the line but its body and its end.
+fn put_before(out: &mut BytesMut, outcome: &Outcome) {
     out.extend_from_slice(b"{\"index\":");
     number(out, outcome.index);
     if let Some(id) = &outcome.id {
@@ -36,7 +66,7 @@ pub(crate) fn encode(out: &mut BytesMut, outcome: &Outcome, body: &Shown<'_>) {
     out.extend_from_slice(b",\"url\":");
     string(out, &outcome.url);
     match &outcome.result {
-        Ok(response) => put_response(out, response, body),
+        Ok(response) => put_response(out, response),
         Err(error) => {
             out.extend_from_slice(b",\"status\":0,\"errorCode\":");
             string(out, error.name.as_str());
@@ -49,16 +79,19 @@ pub(crate) fn encode(out: &mut BytesMut, outcome: &Outcome, body: &Shown<'_>) {
     put_timing(out, &outcome.timing);
     out.extend_from_slice(b",\"fingerprint\":\"");
     put_hex(out, outcome.fingerprint);
-    out.extend_from_slice(b"\"}\n");
+    out.extend_from_slice(b"\"");
 }
 
-fn put_response(out: &mut BytesMut, response: &Response, body: &Shown<'_>) {
+fn put_response(out: &mut BytesMut, response: &Response) {
     out.extend_from_slice(b",\"finalUrl\":");
     string(out, response.url.as_str());
     out.extend_from_slice(b",\"status\":");
     out.extend_from_slice(response.status.as_str().as_bytes());
     out.extend_from_slice(b",");
     fields(out, &response.headers);
+}
+
+fn put_body(out: &mut BytesMut, body: &Shown<'_>) {
     match body {
         Shown::File(path) => {
             out.extend_from_slice(b",\"bodyFile\":");
@@ -164,7 +197,6 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::Body;
 
     fn outcome(result: Result<Response, FetchError>) -> Outcome {
         Outcome {
@@ -218,6 +250,37 @@ mod tests {
         assert_eq!(record.index, 41);
         assert_eq!(record.fingerprint, 0x0123_4567_89ab_cdef);
         assert!(!record.failed);
+    }
+
+    #[test]
+    fn a_line_in_pieces_is_the_same_line() {
+        let error = FetchError::new(ErrorName::DnsError, "no such name");
+        let with = |body: &'static [u8]| {
+            let mut response = response(200);
+            response.body = Body::Whole(Bytes::from_static(body));
+            outcome(Ok(response))
+        };
+        for of in [
+            with(b"a\nb"),
+            with(b"\xff\x00\x01\x02"),
+            with(b""),
+            outcome(Err(error)),
+        ] {
+            let mut whole = BytesMut::new();
+            let body = match &of.result {
+                Ok(Response {
+                    body: Body::Whole(body),
+                    ..
+                }) => body.clone(),
+                _ => Bytes::new(),
+            };
+            encode(&mut whole, &of, &Shown::Inside(&body));
+            let mut line = of.into_line();
+            let len = line.len();
+            let mut pieces = BytesMut::new();
+            while line.write(&mut pieces, 1) {}
+            assert_eq!((&pieces, len), (&whole, whole.len()));
+        }
     }
 
     #[test]

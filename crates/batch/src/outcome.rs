@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use fetchway_policy::FetchError;
-use fetchway_wire::json::Id;
+use fetchway_wire::json::{Encoder, Id};
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
@@ -36,6 +36,12 @@ impl Outcome {
             Ok(response) => is_failure(response.status),
             Err(_) => true,
         }
+    }
+
+    /// Its line of an output, line end included, to be written piece by piece.
+    #[must_use]
+    pub fn into_line(self) -> Encoder {
+        crate::line::encoder(self)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Where items come from: a file, standard input, or a template with a range.
 //!
 //! `source` opens them, `lines` cuts them into lines, `template` makes URLs of numbers, `parse` makes
-//! an item of a line. All of it streams: what is held is one line.
+//! an item of a line. All of it streams: what is held is one line. `feed` is for lines that come by
+//! themselves, in pieces.
 
+mod feed;
 pub(crate) mod lines;
 mod parse;
 mod source;
@@ -13,6 +15,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use feed::Feed;
 pub use parse::MAX_LINE;
 pub use source::Source;
 pub use template::{Range, Template};

@@ -24,14 +24,19 @@ pub(crate) struct Place {
     pub(crate) line: Option<u64>,
 }
 
+/// The item of a line that has more than `limit` bytes.
+pub(crate) fn too_long(place: Place, limit: usize) -> Item {
+    let error = FetchError::new(
+        ErrorName::LimitExceeded,
+        format!("A line has more than the {limit} bytes that one may have: shorten it."),
+    );
+    bad(place, None, String::new(), 0, error)
+}
+
 /// The item of a line without white space around it; `None` is one that is too long.
 pub(crate) fn item(place: Place, line: Option<&[u8]>) -> Item {
     let Some(line) = line else {
-        let error = FetchError::new(
-            ErrorName::LimitExceeded,
-            format!("A line has more than the {MAX_LINE} bytes that one may have: shorten it."),
-        );
-        return bad(place, None, String::new(), 0, error);
+        return too_long(place, MAX_LINE);
     };
     let fingerprint = fingerprint(line);
     let (id, read) = if line.starts_with(b"{") {

@@ -284,7 +284,8 @@ impl Raw {
     }
 }
 
-fn trimmed(line: &[u8], number: u64) -> &[u8] {
+/// The line without white space around it.
+pub(super) fn trimmed(line: &[u8], number: u64) -> &[u8] {
     // Some editors begin a file with a byte order mark.
     let line = match line {
         [0xef, 0xbb, 0xbf, rest @ ..] if number == 1 => rest,

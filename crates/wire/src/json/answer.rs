@@ -68,12 +68,12 @@ impl Answer {
         let mut before = BytesMut::with_capacity(512);
         before.extend_from_slice(b"{\"id\":");
         before.extend_from_slice(self.id.as_json().as_bytes());
-        let (body, form) = match self.outcome {
+        match self.outcome {
             Outcome::Failed(error) => {
                 put_error(&mut before, &error);
                 put_timing(&mut before, self.timing);
-                before.extend_from_slice(b",\"body\":\"");
-                (Bytes::new(), BodyForm::Text)
+                before.extend_from_slice(b",\"body\":\"\"}");
+                Encoder::plain(before)
             }
             Outcome::Response {
                 status,
@@ -83,33 +83,52 @@ impl Answer {
             } => {
                 put_head(&mut before, status, &headers, &url);
                 put_timing(&mut before, self.timing);
-                let form = match std::str::from_utf8(&body) {
-                    Ok(_) => BodyForm::Text,
-                    Err(_) => BodyForm::Base64,
-                };
-                before.extend_from_slice(match form {
-                    BodyForm::Text => b",\"body\":\"".as_slice(),
-                    BodyForm::Base64 => b",\"body\":\"\",\"bodyBase64\":\"",
-                });
-                (body, form)
+                let names = [b",\"body\":", b",\"body\":\"\",\"bodyBase64\":".as_slice()];
+                Encoder::new(before, body, names, b"\"}")
             }
+        }
+    }
+}
+
+impl Encoder {
+    /// An object that ends with a body: `before` is all that comes before it, `names` how a body that
+    /// is UTF-8 begins and one that is not, up to its quote, and `after` begins with the other quote.
+    /// The body is scanned once, not copied.
+    #[must_use]
+    pub fn new(mut before: BytesMut, body: Bytes, names: [&[u8]; 2], after: &'static [u8]) -> Self {
+        let (form, name, len) = match std::str::from_utf8(&body) {
+            Ok(_) => (BodyForm::Text, names[0], escaped_len(&body)),
+            Err(_) => (BodyForm::Base64, names[1], body.len().div_ceil(3) * 4),
         };
-        let body_len = match form {
-            BodyForm::Text => escaped_len(&body),
-            BodyForm::Base64 => body.len().div_ceil(3) * 4,
-        };
-        let after = b"\"}".as_slice();
-        Encoder {
-            len: before.len() + body_len + after.len(),
+        before.extend_from_slice(name);
+        before.extend_from_slice(b"\"");
+        Self {
+            len: before.len() + len + after.len(),
             before,
             body,
             form,
             after,
         }
     }
-}
 
-impl Encoder {
+    /// Something without a body, written already.
+    #[must_use]
+    pub fn plain(before: BytesMut) -> Self {
+        Self {
+            len: before.len(),
+            before,
+            body: Bytes::new(),
+            form: BodyForm::Text,
+            after: b"",
+        }
+    }
+
+    /// Bytes that it keeps in memory.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.before.len() + self.body.len()
+    }
+
     /// Bytes still to be written.
     #[must_use]
     #[expect(
