@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fetchway_fetch::Engine;
+use fetchway_fetch::{Engine, Session, SessionConfig, SessionLimits};
 use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::{ErrorName, FetchError};
 
@@ -93,8 +93,20 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// What fetches on its behalf, within `limits`.
+    #[must_use]
+    pub fn session(&self, engine: &Engine, limits: SessionLimits) -> Session {
+        let bodies = self.limits.answers as u64;
+        let network = engine.network(&self.policy);
+        engine.session(network, SessionConfig { limits, bodies })
+    }
+
     /// The lane of this name, or the default one, if it is open to the client.
-    pub(crate) fn lane(&self, engine: &Engine, name: Option<&str>) -> Result<usize, FetchError> {
+    ///
+    /// # Errors
+    /// `invalid_request` for a lane that there is not, `http_request_denied` for one that is not open
+    /// to it.
+    pub fn lane(&self, engine: &Engine, name: Option<&str>) -> Result<usize, FetchError> {
         let lane = engine.lane(name)?;
         let named = name.unwrap_or(fetchway_fetch::DEFAULT_LANE);
         match &self.lanes {

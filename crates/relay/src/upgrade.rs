@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_fetch::{Engine, SessionConfig, SessionLimits};
+use fetchway_fetch::{Engine, SessionLimits};
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -16,6 +16,7 @@ use crate::ending::{CLOSING, Ending, Phase};
 use crate::limits::Principal;
 use crate::observe::SessionObserver;
 use crate::places::{Places, Refusal};
+use crate::service::Service;
 use crate::v1::Directory;
 use crate::{json, v1};
 
@@ -33,6 +34,8 @@ pub enum Encoding {
 pub struct Relay {
     engine: Engine,
     pub(crate) observer: Arc<dyn SessionObserver>,
+    /// What serves streams that are addressed to the node itself.
+    pub(crate) service: Option<Arc<dyn Service>>,
     /// The binary sessions, to be found by their tokens.
     pub(crate) directory: Arc<Directory>,
     /// Each session holds a receiver, so the channel closes with the last of them.
@@ -51,9 +54,19 @@ impl Relay {
         Self {
             engine,
             observer,
+            service: None,
             directory: Arc::default(),
             phase: Arc::new(watch::Sender::new(Phase::Open)),
         }
+    }
+
+    /// The same with something that serves streams which are addressed to the node itself, by a URL of
+    /// scheme `fetchway`. Without it they are refused like those of any scheme that is not known. They
+    /// are in the binary encoding only.
+    #[must_use]
+    pub fn with_service(mut self, service: Arc<dyn Service>) -> Self {
+        self.service = Some(service);
+        self
     }
 
     /// Answers a WebSocket handshake and, once the connection is handed over, runs the session.
@@ -144,16 +157,12 @@ impl Relay {
     /// What fetches for a client's session.
     pub(crate) fn fetches(&self, principal: &Principal) -> fetchway_fetch::Session {
         let limits = &principal.limits;
-        let config = SessionConfig {
-            limits: SessionLimits {
-                in_flight: limits.in_flight,
-                queued: limits.queued,
-                queued_bytes: limits.queued_bytes,
-            },
-            bodies: limits.answers as u64,
+        let limits = SessionLimits {
+            in_flight: limits.in_flight,
+            queued: limits.queued,
+            queued_bytes: limits.queued_bytes,
         };
-        let network = self.engine.network(&principal.policy);
-        self.engine.session(network, config)
+        principal.session(&self.engine, limits)
     }
 
     /// Takes no new fetches, closes each session with 1001 when its last answer is written, and

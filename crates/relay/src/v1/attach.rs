@@ -108,7 +108,9 @@ pub(super) fn attach(
     let machine = v1::Session::relay(config, hello, token, refused);
     let fetches = relay.fetches(&principal);
     relay.opened(&principal);
-    let session = Arc::new(Session::new(fetches, principal, machine, (token, place)));
+    let service = relay.service.clone();
+    let session = Session::new(fetches, principal, service, machine, (token, place));
+    let session = Arc::new(session);
     let socket = Arc::new(Socket::default());
     session.lock().socket = Some(socket.clone());
     if !config.resume_within.is_zero() {

@@ -207,6 +207,7 @@ mod tests {
         Arc::new(Session::new(
             fetches,
             principal,
+            None,
             machine,
             ([1; TOKEN], place),
         ))

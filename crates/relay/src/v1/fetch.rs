@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use fetchway_fetch::{Body, FetchRequest, Fetched, Queued, RequestBody};
+use fetchway_fetch::{Body, FetchRequest, Fetched, Queued, RequestBody, StreamedBody};
 use fetchway_policy::{ErrorName, FetchError, headers, redirect};
 use fetchway_wire::v1::{self, Event, Gone, Malformed, RequestHead, Reset, ResponseHead};
 use http::{HeaderMap, Method, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
-use super::session::{Running, Session};
+use super::own::is_own;
+use super::session::{Fetches, Running, Session};
 use super::upload::{Upload, UploadBody};
 use crate::limits::{leaving, too_many};
 
@@ -83,7 +84,7 @@ impl Session {
         }
     }
 
-    fn fail(&self, stream: u64, tag: Bytes, error: &FetchError) {
+    pub(super) fn fail(&self, stream: u64, tag: Bytes, error: &FetchError) {
         // A stream that is over meanwhile needs no telling.
         let _ = self.act(|state| state.machine.reset(stream, Reset::new(tag, error)));
     }
@@ -94,6 +95,11 @@ impl Session {
         head: RequestHead,
         end: bool,
     ) -> Result<(), FetchError> {
+        if let Some(service) = &self.service
+            && is_own(&head.url)
+        {
+            return self.begin_own(&**service, stream, head, end);
+        }
         let url = redirect::parse_url(&head.url)?;
         let method = headers::method(head.method.as_str())?;
         if !end && matches!(method, Method::GET | Method::HEAD) {
@@ -104,25 +110,14 @@ impl Session {
         let engine = self.fetches.engine();
         let named = Some(&*head.lane).filter(|name| !name.is_empty());
         let lane = self.principal.lane(engine, named)?;
-        let limits = &self.principal.limits;
         let mut running = self.running();
-        if running.leaving {
-            return Err(leaving());
-        }
-        if running.by_stream.len() >= limits.in_flight.saturating_add(limits.queued) {
-            return Err(too_many());
-        }
-        let said = length(&head.fields);
-        let upload = (!end).then(|| Arc::new(Upload::new(said, head.tag.clone())));
-        let body = match &upload {
-            None => RequestBody::empty(),
-            Some(upload) => RequestBody::stream(Box::pin(UploadBody {
-                session: self.clone(),
-                stream,
-                upload: upload.clone(),
-                left: said,
-                ended: false,
-            })),
+        self.may_begin(&running)?;
+        let (upload, body) = match end {
+            true => (None, RequestBody::empty()),
+            false => {
+                let (upload, body) = self.receive(stream, &head);
+                (Some(upload), RequestBody::stream(body))
+            }
         };
         let request = FetchRequest {
             method,
@@ -148,6 +143,36 @@ impl Session {
         let task = task.abort_handle();
         running.by_stream.insert(stream, Running { task, upload });
         Ok(())
+    }
+
+    /// Whether one more stream may begin.
+    pub(super) fn may_begin(&self, running: &Fetches) -> Result<(), FetchError> {
+        let limits = &self.principal.limits;
+        if running.leaving {
+            return Err(leaving());
+        }
+        if running.by_stream.len() >= limits.in_flight.saturating_add(limits.queued) {
+            return Err(too_many());
+        }
+        Ok(())
+    }
+
+    /// The body that comes on a stream: where it is put, and where it is read.
+    pub(super) fn receive(
+        self: &Arc<Self>,
+        stream: u64,
+        head: &RequestHead,
+    ) -> (Arc<Upload>, StreamedBody) {
+        let said = length(&head.fields);
+        let upload = Arc::new(Upload::new(said, head.tag.clone()));
+        let body = Box::pin(UploadBody {
+            session: self.clone(),
+            stream,
+            upload: upload.clone(),
+            left: said,
+            ended: false,
+        });
+        (upload, body)
     }
 
     async fn perform(self: Arc<Self>, asked: Asked, queued: Queued) {
@@ -236,7 +261,7 @@ impl Session {
         .await
     }
 
-    fn poll_room(&self, stream: u64, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+    pub(super) fn poll_room(&self, stream: u64, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         let (room, wakers) = {
             let machine = &mut self.lock().machine;
             (machine.poll_room(stream, cx), machine.take_wakers())
@@ -248,7 +273,7 @@ impl Session {
 }
 
 /// Puts a frame of a body on its way; `whole`: it is the last one.
-fn give(
+pub(super) fn give(
     machine: &mut v1::Session,
     stream: u64,
     frame: http_body::Frame<Bytes>,

@@ -13,11 +13,14 @@ use super::upload::Upload;
 use super::writer::Socket;
 use crate::limits::Principal;
 use crate::places::Place;
+use crate::service::Service;
 
 /// One client's session. It outlives its sockets.
 pub(crate) struct Session {
     pub(super) fetches: fetchway_fetch::Session,
     pub(super) principal: Principal,
+    /// What serves streams that are addressed to the node itself.
+    pub(super) service: Option<Arc<dyn Service>>,
     state: Mutex<State>,
     /// Its own lock: fetches begin while others are answered.
     running: Mutex<Fetches>,
@@ -81,12 +84,14 @@ impl Session {
     pub(super) fn new(
         fetches: fetchway_fetch::Session,
         principal: Principal,
+        service: Option<Arc<dyn Service>>,
         machine: v1::Session,
         (token, place): ([u8; TOKEN], Place),
     ) -> Self {
         Self {
             fetches,
             principal,
+            service,
             state: Mutex::new(State {
                 machine,
                 socket: None,
