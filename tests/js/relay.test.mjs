@@ -254,6 +254,25 @@ test('health and the root over plain HTTP', options, async (t) => {
   assert.ok((await root.text()).length < 1000, 'a short text');
 });
 
+test('a batch over plain HTTP', options, async (t) => {
+  const { node, origin } = await setUp(t);
+  const items = [...Array(500).keys()].map((id) => JSON.stringify({ id, url: `${origin.url}/hello` }));
+  // fetch sends all before it gives the response.
+  const response = await fetch(`${node.http}/v1/batches?rate=5000/s&ordered=true`, {
+    method: 'POST',
+    body: [...items, 'no url'].join('\n'),
+  });
+  assert.deepEqual([response.status, response.headers.get('content-type')], [200, 'application/x-ndjson']);
+  const outcomes = (await response.text()).trim().split('\n').map((line) => JSON.parse(line));
+  const last = outcomes.pop();
+  assert.deepEqual([outcomes.length, last.index, last.errorCode], [500, 500, 'invalid_request']);
+  for (const [at, { index, id, status, body }] of outcomes.entries()) {
+    assert.deepEqual([index, id, status, body], [at, at, 200, 'hello, fetchway']);
+  }
+  const refused = await fetch(`${node.http}/v1/batches?rate=fast`, { method: 'POST', body: '' });
+  assert.deepEqual([refused.status, (await refused.json()).title], [400, 'Bad Request']);
+});
+
 test('a token beside the subprotocol of an encoding, as the README has it', options, async (t) => {
   // In base64 this has each of the characters that base64url has not.
   const token = '>>>???~';

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Method, Request, StatusCode};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::task::spawn_blocking;
 
 use crate::auth::{TokenDigest, authorize};
-use crate::http::{health, log_request, not_found, read_only, refuse, unauthorized};
+use crate::http::{REQUEST_TOKEN, health, log_request, not_found, read_only, refuse, unauthorized};
 use crate::listener::{Handler, Peer};
 use crate::metrics::{Metrics, Refused, Scrape};
 use crate::origin_check::OriginCheck;
@@ -28,6 +30,8 @@ pub(crate) struct Admin {
 }
 
 impl Handler for Admin {
+    type Body = Full<Bytes>;
+
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         let answer = self.route(&request).await;
         log_request("admin", peer, request.method(), request.uri(), &answer);
@@ -51,7 +55,7 @@ impl Admin {
             && let Err(why) = authorize(token, request.headers())
         {
             self.metrics.refused(Refused::Token);
-            return unauthorized(why, "send it as `Authorization: Bearer TOKEN`");
+            return unauthorized(why, REQUEST_TOKEN);
         }
         if known && !matches!(*request.method(), Method::GET | Method::HEAD) {
             return read_only();

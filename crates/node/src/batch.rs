@@ -1,7 +1,9 @@
-//! What performs the fetches of a batch: an engine of its own, under the configuration of a node.
+//! What performs the fetches of a batch: an engine of its own, under the configuration of a node, or a
+//! session of the engine that the node has for its clients.
 //!
-//! The run decides what is tried again, and slows origins that ask for it, so its engine does neither.
-//! Limits of origins hold in both: the run keeps items back, the engine sees redirects too.
+//! The run decides what is tried again, so the engine does not (a fetch through a door is tried once),
+//! and slows origins that ask for it, so an engine of its own does not. Limits of origins hold in both:
+//! the run keeps items back, the engine sees redirects too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,8 @@ use fetchway_fetch::{
     SessionLimits,
 };
 use fetchway_policy::guard::HostPattern;
-use fetchway_policy::{FetchError, OriginLimits, RetryPolicy};
+use fetchway_policy::{FetchError, OriginLimits};
+use fetchway_relay::Principal;
 use http::HeaderMap;
 use tokio::time::Instant;
 use url::Url;
@@ -27,13 +30,47 @@ const OUTCOME_WEIGHT: u64 = 1 << 10;
 #[derive(Debug)]
 pub struct LocalFetches {
     session: Session,
-    origins: Vec<(HostPattern, OriginLimits)>,
-    origin_default: OriginLimits,
+    origins: Origins,
+    /// Whose rights bind it, if not all may be done.
+    principal: Option<Principal>,
     /// The most that a fetch may take in all, if it does not ask for less.
     timeout: Option<Duration>,
 }
 
+/// What origins may be sent, as a configuration has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Origins {
+    by_rank: Arc<[(HostPattern, OriginLimits)]>,
+    others: OriginLimits,
+}
+
+impl Origins {
+    pub(crate) fn of(config: &Config) -> Self {
+        let (by_rank, others) = config.origin_limits();
+        Self {
+            by_rank: by_rank.into(),
+            others,
+        }
+    }
+}
+
 impl LocalFetches {
+    /// Through a session of a shared engine, with the lanes of `principal`; where it may go is the
+    /// session's. A try may take `timeout` at most.
+    pub(crate) fn on_behalf(
+        principal: Principal,
+        session: Session,
+        origins: Origins,
+        timeout: Option<Duration>,
+    ) -> Self {
+        Self {
+            session,
+            origins,
+            principal: Some(principal),
+            timeout,
+        }
+    }
+
     /// Under `config`: lanes, limits of origins, where fetches may go, certificates, names, clocks,
     /// memory for bodies. Up to `concurrency` connections to an origin are kept. Must be called within a
     /// tokio runtime.
@@ -46,13 +83,9 @@ impl LocalFetches {
         timeout: Option<Duration>,
     ) -> Result<Self, StartError> {
         let mut engine = config.engine_config()?;
-        for (_, lane) in &mut engine.lanes {
-            lane.retry = RetryPolicy::default();
-        }
         engine.retry_after_cap = Duration::ZERO;
         engine.pool.idle_per_origin = engine.pool.idle_per_origin.max(concurrency);
         engine.pool.idle_total = engine.pool.idle_total.max(concurrency);
-        let (origins, origin_default) = (engine.origins.clone(), engine.origin_default);
         let bodies = engine.body_budget;
         let engine = Engine::new(engine, Arc::new(NoObserver)).map_err(StartError::Engine)?;
         let network = engine.network(&Arc::new(config.address_policy(&[])));
@@ -65,13 +98,18 @@ impl LocalFetches {
         };
         Ok(Self {
             session: engine.session(network, SessionConfig { limits, bodies }),
-            origins,
-            origin_default,
+            origins: Origins::of(config),
+            principal: None,
             timeout,
         })
     }
 
     fn fetch(&self, request: &Request) -> Result<FetchRequest, FetchError> {
+        let (engine, lane) = (self.session.engine(), request.lane.as_deref());
+        let lane = match &self.principal {
+            Some(principal) => principal.lane(engine, lane)?,
+            None => engine.lane(lane)?,
+        };
         let mut timeouts = request.timeouts;
         if let Some(most) = self.timeout {
             timeouts.total = Some(timeouts.total.map_or(most, |asked| asked.min(most)));
@@ -81,7 +119,7 @@ impl LocalFetches {
             url: request.url.clone(),
             headers: request.headers.clone(),
             body: RequestBody::Full(request.body.clone()),
-            lane: self.session.engine().lane(request.lane.as_deref())?,
+            lane,
             redirect: request.redirect,
             decode: request.decode,
             timeouts,
@@ -121,11 +159,9 @@ impl Performer for LocalFetches {
 
     fn limits(&self, origin: &Url) -> OriginLimits {
         let host = origin.host_str().unwrap_or_default();
-        let found = self
-            .origins
-            .iter()
-            .find(|(pattern, _)| pattern.matches(host));
-        found.map_or(self.origin_default, |(_, limits)| *limits)
+        let mut by_rank = self.origins.by_rank.iter();
+        let found = by_rank.find(|(pattern, _)| pattern.matches(host));
+        found.map_or(self.origins.others, |(_, limits)| *limits)
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::admin::Admin;
 use crate::auth::{Keyring, TokenDigest};
+use crate::batches::Batches;
 use crate::config::{Config, HttpSection};
 use crate::http::Main;
 use crate::listener::{Entry, Handler, Server, bind};
@@ -23,6 +24,7 @@ pub(crate) struct Core {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) engine: Engine,
     pub(crate) relay: Relay,
+    pub(crate) batches: Arc<Batches>,
     pub(crate) shutdown: Shutdown,
     pub(crate) http: HttpSection,
 }
@@ -36,11 +38,15 @@ impl Core {
         let observer = Arc::clone(&metrics);
         let engine = Engine::new(config.engine_config()?, observer).map_err(StartError::Engine)?;
         let observer = Arc::clone(&metrics);
+        let shutdown = Shutdown::default();
+        let batches = Batches::new(config, engine.clone(), shutdown.clone());
+        let relay = Relay::new(engine.clone(), observer);
         Ok(Self {
-            relay: Relay::new(engine.clone(), observer),
+            relay: relay.with_service(Arc::<Batches>::clone(&batches)),
+            batches,
             metrics,
             engine,
-            shutdown: Shutdown::default(),
+            shutdown,
             http: config.http.clone(),
         })
     }
@@ -71,6 +77,7 @@ impl Core {
         let open_to_anyone = is_loopback(addr) && !keyring.is_required();
         Main {
             relay: self.relay.clone(),
+            batches: Arc::clone(&self.batches),
             keyring,
             origins: OriginCheck::new(&config.allow_origins, open_to_anyone),
             metrics: Arc::clone(&self.metrics),

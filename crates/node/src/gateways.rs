@@ -4,10 +4,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fetchway_gateway::{Gateway, Observer as _, Pushed};
 use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::{ErrorName, FetchError};
 use http::Request;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::task::JoinHandle;
 
@@ -275,6 +277,8 @@ struct Clients {
 }
 
 impl Handler for Clients {
+    type Body = Full<Bytes>;
+
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         let shown = (self.token.as_ref()).map(|token| authorize(token, request.headers()));
         let from = fetchway_gateway::Peer {
@@ -301,6 +305,8 @@ struct Pushes {
 }
 
 impl Handler for Pushes {
+    type Body = Full<Bytes>;
+
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let answer = match self.refusal(&request) {

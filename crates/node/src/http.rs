@@ -1,4 +1,4 @@
-//! The routes of the main listener: the relay, and a few answers for whoever comes by HTTP.
+//! The routes of the main listener: the relay, batches, and a few answers for whoever comes by HTTP.
 
 use std::sync::Arc;
 
@@ -7,10 +7,11 @@ use fetchway_wire::v1::SUBPROTOCOL;
 use http::header::{
     ALLOW, HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
-use http::{Method, Request, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use crate::auth::{Keyring, TOKEN_PROTOCOL, Unauthorized, offered};
+use crate::batches::{Batches, Reply};
 use crate::listener::{Handler, Peer};
 use crate::metrics::{Metrics, Refused};
 use crate::origin_check::{self, OriginCheck};
@@ -25,11 +26,15 @@ const SESSION_TOKEN: &str = "send it as `Authorization: Bearer TOKEN`, or where 
     set, offer it beside an encoding: `new WebSocket(url, [\"fetchway.json\", \
     \"fetchway.token.BASE64URL\"])`";
 
+/// How it is sent with any other request.
+pub(crate) const REQUEST_TOKEN: &str = "send it as `Authorization: Bearer TOKEN`";
+
 const WELCOME: &str = "This is fetchway. Open a WebSocket here to have fetches made for you.\n";
 
 /// Answers the main listener's requests.
 pub(crate) struct Main {
     pub(crate) relay: Relay,
+    pub(crate) batches: Arc<Batches>,
     pub(crate) keyring: Keyring,
     pub(crate) origins: OriginCheck,
     pub(crate) metrics: Arc<Metrics>,
@@ -37,7 +42,9 @@ pub(crate) struct Main {
 }
 
 impl Handler for Main {
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
+    type Body = Reply;
+
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Reply> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let answer = self.route(request);
         log_request("main", peer, &method, &uri, &answer);
@@ -46,10 +53,27 @@ impl Handler for Main {
 }
 
 impl Main {
-    fn route(&self, request: Request<Incoming>) -> Answer {
+    fn route(&self, request: Request<Incoming>) -> Response<Reply> {
         if let Err(refusal) = self.origins.check(request.uri(), request.headers()) {
-            return refuse(&self.metrics, refusal);
+            return refuse(&self.metrics, refusal).map(Reply::Whole);
         }
+        match request.uri().path() {
+            "/v1/batches" => self.batch(request),
+            _ => self.whole(request).map(Reply::Whole),
+        }
+    }
+
+    fn batch(&self, request: Request<Incoming>) -> Response<Reply> {
+        match self.keyring.identify(request.headers()) {
+            Ok(holder) => self.batches.post(&holder.principal(), request),
+            Err(why) => {
+                self.metrics.refused(Refused::Token);
+                unauthorized(why, REQUEST_TOKEN).map(Reply::Whole)
+            }
+        }
+    }
+
+    fn whole(&self, request: Request<Incoming>) -> Answer {
         let reading = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
             "/v1/relay" => self.relay(request),
@@ -177,12 +201,12 @@ pub(crate) fn not_found(path: &str) -> Answer {
 }
 
 /// Debug level, as query strings are part of it.
-pub(crate) fn log_request(
+pub(crate) fn log_request<B>(
     listener: &'static str,
     peer: Peer,
     method: &Method,
     uri: &Uri,
-    answer: &Answer,
+    answer: &Response<B>,
 ) {
     tracing::debug!(listener, peer = %peer.addr, %method, %uri, status = answer.status().as_u16(), "request");
 }

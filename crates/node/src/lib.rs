@@ -3,12 +3,13 @@
 //! Read `config` first, then `node` (what is put together from it, and how it ends), `core` (what all
 //! of it shares) and `listener`; `http`, `gateways` and `admin` are what answers at the listeners,
 //! `origin_check` and `auth` stand at their door, and before it `proxied`, where a proxy says who comes.
-//! `batch` is what performs the fetches of a batch. `metrics`, `profile`, `log` and `fdlimit` are what an
-//! operator sees of it.
+//! `batch` is what performs the fetches of a batch, `batches` those that clients have run here. `metrics`,
+//! `profile`, `log` and `fdlimit` are what an operator sees of it.
 
 mod admin;
 mod auth;
 mod batch;
+mod batches;
 pub mod config;
 mod core;
 pub mod fdlimit;

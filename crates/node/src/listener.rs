@@ -8,8 +8,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use fetchway_policy::guard::IpNet;
-use http::Request;
+use http::{Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,7 +24,6 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::HttpSection;
 use crate::metrics::{ListenerName, Metrics};
-use crate::problem::Answer;
 use crate::proxied;
 use crate::shutdown::{Phase, Shutdown};
 use crate::tls::Tls;
@@ -51,9 +52,17 @@ pub(crate) struct Peer {
 
 /// What answers the requests of a listener.
 pub(crate) trait Handler: Send + Sync + 'static {
-    fn handle(&self, request: Request<Incoming>, peer: Peer)
-    -> impl Future<Output = Answer> + Send;
+    /// The body of an answer.
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Binds `address`. With `share`, other processes of this user may listen there too; each connection
 /// goes to one of them.

@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::auth::{Keyring, digest_of};
+use crate::batches::Batches;
 use crate::config::{Loaded, ReadError, read_token};
 use crate::core::{Core, require_token};
 use crate::fdlimit::{self, Advice};
@@ -58,6 +59,7 @@ pub struct Node {
     admin_addr: Option<SocketAddr>,
     engine: Engine,
     relay: Relay,
+    batches: Arc<Batches>,
     gateways: Vec<Running>,
     shutdown: Shutdown,
     grace: Duration,
@@ -139,6 +141,7 @@ impl Node {
             admin_addr,
             engine: core.engine,
             relay: core.relay,
+            batches: core.batches,
             gateways,
             shutdown: core.shutdown,
             grace: config.shutdown.grace.0.0,
@@ -255,17 +258,19 @@ impl Node {
 }
 
 impl Node {
-    /// Relay and gateways side by side; true if nothing had to be cut off.
+    /// Relay, batches and gateways side by side; true if nothing had to be cut off.
     async fn drain(&self) -> bool {
-        let mut gateways = JoinSet::new();
+        let mut others = JoinSet::new();
+        let (batches, grace) = (Arc::clone(&self.batches), self.grace);
+        others.spawn(async move { timeout(grace, batches.over()).await.is_ok() });
         for running in &self.gateways {
             let (gateway, grace) = (running.gateway().clone(), self.grace);
-            gateways.spawn(async move { gateway.shutdown(grace).await });
+            others.spawn(async move { gateway.shutdown(grace).await });
         }
         let mut drained = self.relay.shutdown(self.grace).await;
-        while let Some(gateway) = gateways.join_next().await {
-            drained &= gateway.unwrap_or_else(|error| {
-                tracing::error!(%error, "a gateway's end panicked; this is a fault of fetchway");
+        while let Some(other) = others.join_next().await {
+            drained &= other.unwrap_or_else(|error| {
+                tracing::error!(%error, "what waits for an end panicked; this is a fault of fetchway");
                 false
             });
         }

@@ -59,13 +59,13 @@ impl Config {
     pub fn engine_config(&self) -> Result<EngineConfig, ReadError> {
         let fetch = &self.fetch;
         let lanes = self.lanes.iter();
-        let origin_default = self.origins.get(DEFAULT);
+        let (origins, origin_default) = self.origin_limits();
         Ok(EngineConfig {
             lanes: lanes
                 .map(|(name, lane)| (name.clone(), lane.to_lane()))
                 .collect(),
-            origins: self.origins_by_rank(),
-            origin_default: origin_default.map_or_else(OriginLimits::default, |o| o.to_limits()),
+            origins,
+            origin_default,
             retry_after_cap: fetch.retry_after_cap.0.0,
             hosts: self
                 .hosts
@@ -83,6 +83,13 @@ impl Config {
             body_budget: fetch.body_budget.0.0,
             user_agent: fetch.user_agent.clone(),
         })
+    }
+
+    /// The limits of origins, by pattern in the order in which they count, and of all others.
+    pub(crate) fn origin_limits(&self) -> (Vec<(HostPattern, OriginLimits)>, OriginLimits) {
+        let others = self.origins.get(DEFAULT);
+        let others = others.map_or_else(OriginLimits::default, |limits| limits.to_limits());
+        (self.origins_by_rank(), others)
     }
 
     /// The engine takes the first pattern that matches, so the most specific comes first: names

@@ -34,8 +34,8 @@ pub use leaf::{KeyPath, Source};
 pub use merge::Loaded;
 pub use print::print_config;
 pub use sections::{
-    AdminSection, FetchSection, GuardSection, HttpSection, LogFormat, LogLevel, LogSection,
-    ShutdownSection, TlsSection,
+    AdminSection, BatchSection, FetchSection, GuardSection, HttpSection, LogFormat, LogLevel,
+    LogSection, ShutdownSection, TlsSection,
 };
 pub use sessions::{LimitOverrides, RelaySection, TokenSection};
 pub use text::{
@@ -61,6 +61,8 @@ pub struct Config {
     pub relay: RelaySection,
     /// Who may open sessions. None configured: anyone who reaches a loopback listener.
     pub tokens: Vec<TokenSection>,
+    /// Batches that clients have run here.
+    pub batch: BatchSection,
     /// WebSocket clients in front of HTTP APIs.
     pub gateways: Vec<GatewaySection>,
     /// Lanes by name. `default` always exists, and one for each gateway that names none.
@@ -89,6 +91,7 @@ impl Default for Config {
             admin: AdminSection::default(),
             relay: RelaySection::default(),
             tokens: Vec::new(),
+            batch: BatchSection::default(),
             gateways: Vec::new(),
             lanes: BTreeMap::from([(DEFAULT.to_owned(), LaneSection::default())]),
             origins: BTreeMap::from([(DEFAULT.to_owned(), OriginSection::default())]),

@@ -145,6 +145,40 @@ impl Default for FetchSection {
     }
 }
 
+/// `[batch]`: batches that clients have run here, over sessions and over HTTP.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct BatchSection {
+    /// Batches at once of one token, or of all who come without. Further ones are refused with 429.
+    pub max_at_once: usize,
+    /// Fetches of one batch under way. One that asks for more is refused with 400.
+    pub max_concurrency: usize,
+    /// Bytes of outcomes held back for their order. Beyond it the batch ends with `limit_exceeded`.
+    pub max_held: Text<Size>,
+    /// Bytes of items over HTTP that wait for the batch. More are refused.
+    pub spool: Text<Size>,
+    /// Of them, those in memory; the others are in a file.
+    pub spool_memory: Text<Size>,
+    /// The folder for that file. Empty: the system's for temporary files.
+    pub spool_dir: PathBuf,
+    /// A client over HTTP that neither sends nor takes anything for this long has its batch ended.
+    pub idle_timeout: Text<Dur>,
+}
+
+impl Default for BatchSection {
+    fn default() -> Self {
+        Self {
+            max_at_once: 4,
+            max_concurrency: 1_024,
+            max_held: Text(Size(64 << 20)),
+            spool: Text(Size(256 << 20)),
+            spool_memory: Text(Size(1 << 20)),
+            spool_dir: PathBuf::new(),
+            idle_timeout: Text(Dur(Duration::from_secs(120))),
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -2,6 +2,7 @@
 
 mod duplex;
 mod leaving;
+mod own;
 mod peers;
 mod resume;
 mod sessions;

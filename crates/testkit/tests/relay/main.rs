@@ -1,6 +1,7 @@
 //! What a client of the relay sees: a real node, real sockets, origins of the lab.
 
 mod answers;
+mod batches;
 mod bodies;
 mod control;
 mod doors;

@@ -15,6 +15,8 @@ use super::{
 /// Lanes are labels of metrics, and each costs memory: they are few.
 const MAX_LANES: usize = 64;
 const MAX_LANE_NAME: usize = 64;
+/// Some small outcomes.
+const LEAST_HELD: u64 = 64 << 10;
 /// One frame of the default size at least; at most what RFC 9113 section 6.9.1 allows.
 const H2_WINDOW: std::ops::RangeInclusive<u64> = (16 << 10)..=((1 << 31) - 1);
 
@@ -30,6 +32,7 @@ pub(super) fn problems(loaded: &Loaded, broken: &[KeyPath]) -> Vec<String> {
     checker.listeners(config);
     checker.addresses(config);
     checker.sessions(config);
+    checker.batches(config);
     checker.gateways(config);
     checker.lanes(config);
     checker.origins(config);
@@ -180,6 +183,21 @@ impl Checker<'_> {
             );
         } else if let Err(why) = crate::auth::check_token(token) {
             self.refuse(at, why);
+        }
+    }
+
+    fn batches(&mut self, config: &Config) {
+        let (at, batch) = (KeyPath::of(["batch"]), &config.batch);
+        self.count(&at.key("max-at-once"), batch.max_at_once);
+        self.count(&at.key("max-concurrency"), batch.max_concurrency);
+        self.size(&at.key("max-held"), batch.max_held.0, LEAST_HELD);
+        self.duration(&at.key("idle-timeout"), batch.idle_timeout.0);
+        if batch.spool.0 <= batch.spool_memory.0 {
+            let why = format!(
+                "expected more than spool-memory, which is {}: what does not fit there goes to the file",
+                *batch.spool_memory
+            );
+            self.refuse_beside(&at.key("spool"), &at.key("spool-memory"), why);
         }
     }
 

@@ -1,0 +1,177 @@
+//! How a batch is to be: the query of `fetchway:batch` and of `POST /v1/batches`.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use fetchway_policy::Rate;
+use url::form_urlencoded;
+
+use crate::config::{Dur, Pace};
+
+/// Fetches under way at once, if nothing is said of it: with a rate, and without.
+const PACED: usize = 1_024;
+const UNPACED: usize = 64;
+/// Further tries of a fetch that failed, if nothing is said of it.
+const RETRIES: u32 = 3;
+
+/// How a batch is to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Params {
+    pub(super) rate: Option<Rate>,
+    pub(super) strict: bool,
+    pub(super) concurrency: usize,
+    pub(super) ordered: bool,
+    pub(super) retries: u32,
+    /// The longest that one try may take.
+    pub(super) timeout: Option<Duration>,
+}
+
+impl Params {
+    /// Reads a query. A batch may have `most` fetches under way.
+    ///
+    /// # Errors
+    /// A sentence: what is wrong with which parameter, and what to do.
+    pub(super) fn read(query: &str, most: usize) -> Result<Self, String> {
+        let mut params = Self {
+            rate: None,
+            strict: false,
+            concurrency: 0,
+            ordered: false,
+            retries: RETRIES,
+            timeout: None,
+        };
+        let mut seen = BTreeSet::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if !seen.insert(name.clone()) {
+                return Err(format!("{} comes twice: leave one out.", shown(&name)));
+            }
+            match &*name {
+                "rate" => params.rate = parsed::<Pace>(&name, &value)?.0,
+                "strict" => params.strict = flag(&name, &value)?,
+                "concurrency" => params.concurrency = concurrency(&value, most)?,
+                "ordered" => params.ordered = flag(&name, &value)?,
+                "retries" => {
+                    params.retries = value
+                        .parse()
+                        .map_err(|_| wrong(&name, &value, "expected a number, 0 for none"))?;
+                }
+                "timeout" => {
+                    let timeout = parsed::<Dur>(&name, &value)?.0;
+                    if timeout.is_zero() {
+                        return Err(wrong(&name, &value, "expected more than 0s"));
+                    }
+                    params.timeout = Some(timeout);
+                }
+                _ => {
+                    return Err(format!(
+                        "A batch has no parameter {}: there are rate, strict, concurrency, ordered, \
+                         retries and timeout.",
+                        shown(&name)
+                    ));
+                }
+            }
+        }
+        if params.strict && params.rate.is_none() {
+            return Err("strict says how a rate is kept: give a rate too.".to_owned());
+        }
+        if params.concurrency == 0 {
+            let default = if params.rate.is_some() {
+                PACED
+            } else {
+                UNPACED
+            };
+            params.concurrency = default.min(most);
+        }
+        Ok(params)
+    }
+}
+
+fn concurrency(value: &str, most: usize) -> Result<usize, String> {
+    let asked = value.parse().unwrap_or(0);
+    if asked == 0 {
+        return Err(wrong("concurrency", value, "expected a number, 1 or more"));
+    }
+    if asked > most {
+        return Err(format!(
+            "A batch may have {most} fetches under way here (batch.max-concurrency, and \
+             relay.max-in-flight of the token), not {asked}: ask for less."
+        ));
+    }
+    Ok(asked)
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(wrong(name, value, "expected true or false")),
+    }
+}
+
+fn parsed<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|error| wrong(name, value, error))
+}
+
+fn wrong(name: &str, value: &str, why: impl Display) -> String {
+    format!("{name} = {}: {why}.", shown(value))
+}
+
+fn shown(text: &str) -> String {
+    let short: String = text.chars().take(100).collect();
+    format!("{short:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_has_a_default_within_the_bound() {
+        let params = Params::read("", 10_000).expect("none is fine");
+        assert_eq!((params.concurrency, params.retries), (UNPACED, RETRIES));
+        assert_eq!((params.rate, params.ordered), (None, false));
+        let params = Params::read("rate=5000/s", 100).expect("it is right");
+        assert_eq!(params.concurrency, 100);
+    }
+
+    #[test]
+    fn all_can_be_said_coded_or_not() {
+        let query = "rate=20%2F250ms&strict=true&concurrency=7&ordered=true&retries=0&timeout=1.5s";
+        let expected = Params {
+            rate: Some(Rate {
+                count: 20,
+                window: Duration::from_millis(250),
+            }),
+            strict: true,
+            concurrency: 7,
+            ordered: true,
+            retries: 0,
+            timeout: Some(Duration::from_millis(1_500)),
+        };
+        assert_eq!(Params::read(query, 7), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_to_do() {
+        for (query, says) in [
+            ("rate=5000", "rate = \"5000\": expected a rate"),
+            ("rate=0/s", "rate = \"0/s\""),
+            ("speed=5", "no parameter \"speed\": there are rate,"),
+            ("rate=1/s&rate=2/s", "\"rate\" comes twice"),
+            ("ordered=yes", "expected true or false"),
+            ("ordered", "expected true or false"),
+            ("strict=true", "give a rate too"),
+            ("concurrency=0", "1 or more"),
+            ("concurrency=-1", "1 or more"),
+            ("concurrency=101", "may have 100 fetches under way here"),
+            ("retries=x", "expected a number, 0 for none"),
+            ("timeout=5", "timeout = \"5\": expected a duration"),
+            ("timeout=0s", "expected more than 0s"),
+        ] {
+            let error = Params::read(query, 100).expect_err(query);
+            assert!(error.contains(says), "{query}: {error}");
+        }
+    }
+}
