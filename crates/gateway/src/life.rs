@@ -5,7 +5,7 @@
 //! - the DELETE of one that has a successor is not sent;
 //! - while a successor is being asked for, it waits for what becomes of that;
 //! - a successor is asked for only when no DELETE of its id is on its way;
-//! - a DELETE waits until all messages of connections before it are delivered.
+//! - a DELETE waits until all messages of the others that have ended are delivered.
 //!
 //! With `duplicate = "replace"` a successor's messages wait for them too: it is the same client.
 
@@ -28,31 +28,47 @@ const REPLACED: CloseCode = CloseCode::Private(4001);
 /// What the connections with one id are at together.
 #[derive(Default)]
 struct Seen {
-    /// The greatest epoch that the API has accepted.
-    latest: u64,
-    /// One that it has accepted is there.
+    /// The greatest epoch of those whose DELETE waits or is at the API.
+    last_told: u64,
+    /// One that the API has accepted is there.
     stays: bool,
     /// It is being asked for one.
     asks: bool,
-    /// The least epoch of those that have ended and whose messages it has not all heard.
-    oldest_owing: Option<u64>,
+    /// Those that have ended and whose messages it has not all heard: how many, and the least epoch.
+    owing: usize,
+    oldest_owing: u64,
+}
+
+/// What one of them owed the API then.
+#[derive(Clone, Copy)]
+struct Owes {
+    delete: bool,
+    messages: bool,
 }
 
 impl Seen {
-    fn add(&mut self, conn: &Conn) {
+    fn add(&mut self, conn: &Conn) -> Owes {
         let state = conn.lock();
         let ended = state.order.has_ended();
-        if state.is_counted {
-            self.latest = self.latest.max(conn.epoch);
+        let owes = Owes {
+            delete: state.order.owes_delete(),
+            messages: ended && state.order.owes_messages(),
+        };
+        if owes.delete || state.order.is_deleting() {
+            self.last_told = self.last_told.max(conn.epoch);
         }
         self.stays |= !ended && state.is_counted;
         self.asks |= !ended && !state.is_counted;
-        if ended && state.order.owes_messages() {
-            let oldest = self
-                .oldest_owing
-                .map_or(conn.epoch, |least| least.min(conn.epoch));
-            self.oldest_owing = Some(oldest);
+        if owes.messages {
+            let is_older = self.owing == 0 || conn.epoch < self.oldest_owing;
+            self.oldest_owing = if is_older {
+                conn.epoch
+            } else {
+                self.oldest_owing
+            };
+            self.owing += 1;
         }
+        owes
     }
 }
 
@@ -84,8 +100,10 @@ impl Inner {
         let all = self.table.with(id, |conns| {
             // One pass to see and one to decide: an id may have thousands.
             let mut seen = Seen::default();
-            conns.iter().for_each(|conn| seen.add(conn));
-            conns.iter().for_each(|conn| self.decide(conn, &seen));
+            let owing: Vec<Owes> = conns.iter().map(|conn| seen.add(conn)).collect();
+            for (conn, owes) in conns.iter().zip(owing) {
+                self.decide(conn, owes, &seen);
+            }
             conns.to_vec()
         });
         for conn in all {
@@ -94,17 +112,19 @@ impl Inner {
         }
     }
 
-    /// Decides what one connection owes the API, and what that is to wait for.
-    fn decide(&self, conn: &Arc<Conn>, seen: &Seen) {
-        let behind = seen.oldest_owing.is_some_and(|epoch| epoch < conn.epoch);
+    /// Decides what becomes of what one connection owes the API. One that has ended after it was seen is
+    /// settled once more.
+    fn decide(&self, conn: &Arc<Conn>, owes: Owes, seen: &Seen) {
         let mut state = conn.lock();
-        if !self.config.epochs && state.order.owes_delete() {
-            if seen.stays || seen.latest > conn.epoch {
+        if owes.delete && !self.config.epochs {
+            if seen.stays || seen.last_told > conn.epoch {
                 state.order.forget_end();
             }
-            state.order.hold(seen.asks || behind);
+            let others_owe = seen.owing > usize::from(owes.messages);
+            state.order.hold(seen.asks || others_owe);
         }
         // To an API that knows ids only these are one client's messages.
+        let behind = seen.owing > 0 && seen.oldest_owing < conn.epoch;
         let follows = self.config.duplicate != Duplicate::Many;
         state.order.queue_behind(behind && follows);
     }

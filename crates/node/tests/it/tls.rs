@@ -11,7 +11,7 @@ use fetchway_node::Node;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -67,6 +67,16 @@ async fn connect_behind(
     addr: SocketAddr,
     trusted: CertificateDer<'static>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut stream = TcpStream::connect(addr).await?;
+    stream.write_all(before).await?;
+    connect_on(stream, trusted).await
+}
+
+/// The same on a connection that is there.
+async fn connect_on(
+    stream: TcpStream,
+    trusted: CertificateDer<'static>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(trusted).expect("a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -76,8 +86,6 @@ async fn connect_behind(
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").expect("a name");
-    let mut stream = TcpStream::connect(addr).await?;
-    stream.write_all(before).await?;
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
@@ -169,7 +177,11 @@ async fn frames_that_come_with_the_handshake_are_read() {
 async fn stuffed(api: &mut Api, node: &Node, files: &Files) -> (TlsStream<TcpStream>, usize) {
     let addr = node.gateway_addr("gateway").expect("a gateway");
     let pushes = node.push_addr("gateway").expect("a push listener");
-    let io = connect(addr, files.certificate()).await;
+    // With little room of its own: what the gateway cannot write would fit into a buffer that grows.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(16 << 10).expect("a size");
+    let stream = socket.connect(addr).await;
+    let io = connect_on(stream.expect("the listener is there"), files.certificate()).await;
     let (answer, mut ann) = upgrade_on(io.expect("a handshake"), addr, "/ann", &[]).await;
     assert_eq!(answer.status, 101);
     assert_eq!(api.next().await, "get /api/ann");

@@ -289,6 +289,40 @@ async fn the_last_end_of_many_waits_for_all_messages() {
     node.stop().await;
 }
 
+/// The DELETE of the one that ended first was not sent, as the other was there: then the other's is.
+#[tokio::test]
+async fn of_many_the_end_of_the_last_is_heard_whatever_the_others_still_wait_for() {
+    let (api, gate) = held(|request| request.line() == "POST /alice two", "").await;
+    let (node, addr) = gateway(&api, "duplicate = \"many\"");
+    let first = Socket::connect(addr, "/alice").await;
+    let mut second = Socket::connect(addr, "/alice").await;
+    second.send("two").await;
+    api.until_count(3).await;
+    second.close(1000, "second").await;
+    let closed = "fetchway_gateway_connections_closed_total{gateway=\"gateway\"}";
+    while node.metric(closed).await != Some(1.0) {}
+    first.close(1000, "first").await;
+    while node.metric(closed).await != Some(2.0) {}
+    drop(Socket::connect(addr, "/bob").await);
+    api.until(|requests| requests.iter().any(|r| r.line() == "DELETE /bob EOF"))
+        .await;
+    assert_eq!(
+        api.lines("/alice").len(),
+        3,
+        "it waits for the other's message"
+    );
+    gate.add_permits(1);
+    api.until(|requests| requests.iter().any(|r| r.line() == "DELETE /alice first"))
+        .await;
+    node.stop().await;
+    assert_eq!(
+        api.lines("/alice").len(),
+        4,
+        "one DELETE, {:?}",
+        api.lines("")
+    );
+}
+
 /// It is remembered that a client was there though another with its id has been refused since.
 #[tokio::test]
 async fn one_that_has_gone_is_gone_whoever_was_refused_since() {
