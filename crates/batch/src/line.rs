@@ -192,6 +192,7 @@ pub(crate) fn url_of(line: &[u8]) -> Option<String> {
 mod tests {
     use bytes::Bytes;
     use fetchway_policy::{ErrorName, FetchError};
+    use fetchway_wire::json::ClientLine;
     use http::HeaderMap;
     use serde_json::{Value, json};
     use url::Url;
@@ -281,6 +282,25 @@ mod tests {
             while line.write(&mut pieces, 1) {}
             assert_eq!((&pieces, len), (&whole, whole.len()));
         }
+    }
+
+    #[test]
+    fn a_client_reads_it() {
+        let read = |of: Result<Response, FetchError>, body: &[u8]| {
+            let mut out = BytesMut::new();
+            encode(&mut out, &outcome(of), &Shown::Inside(body));
+            match serde_json::from_slice(&out).unwrap() {
+                ClientLine::Outcome(outcome) => *outcome,
+                ClientLine::End(..) => panic!("it is an outcome"),
+            }
+        };
+        let it = read(Ok(response(200)), b"hi");
+        assert_eq!((it.index, it.attempts, &*it.answer.body), (41, 2, "hi"));
+        assert_eq!(it.answer.url.as_deref(), Some("http://h.example/b"));
+        assert_eq!(it.timing.sent, Some(1_764_000_000_001.02));
+        let error = FetchError::new(ErrorName::DnsError, "no such name");
+        let it = read(Err(error), b"");
+        assert_eq!(it.answer.error_code.as_deref(), Some("dns_error"));
     }
 
     #[test]

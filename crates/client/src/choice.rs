@@ -126,6 +126,7 @@ impl Inner {
             }
             let opened = match (&carrier, source) {
                 (Carrier::Line(line), _) => line.open(&job.head, source, waker).map(Opened::Stream),
+                (Carrier::Text(_), _) if job.own => Some(Opened::Refused(no_batches())),
                 (Carrier::Text(_), Source::Streamed) => Some(Opened::Whole),
                 (Carrier::Text(text), _) => {
                     let body: &[u8] = match source {
@@ -201,6 +202,13 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Nothing but fetches goes over JSON.
+fn no_batches() -> Error {
+    let detail = "This relay speaks JSON only, and runs no batches over that: use another relay, or \
+                  fetch the items one by one.";
+    Error::new(ErrorName::InvalidRequest, detail)
 }
 
 #[cfg(test)]

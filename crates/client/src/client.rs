@@ -10,11 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use fetchway_policy::ErrorName;
 use fetchway_wire::v1::ResponseHead;
+use futures_core::Stream;
 use http::{Request, Response};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::BoxError;
+use crate::batch::{Batch, BatchItem, BatchOptions, Lines};
 use crate::body::Body;
 use crate::builder::{Builder, Settings};
 use crate::choice::Opened;
@@ -173,6 +175,58 @@ impl Client {
         async move { inner.fetch(request?).await }
     }
 
+    /// Has a relay run `items` as one batch, and gives what became of each as it comes, by its place
+    /// among the items ([`Outcome::index`](crate::Outcome::index)).
+    ///
+    /// The batch is one stream of a session: items are asked for as the relay takes them, and outcomes
+    /// that are not taken hold it up. So a program that gives its items itself, as it were by a channel,
+    /// must not wait with its outcomes until all items are given.
+    ///
+    /// ```
+    /// use fetchway_client::{BatchItem, BatchOptions, Client};
+    /// use futures_util::{StreamExt, stream};
+    /// # use std::time::Duration;
+    /// # use fetchway_lab::Origin;
+    /// # use fetchway_testkit::TestNode;
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (origin, node) = (Origin::builder().start()?, TestNode::open(&[]));
+    /// # let (relay, url) = (format!("ws://{}/", node.addr()), origin.url("/echo"));
+    /// let client = Client::builder().relay(relay).build()?;
+    ///
+    /// let items = (0..100).map(|n| BatchItem::get(&format!("{url}?n={n}")));
+    /// let items: Vec<BatchItem> = items.collect::<Result<_, _>>()?;
+    /// let options = BatchOptions::default().rate(5_000, Duration::from_secs(1)).ordered();
+    /// let mut outcomes = client.batch(options, stream::iter(items));
+    /// while let Some(outcome) = outcomes.next().await {
+    ///     let outcome = outcome?;
+    ///     match outcome.result {
+    ///         Ok(response) => println!("{}: {}", outcome.index, response.status()),
+    ///         Err(error) => println!("{}: {error}", outcome.index),
+    ///     }
+    /// }
+    /// # drop(client);
+    /// # node.stop().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// They come as the stream's last item. What [`fetch`](Self::fetch) fails with; `invalid_request`
+    /// for options that the relay does not take, and where it speaks only JSON; `queue_full` if as many
+    /// batches run as it allows; `destination_unavailable` if it shuts down, after the outcomes of what
+    /// was in flight; `outcome_unknown` if it is lost, for the items without an outcome.
+    ///
+    /// # Panics
+    /// When it is polled outside a tokio runtime.
+    pub fn batch<S>(&self, options: BatchOptions, items: S) -> Batch
+    where
+        S: Stream<Item = BatchItem> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        Batch::new(async move { inner.batch(options.url(), Lines::new(items)).await })
+    }
+
     /// Closes every socket when its last fetch has ended. Those that have not after `grace` are
     /// dropped, and what is under way on them fails with `outcome_unknown`. Returns whether that was
     /// not needed. Of this client's clones, fetches that wait and new ones fail with `cancelled` from now on.
@@ -198,18 +252,31 @@ impl Inner {
         B::Error: Into<BoxError>,
     {
         let (parts, body) = request.into_parts();
-        let mut body = Some(body);
-        let upload = poll_fn(|cx| Poll::Ready(body.take().map(|body| Upload::new(body, cx))))
-            .await
-            .transpose()?
-            .ok_or_else(|| Error::new(ErrorName::ProxyInternalError, "There is no body."))?;
+        let upload = begun(body).await?;
         let length = match upload.source() {
             Source::None => None,
             Source::Whole(_) | Source::Streamed => Some(upload.length()),
         };
         let job = Job::new(parts, self.settings.failover, length)?;
+        self.job(&job, upload).await
+    }
+
+    async fn batch<B>(&self, url: String, items: B) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let upload = begun(items).await?;
+        self.job(&Job::own(url), upload).await
+    }
+
+    async fn job<B>(&self, job: &Job, upload: Upload<B>) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let mut unknown = None;
-        let tried = self.tries(&job, upload, &mut unknown).await;
+        let tried = self.tries(job, upload, &mut unknown).await;
         tried.map_err(|error| match unknown {
             // What another try met with says nothing of the one that was lost.
             Some(lost) => after(lost, &error),
@@ -279,13 +346,27 @@ impl Drop for Inner {
     }
 }
 
+/// A request's body, looked at without waiting for it.
+async fn begun<B>(body: B) -> Result<Upload<B>, Error>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let mut body = Some(body);
+    poll_fn(|cx| Poll::Ready(body.take().map(|body| Upload::new(body, cx))))
+        .await
+        .transpose()?
+        .ok_or_else(|| Error::new(ErrorName::ProxyInternalError, "There is no body."))
+}
+
 /// A fetch that was lost, and sent again in vain.
 fn after(mut lost: Error, error: &Error) -> Error {
     lost.detail = format!("{} Another try came to nothing ({error}).", lost.detail).into();
     lost
 }
 
-fn response(head: ResponseHead, body: Body) -> Response<Body> {
+/// A response of this head.
+pub(crate) fn response<B>(head: ResponseHead, body: B) -> Response<B> {
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.fields;

@@ -111,6 +111,7 @@
 //! | response bodies | whole, up to the relay's cap (32 MiB unless told otherwise) |
 //! | both at once | a response comes after the request's body has ended, never before |
 //! | trailers | those of requests are left out; of responses none come |
+//! | [batches](Client::batch) | refused |
 //! | fields | a request's must be UTF-8, else it is refused; repeated ones are joined, and so are a response's but for `Set-Cookie` |
 //! | [`windows`](Builder::windows) | the session's only: beyond it no more answers are read |
 //!
@@ -125,9 +126,10 @@
 
 // How to read this: `builder`, `options`, `error` and `body` are what is to be seen from outside. A
 // fetch passes through `client` (from request to response, and what after a loss), `request` (what may
-// be sent), `choice` and `queue` (getting hold of a stream), `exchange` and `upload` (one try). `link`
-// is one of the sockets, from its URL to its bytes.
+// be sent), `choice` and `queue` (getting hold of a stream), `exchange` and `upload` (one try); `batch` is
+// many in one stream. `link` is one of the sockets, from its URL to its bytes.
 
+mod batch;
 mod body;
 mod builder;
 mod choice;
@@ -140,6 +142,7 @@ mod queue;
 mod request;
 mod upload;
 
+pub use batch::{Batch, BatchItem, BatchOptions, Outcome, OutcomeTiming};
 pub use body::Body;
 pub use builder::{Builder, Encoding};
 pub use client::Client;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use fetchway_policy::redirect::RedirectMode;
 use fetchway_policy::{ErrorName, Timeouts, headers, retry};
 use fetchway_wire::v1::RequestHead;
 use fetchway_wire::v1::block::{MAX_BLOCK, MAX_FIELDS};
-use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderValue, TE};
 use http::request::Parts;
+use http::{HeaderMap, Method};
 
 use crate::error::Error;
 use crate::options::{Failover, Options};
@@ -28,9 +29,29 @@ pub(crate) struct Job {
     pub(crate) head: RequestHead,
     /// It may be sent again though it has been sent.
     pub(crate) repeatable: bool,
+    /// It is for the relay itself, which must speak the binary encoding for that.
+    pub(crate) own: bool,
 }
 
 impl Job {
+    /// What the relay itself is asked for.
+    pub(crate) fn own(url: String) -> Self {
+        Self {
+            own: true,
+            repeatable: false,
+            head: RequestHead {
+                tag: bytes::Bytes::new(),
+                method: Method::POST,
+                url,
+                lane: String::new(),
+                redirect: RedirectMode::Follow,
+                decode: true,
+                timeouts: Timeouts::default(),
+                fields: HeaderMap::new(),
+            },
+        }
+    }
+
     /// `failover` is the client's own setting. `body`: its length, if there is
     /// one; if that is not known, what the field says is taken for it.
     pub(crate) fn new(
@@ -89,6 +110,7 @@ impl Job {
         };
         check_size(&head)?;
         Ok(Self {
+            own: false,
             repeatable: idempotent && failover == Failover::Idempotent,
             head,
         })

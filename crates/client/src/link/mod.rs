@@ -38,7 +38,7 @@ pub(crate) use line::Line;
 pub(crate) use slot::Failure;
 pub(crate) use stream::{Enough, Intake, Rest, Stream};
 pub(crate) use target::{Target, tls_config};
-pub(crate) use text::{MAX_REQUEST, Pending, Text, too_long};
+pub(crate) use text::{MAX_REQUEST, Pending, Text, failed, line, too_long, whole};
 pub(crate) use unreached::Unreached;
 
 use crate::builder::Settings;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "seeds and counts are told")]
 
+mod batches;
 mod counting;
 mod cuts;
 mod fetches;

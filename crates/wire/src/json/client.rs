@@ -1,4 +1,4 @@
-//! The client's side of the JSON encoding, for the probe, the benches and the tests.
+//! The client's side of the JSON encoding, and of a batch's outcomes.
 
 use std::collections::BTreeMap;
 
@@ -45,4 +45,94 @@ pub struct ClientResponse {
     pub error: Option<String>,
     /// Why the fetch failed, by name.
     pub error_code: Option<String>,
+}
+
+/// An outcome of a batch as a client reads it.
+#[derive(Clone, Debug)]
+pub struct ClientOutcome {
+    /// The item's place in its input, from 0.
+    pub index: u64,
+    /// The item's URL, as its input has it.
+    pub url: String,
+    /// Times that it was sent.
+    pub attempts: u32,
+    /// When what happened.
+    pub timing: ClientTiming,
+    /// What became of it; its URL is the final one.
+    pub answer: ClientResponse,
+}
+
+/// When what happened to an item: milliseconds since the epoch.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClientTiming {
+    /// It was to be sent.
+    pub scheduled: Option<f64>,
+    /// It was handed to its connection.
+    pub sent: Option<f64>,
+    /// The response's header was there.
+    pub first_byte: Option<f64>,
+    /// All was over.
+    pub end: Option<f64>,
+}
+
+/// A line of a batch's outcomes.
+#[derive(Clone, Debug)]
+pub enum ClientLine {
+    /// What became of an item.
+    Outcome(Box<ClientOutcome>),
+    /// Why the batch ends here, before its time: a name and a sentence.
+    End(String, String),
+}
+
+impl<'de> Deserialize<'de> for ClientLine {
+    fn deserialize<D: serde::Deserializer<'de>>(given: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Line {
+            index: Option<u64>,
+            #[serde(default)]
+            id: Value,
+            #[serde(default)]
+            url: String,
+            final_url: Option<String>,
+            status: u16,
+            #[serde(default)]
+            headers: BTreeMap<String, String>,
+            #[serde(default)]
+            set_cookie: Vec<String>,
+            #[serde(default)]
+            body: String,
+            body_base64: Option<String>,
+            error: Option<String>,
+            error_code: Option<String>,
+            #[serde(default)]
+            attempts: u32,
+            #[serde(default)]
+            timing: ClientTiming,
+        }
+        let line = Line::deserialize(given)?;
+        let Some(index) = line.index else {
+            let missing = serde::de::Error::missing_field;
+            let code = line.error_code.ok_or_else(|| missing("index"))?;
+            return Ok(Self::End(code, line.error.unwrap_or_default()));
+        };
+        Ok(Self::Outcome(Box::new(ClientOutcome {
+            index,
+            url: line.url,
+            attempts: line.attempts,
+            timing: line.timing,
+            answer: ClientResponse {
+                id: line.id,
+                status: line.status,
+                headers: line.headers,
+                body: line.body,
+                body_base64: line.body_base64,
+                set_cookie: line.set_cookie,
+                url: line.final_url,
+                error: line.error,
+                error_code: line.error_code,
+            },
+        })))
+    }
 }

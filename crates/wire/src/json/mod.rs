@@ -8,7 +8,7 @@ mod request;
 pub mod text;
 
 pub use answer::{Answer, Encoder, Outcome, Timing};
-pub use client::{ClientRequest, ClientResponse};
+pub use client::{ClientLine, ClientOutcome, ClientRequest, ClientResponse, ClientTiming};
 pub use id::Id;
 pub use request::{
     FetchMessage, MAX_FIELDS, MAX_ID, Message, Refusal, decode_item, decode_request,

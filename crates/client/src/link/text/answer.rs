@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::error::Error;
 
 /// A response, whole.
-pub(super) type Whole = (Box<ResponseHead>, Bytes);
+pub(crate) type Whole = (Box<ResponseHead>, Bytes);
 
 /// What a message of the relay's is about.
 pub(super) enum Answer {
@@ -56,19 +56,10 @@ fn unreadable(why: impl std::fmt::Display) -> Error {
     Error::new(ErrorName::HttpProtocolError, detail)
 }
 
-fn outcome(answer: ClientResponse) -> Result<Whole, Error> {
+/// What became of a fetch.
+pub(crate) fn outcome(answer: ClientResponse) -> Result<Whole, Error> {
     if answer.status == 0 || answer.error.is_some() && answer.error_code.is_some() {
-        let known = |code: &str| {
-            let mut names = ErrorName::ALL.iter();
-            names.find(|name| name.as_str() == code).copied()
-        };
-        // Older servers give no names.
-        let name = answer.error_code.as_deref().and_then(known);
-        let name = name.unwrap_or(ErrorName::ProxyInternalError);
-        let detail = answer
-            .error
-            .unwrap_or_else(|| "The relay does not say why.".to_owned());
-        return Err(Error::of_relay(FetchError::new(name, detail)));
+        return Err(failed(answer.error_code.as_deref(), answer.error));
     }
     let status = StatusCode::from_u16(answer.status);
     let status = status.map_err(|_| unreadable("a status that is none"))?;
@@ -103,6 +94,18 @@ fn outcome(answer: ClientResponse) -> Result<Whole, Error> {
         fields,
     };
     Ok((Box::new(head), body))
+}
+
+/// What a relay says of a failure, with its name. Older servers give no names.
+pub(crate) fn failed(code: Option<&str>, detail: Option<String>) -> Error {
+    let known = |code: &str| {
+        let mut names = ErrorName::ALL.iter();
+        names.find(|name| name.as_str() == code).copied()
+    };
+    let name = code.and_then(known);
+    let name = name.unwrap_or(ErrorName::ProxyInternalError);
+    let detail = detail.unwrap_or_else(|| "The relay does not say why.".to_owned());
+    Error::of_relay(FetchError::new(name, detail))
 }
 
 fn field(text: &str) -> Option<HeaderValue> {

@@ -17,7 +17,8 @@ use crate::error::Error;
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Message<'a> {
-    id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
     url: &'a str,
     method: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -75,6 +76,27 @@ pub(super) fn request(
     if body.len() > MAX_REQUEST {
         return Err(too_long(body.len()));
     }
+    let message = written(Some(id), head, body, has_base64)?;
+    if message.len() > MAX_REQUEST {
+        return Err(too_long(message.len()));
+    }
+    Ok(message)
+}
+
+/// The line that asks for a fetch as an item of a batch, without its line end.
+///
+/// # Errors
+/// `invalid_request` for a field that is not UTF-8.
+pub(crate) fn line(head: &RequestHead, body: &[u8]) -> Result<String, Error> {
+    written(None, head, body, true)
+}
+
+fn written(
+    id: Option<u64>,
+    head: &RequestHead,
+    body: &[u8],
+    has_base64: bool,
+) -> Result<String, Error> {
     let text = std::str::from_utf8(body).ok();
     let text = text.filter(|text| !has_base64 || !is_longer_than_base64(text));
     let message = Message {
@@ -89,14 +111,10 @@ pub(super) fn request(
         redirect: (head.redirect != RedirectMode::Follow).then(|| head.redirect.as_str()),
         decode: (!head.decode).then_some(false),
     };
-    let message = serde_json::to_string(&message).map_err(|error| {
+    serde_json::to_string(&message).map_err(|error| {
         let detail = format!("The request cannot be written as JSON ({error}).");
         Error::new(ErrorName::InvalidRequest, detail)
-    })?;
-    if message.len() > MAX_REQUEST {
-        return Err(too_long(message.len()));
-    }
-    Ok(message)
+    })
 }
 
 /// Whether a text takes more as a JSON string than in base64: a control character takes six bytes.
@@ -124,7 +142,7 @@ fn fields(fields: &HeaderMap) -> Result<BTreeMap<&str, Cow<'_, str>>, Error> {
     {
         let Ok(value) = std::str::from_utf8(value.as_bytes()) else {
             let detail = format!(
-                "The field {name} is not UTF-8, and this relay speaks JSON only: leave it out."
+                "The field {name} is not UTF-8, and goes to the relay in JSON here: leave it out."
             );
             return Err(Error::new(ErrorName::InvalidRequest, detail));
         };

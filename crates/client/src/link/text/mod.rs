@@ -19,7 +19,8 @@ use crate::builder::Settings;
 use crate::error::Error;
 use crate::queue::Queue;
 
-pub(crate) use message::{MAX_REQUEST, too_long};
+pub(crate) use answer::{failed, outcome as whole};
+pub(crate) use message::{MAX_REQUEST, line, too_long};
 pub(crate) use pending::Pending;
 
 /// Fetches under way on one socket. JSON tells no limit; this is what a relay's binary sessions have.
