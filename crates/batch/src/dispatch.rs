@@ -32,6 +32,8 @@ const READ_AHEAD_BYTES: usize = 16 << 20;
 const MAX_ASIDE: usize = 65_536;
 /// Bytes of items set aside.
 const MAX_ASIDE_BYTES: usize = 48 << 20;
+/// Outcomes that wait for longer are not taken fast enough.
+const TAKES: Duration = Duration::from_millis(20);
 /// What an item takes beside its URL, fields and body, in bytes.
 const ITEM_WEIGHT: usize = 512;
 
@@ -110,8 +112,11 @@ pub(crate) struct Dispatch {
     most: Option<f64>,
     limit: usize,
     pub(crate) in_flight: usize,
-    /// Of them, those that are over and wait for their outcomes to be taken.
+    /// Over, with outcomes that have not been taken: they keep their places in flight.
     pub(crate) untaken: usize,
+    /// Since when these are why nothing is sent, and for how long they were before.
+    untaken_since: Option<Duration>,
+    untaken_before: Duration,
     ready: VecDeque<Box<Job>>,
     ready_bytes: usize,
     pub(crate) origins: Origins,
@@ -139,6 +144,8 @@ impl Dispatch {
             limit: concurrency.max(1),
             in_flight: 0,
             untaken: 0,
+            untaken_since: None,
+            untaken_before: Duration::ZERO,
             ready: VecDeque::new(),
             ready_bytes: 0,
             origins: Origins::default(),
@@ -155,10 +162,10 @@ impl Dispatch {
 
     /// How many more items may be read.
     pub(crate) fn room(&self) -> usize {
-        match self.ready_bytes < READ_AHEAD_BYTES {
-            true => READ_AHEAD.saturating_sub(self.ready.len()),
-            false => 0,
+        if self.ready_bytes >= READ_AHEAD_BYTES || self.untaken >= self.limit.max(READ_AHEAD) {
+            return 0;
         }
+        READ_AHEAD.saturating_sub(self.ready.len())
     }
 
     /// Whether the reader is to read on, having found no room before.
@@ -221,8 +228,8 @@ impl Dispatch {
         if self.stopped || self.schedule.next_at() > now {
             return None;
         }
-        if self.in_flight >= self.limit {
-            self.cause = self.held_by();
+        if self.is_full() {
+            self.cause = self.held_by(now);
             return None;
         }
         self.ripen(now);
@@ -238,7 +245,7 @@ impl Dispatch {
         let slot = self.schedule.take(now);
         self.slipped[self.cause as usize] += slot.slipped;
         self.in_flight += 1;
-        self.cause = self.held_by();
+        self.cause = self.held_by(now);
         let origin = self.origins.at(job.origin);
         origin.in_flight += 1;
         origin.pace.sent(now);
@@ -249,11 +256,11 @@ impl Dispatch {
     }
 
     /// What keeps the next slot from being used, as things are.
-    fn held_by(&self) -> Cause {
-        if self.in_flight >= self.limit {
-            match self.untaken {
-                0 => Cause::Concurrency,
-                _ => Cause::Output,
+    fn held_by(&self, now: Duration) -> Cause {
+        if self.is_full() {
+            match self.untaken_since {
+                Some(since) if now.saturating_sub(since) >= TAKES => Cause::Output,
+                _ => Cause::Concurrency,
             }
         } else if self.ready.is_empty() && self.aside() == 0 {
             Cause::Input
@@ -265,10 +272,34 @@ impl Dispatch {
     /// Another thing may keep the next slot from being used. If none does, and that slot is overdue, what
     /// did until now is to blame.
     fn changed(&mut self, now: Duration) {
-        let holds = self.held_by();
+        self.note_untaken(now);
+        let holds = self.held_by(now);
         if holds != Cause::Late || self.schedule.next_at() > now {
             self.cause = holds;
         }
+    }
+
+    /// Whether every place is taken.
+    fn is_full(&self) -> bool {
+        self.in_flight + self.untaken >= self.limit
+    }
+
+    fn note_untaken(&mut self, now: Duration) {
+        let holds = self.is_full() && self.untaken > self.in_flight;
+        match (holds, self.untaken_since) {
+            (true, None) => self.untaken_since = Some(now),
+            (false, Some(since)) => {
+                self.untaken_since = None;
+                self.untaken_before += now.saturating_sub(since);
+            }
+            _ => {}
+        }
+    }
+
+    /// For how long outcomes that were not taken kept fetches from being sent.
+    pub(crate) fn untaken_time(&self, now: Duration) -> Duration {
+        let since = self.untaken_since.unwrap_or(now);
+        self.untaken_before + now.saturating_sub(since)
     }
 
     /// Lets those wait for their origins whose time to be sent again has come.
@@ -314,7 +345,7 @@ impl Dispatch {
 
     /// When to call [`Self::take`] next, if nothing else happens before.
     pub(crate) fn next_at(&self) -> Option<Duration> {
-        if self.stopped || self.in_flight >= self.limit {
+        if self.stopped || self.is_full() {
             return None;
         }
         let ready = self
@@ -356,10 +387,24 @@ impl Dispatch {
         self.later.insert((at, self.serial), job);
     }
 
-    /// What was in flight is over.
+    /// What was in flight is over. Its outcome keeps its place until it is [`Self::taken`].
     pub(crate) fn done(&mut self, origin: OriginId, now: Duration) {
+        self.untaken += 1;
         self.landed(origin, now);
         self.origins.leave(origin);
+    }
+
+    /// An item that was never sent has an outcome.
+    pub(crate) fn wrong(&mut self, now: Duration) {
+        self.untaken += 1;
+        self.changed(now);
+    }
+
+    /// So many outcomes were taken.
+    pub(crate) fn taken(&mut self, count: usize, now: Duration) {
+        self.changed(now);
+        self.untaken -= count;
+        self.changed(now);
     }
 
     fn landed(&mut self, origin: OriginId, now: Duration) {

@@ -6,7 +6,7 @@
 //!
 //! What is sent when is decided by pure machines: `dispatch` (what next), `schedule` (the rate),
 //! `origins` with `origin` (what each origin bears), `strict` (windows that hold no more). `worker` has
-//! the tasks that drive them; `perform` and `handover` are where what performs a fetch meets them,
+//! the tasks that drive them, `outbox` what they are done with; `perform` and `handover` are where what performs a fetch meets them,
 //! `progress` is what is told meanwhile.
 
 mod dispatch;
@@ -18,6 +18,7 @@ mod journal;
 mod line;
 mod origin;
 mod origins;
+mod outbox;
 mod outcome;
 mod perform;
 mod progress;
@@ -39,7 +40,7 @@ pub use journal::{
 pub use outcome::{Body, Outcome, Response, Timing};
 pub use perform::Performer;
 pub use progress::Progress;
-pub use run::{Done, Handle, Outcomes, RunConfig, run};
+pub use run::{Done, Handle, Outcomes, Places, RunConfig, run};
 pub use shared::{OnSent, Sent};
 pub use strict::MAX_STRICT;
 pub use summary::{

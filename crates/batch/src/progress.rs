@@ -14,9 +14,6 @@ pub(crate) struct Tally {
     pub(crate) failed: u64,
     pub(crate) again: u64,
     pub(crate) refused: u64,
-    /// Since when outcomes are not taken, and for how long they were not before.
-    pub(crate) untaken_since: Option<Duration>,
-    pub(crate) untaken: Duration,
 }
 
 impl Tally {
@@ -53,7 +50,7 @@ pub struct Progress {
     pub slowed: usize,
     /// By how much the schedule has slipped, and why.
     pub slipped: [(Cause, Duration); Cause::ALL.len()],
-    /// How long fetches were kept from starting or ending because outcomes were not taken.
+    /// How long fetches were kept from being sent because outcomes were not taken.
     pub untaken: Duration,
     /// The run was told to stop.
     pub stopped: bool,
@@ -63,9 +60,6 @@ impl Progress {
     pub(crate) fn of(state: &State, now: Duration) -> Self {
         let (tally, dispatch) = (&state.tally, &state.dispatch);
         let slipped: &Slipped = &dispatch.slipped;
-        let untaken = tally
-            .untaken_since
-            .map_or(Duration::ZERO, |since| now - since);
         Self {
             elapsed: now,
             read: tally.read,
@@ -78,7 +72,7 @@ impl Progress {
             aside: dispatch.aside(),
             slowed: dispatch.origins.slowed(now),
             slipped: Cause::ALL.map(|cause| (cause, slipped[cause as usize])),
-            untaken: tally.untaken + untaken,
+            untaken: dispatch.untaken_time(now),
             stopped: dispatch.stopped,
         }
     }

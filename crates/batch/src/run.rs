@@ -12,20 +12,17 @@ use std::time::Duration;
 
 use fetchway_policy::{Rate, RetryPolicy};
 use futures_util::Stream;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::dispatch::Dispatch;
 use crate::item::Item;
+use crate::outbox::Outbox;
 use crate::outcome::Outcome;
 use crate::perform::Performer;
 use crate::progress::Progress;
 use crate::shared::{OnSent, Shared};
 use crate::strict::{MAX_STRICT, Strict};
 use crate::worker::{Desk, read, time};
-
-/// Outcomes that wait to be taken. Further ones keep their places in flight.
-const UNTAKEN: usize = 1_024;
 
 /// How a run is to be.
 #[derive(Clone)]
@@ -81,9 +78,11 @@ pub struct Done<H> {
 
 /// The outcomes of a run, in the order in which they come. Dropped, they end the run and all that is
 /// under way.
-#[derive(Debug)]
 pub struct Outcomes<H> {
-    receiver: mpsc::Receiver<Done<H>>,
+    outbox: Arc<Outbox<H>>,
+    shared: Arc<Shared>,
+    /// As many are worth waking a thread for.
+    enough: usize,
     tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -139,14 +138,14 @@ pub fn run<P: Performer>(
         strict.map(Strict::new),
         config.on_sent.clone(),
     ));
-    let (sender, receiver) = mpsc::channel(UNTAKEN);
+    let outbox = Arc::new(Outbox::new());
     let tasks = Arc::new(Mutex::new(JoinSet::new()));
     let desk = Arc::new(Desk {
         shared: Arc::clone(&shared),
         performer,
         retry: config.retry,
         wait_cap: config.wait_cap,
-        outcomes: sender,
+        outbox: Arc::clone(&outbox),
         tasks: Arc::clone(&tasks),
     });
     {
@@ -154,21 +153,64 @@ pub fn run<P: Performer>(
         tasks.spawn(Box::pin(read(Arc::clone(&desk), items)));
         tasks.spawn(time(desk));
     }
-    (Outcomes { receiver, tasks }, Handle(shared))
+    let outcomes = Outcomes {
+        outbox,
+        shared: Arc::clone(&shared),
+        enough: (config.concurrency / 8).clamp(1, 64),
+        tasks,
+    };
+    (outcomes, Handle(shared))
 }
 
 impl<H> Outcomes<H> {
-    /// Takes up to `most` outcomes that are there, waiting for the first; none when the run is over.
-    pub async fn take(&mut self, into: &mut Vec<Done<H>>, most: usize) -> usize {
-        self.receiver.recv_many(into, most).await
+    /// Waits for outcomes, a millisecond longer if there are only a few, and appends those that there are
+    /// to `into`: none when the run is over. They keep their places in flight until what is returned is
+    /// dropped. Blocks.
+    pub fn wait(&mut self, into: &mut Vec<Done<H>>) -> Places {
+        let before = into.len();
+        self.outbox.wait(into, self.enough);
+        Places {
+            shared: Arc::clone(&self.shared),
+            count: into.len() - before,
+        }
     }
 }
 
+/// Places in flight, of outcomes that are being written. Dropped, they are free for others.
+#[must_use = "the places are free when this is dropped"]
+pub struct Places {
+    shared: Arc<Shared>,
+    count: usize,
+}
+
+impl std::fmt::Debug for Places {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Places({})", self.count)
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.shared.taken(self.count);
+    }
+}
+
+impl<H> std::fmt::Debug for Outcomes<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Outcomes")
+    }
+}
+
+/// An outcome gives its place in flight back as it is taken.
 impl<H> Stream for Outcomes<H> {
     type Item = Done<H>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Done<H>>> {
-        self.receiver.poll_recv(cx)
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Done<H>>> {
+        let next = self.outbox.poll_next(cx);
+        if matches!(next, Poll::Ready(Some(_))) {
+            self.shared.taken(1);
+        }
+        next
     }
 }
 

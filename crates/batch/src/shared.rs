@@ -76,6 +76,29 @@ impl Shared {
         }
     }
 
+    /// So many outcomes were taken: their places are free.
+    pub(crate) fn taken(&self, count: usize) {
+        let mut state = self.state();
+        state.dispatch.taken(count, self.clock.now());
+        self.settle(&mut state);
+    }
+
+    /// Wakes whom a change concerns.
+    pub(crate) fn settle(&self, state: &mut State) {
+        if state.reader_waits && state.dispatch.has_room_again() {
+            state.reader_waits = false;
+            self.room.notify_one();
+        }
+        let next = state.dispatch.next_at();
+        let earlier = next.is_some_and(|at| state.armed.is_none_or(|armed| at < armed));
+        if earlier {
+            state.armed = next;
+        }
+        if earlier || state.dispatch.is_over() {
+            self.moved.notify_one();
+        }
+    }
+
     /// Nothing more is sent.
     pub(crate) fn stop(&self) {
         self.state().dispatch.stop();

@@ -9,13 +9,13 @@ use std::time::Duration;
 use fetchway_policy::retry::{self, Attempt, Decision, Ended, Progress};
 use fetchway_policy::{ErrorName, FetchError, RetryPolicy};
 use futures_util::Stream;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::dispatch::Job;
 use crate::handover::Handover;
 use crate::item::Item;
 use crate::origin::Hints;
+use crate::outbox::Outbox;
 use crate::outcome::{Outcome, Response, Timing};
 use crate::perform::Performer;
 use crate::run::Done;
@@ -27,7 +27,7 @@ pub(crate) struct Desk<P: Performer> {
     pub(crate) performer: P,
     pub(crate) retry: RetryPolicy,
     pub(crate) wait_cap: Duration,
-    pub(crate) outcomes: mpsc::Sender<Done<P::Hold>>,
+    pub(crate) outbox: Arc<Outbox<P::Hold>>,
     pub(crate) tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -68,7 +68,7 @@ pub(crate) async fn read<P: Performer>(desk: Arc<Desk<P>>, items: impl Stream<It
             // Stopped.
             () = desk.shared.room.notified() => continue,
         };
-        desk.offer(&mut batch).await;
+        desk.offer(&mut batch);
         if ended {
             desk.shared.state().dispatch.close();
             desk.shared.moved.notify_one();
@@ -107,7 +107,7 @@ async fn work<P: Performer>(desk: Arc<Desk<P>>, mut job: Box<Job>) {
     loop {
         let handover = Handover::new(&desk.shared, job.tries > 1);
         let performed = desk.performer.perform(&job.request, &handover).await;
-        match desk.ended(job, performed, &handover).await {
+        match desk.ended(job, performed, &handover) {
             Some(next) => job = next,
             None => return,
         }
@@ -127,58 +127,60 @@ impl Drop for Watch<'_> {
     }
 }
 
+impl<P: Performer> Drop for Desk<P> {
+    fn drop(&mut self) {
+        self.outbox.close();
+    }
+}
+
 impl<P: Performer> Desk<P> {
     /// Hands items to the dispatch; those that are wrong have their outcome at once.
-    async fn offer(self: &Arc<Self>, batch: &mut Vec<Item>) {
-        let mut wrong = Vec::new();
-        {
-            let mut state = self.shared.state();
-            let now = self.shared.clock.now();
-            for item in batch.drain(..) {
-                state.tally.read += 1;
-                let request = match item.request {
-                    Ok(request) => request,
-                    Err(error) => {
-                        wrong.push((item.index, item.id, item.url, item.fingerprint, error));
-                        continue;
-                    }
-                };
-                let job = Box::new(Job {
-                    index: item.index,
-                    id: item.id,
-                    url: item.url,
-                    fingerprint: item.fingerprint,
-                    request,
-                    origin: 0,
-                    weight: 0,
-                    tries: 0,
-                    attempts: 0,
-                    scheduled: None,
-                });
-                let limits = |job: &Job| self.performer.limits(&job.request.url);
-                state.dispatch.offer(job, now, limits);
-            }
-            self.start(&mut state);
-        }
-        for (index, id, url, fingerprint, error) in wrong {
-            let outcome = Outcome {
-                index,
-                id,
-                fingerprint,
-                url,
-                result: Err(error),
-                attempts: 0,
-                timing: Timing {
-                    end: self.shared.clock.epoch(self.shared.clock.now()),
-                    ..Timing::default()
-                },
+    fn offer(self: &Arc<Self>, batch: &mut Vec<Item>) {
+        let mut state = self.shared.state();
+        let now = self.shared.clock.now();
+        for item in batch.drain(..) {
+            state.tally.read += 1;
+            let request = match item.request {
+                Ok(request) => request,
+                Err(error) => {
+                    let outcome = Outcome {
+                        index: item.index,
+                        id: item.id,
+                        fingerprint: item.fingerprint,
+                        url: item.url,
+                        result: Err(error),
+                        attempts: 0,
+                        timing: Timing {
+                            end: self.shared.clock.epoch(now),
+                            ..Timing::default()
+                        },
+                    };
+                    state.tally.done += 1;
+                    state.tally.failed += 1;
+                    state.dispatch.wrong(now);
+                    self.outbox.put(Done {
+                        outcome,
+                        hold: None,
+                    });
+                    continue;
+                }
             };
-            let hold = None;
-            if self.outcomes.send(Done { outcome, hold }).await.is_ok() {
-                let tally = &mut self.shared.state().tally;
-                (tally.done, tally.failed) = (tally.done + 1, tally.failed + 1);
-            }
+            let job = Box::new(Job {
+                index: item.index,
+                id: item.id,
+                url: item.url,
+                fingerprint: item.fingerprint,
+                request,
+                origin: 0,
+                weight: 0,
+                tries: 0,
+                attempts: 0,
+                scheduled: None,
+            });
+            let limits = |job: &Job| self.performer.limits(&job.request.url);
+            state.dispatch.offer(job, now, limits);
         }
+        self.start(&mut state);
     }
 
     /// Starts workers for all that is due, and sees to it that the timer wakes for the rest.
@@ -190,27 +192,11 @@ impl<P: Performer> Desk<P> {
             while tasks.try_join_next().is_some() {}
             tasks.spawn(Box::pin(work(Arc::clone(self), job)));
         }
-        self.settle(state);
-    }
-
-    /// Wakes whom a change concerns.
-    fn settle(&self, state: &mut State) {
-        if state.reader_waits && state.dispatch.has_room_again() {
-            state.reader_waits = false;
-            self.shared.room.notify_one();
-        }
-        let next = state.dispatch.next_at();
-        let earlier = next.is_some_and(|at| state.armed.is_none_or(|armed| at < armed));
-        if earlier {
-            state.armed = next;
-        }
-        if earlier || state.dispatch.is_over() {
-            self.shared.moved.notify_one();
-        }
+        self.shared.settle(state);
     }
 
     /// A try is over. Gives what to do next.
-    async fn ended(
+    fn ended(
         self: &Arc<Self>,
         mut job: Box<Job>,
         performed: Performed<P>,
@@ -238,21 +224,13 @@ impl<P: Performer> Desk<P> {
             }
         }
         let (done, failed) = self.outcome(job, performed, handover, now);
-        let permit = match self.outcomes.try_reserve() {
-            Ok(permit) => permit,
-            Err(mpsc::error::TrySendError::Closed(())) => return None,
-            Err(mpsc::error::TrySendError::Full(())) => self.untaken().await?,
-        };
-        let next = {
-            let mut state = shared.state();
-            state.tally.done += 1;
-            state.tally.failed += u64::from(failed);
-            let now = shared.clock.now();
-            state.dispatch.done(origin, now);
-            self.next(&mut state, now)
-        };
-        permit.send(done);
-        next
+        let mut state = shared.state();
+        state.tally.done += 1;
+        state.tally.failed += u64::from(failed);
+        state.dispatch.done(origin, now);
+        // Counted first: once it is put, its place may be given back.
+        self.outbox.put(done);
+        self.next(&mut state, now)
     }
 
     /// What this worker does next. If that is something, there may be more.
@@ -263,25 +241,6 @@ impl<P: Performer> Desk<P> {
         }
         self.start(state);
         next
-    }
-
-    /// Waits until outcomes are taken. None if they never will be.
-    async fn untaken(&self) -> Option<mpsc::Permit<'_, Done<P::Hold>>> {
-        {
-            let mut state = self.shared.state();
-            state.dispatch.untaken += 1;
-            let now = self.shared.clock.now();
-            state.tally.untaken_since.get_or_insert(now);
-        }
-        let permit = self.outcomes.reserve().await.ok();
-        let mut state = self.shared.state();
-        state.dispatch.untaken -= 1;
-        if state.dispatch.untaken == 0
-            && let Some(since) = state.tally.untaken_since.take()
-        {
-            state.tally.untaken += self.shared.clock.now() - since;
-        }
-        permit
     }
 
     fn outcome(

@@ -63,7 +63,7 @@ fn a_disk_that_fills_up_within_a_line_leaves_whole_lines_to_resume_from() {
         journal.write(&outcome(0, prints[0])).unwrap();
         journal.flush().unwrap();
         let one = fs::metadata(&path).unwrap().len();
-        limit(one + 40);
+        limit(one + 5);
         journal.write(&outcome(1, prints[1])).unwrap();
         let says = journal.flush().unwrap_err().to_string();
         limit(u64::MAX);

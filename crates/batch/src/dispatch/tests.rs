@@ -178,10 +178,19 @@ fn the_cause_of_a_slip_is_told() {
     let first = dispatch.take(ms(0)).expect("it is due");
     dispatch.offer(job(1, "a"), ms(0), |_| NO_LIMITS);
     dispatch.done(first.origin, ms(1_001));
+    assert!(dispatch.take(ms(1_001)).is_none(), "its place is kept");
+    dispatch.taken(1, ms(1_001));
     let second = dispatch.take(ms(1_001)).expect("it is due");
     assert_eq!(slip(&dispatch, Cause::Concurrency), ms(900));
     dispatch.done(second.origin, ms(1_001));
+    dispatch.taken(1, ms(1_001));
     dispatch.offer(job(2, "a"), ms(2_002), |_| NO_LIMITS);
-    assert!(dispatch.take(ms(2_002)).is_some());
+    let third = dispatch.take(ms(2_002)).expect("it is due");
     assert_eq!(slip(&dispatch, Cause::Input), ms(1_000));
+    dispatch.offer(job(3, "a"), ms(2_002), |_| NO_LIMITS);
+    dispatch.done(third.origin, ms(2_003));
+    dispatch.taken(1, ms(3_003));
+    assert!(dispatch.take(ms(3_003)).is_some());
+    assert_eq!(slip(&dispatch, Cause::Output), ms(1_000));
+    assert_eq!(dispatch.untaken_time(ms(4_000)), ms(1_000));
 }

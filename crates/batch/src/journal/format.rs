@@ -1,11 +1,15 @@
-//! How an output is compressed: as frames that are whole by themselves, each of whole lines, so that
-//! what was written before a crash can be read without what was not.
+//! How an output is compressed: as frames that are whole by themselves, each of whole lines.
+//!
+//! Each write ends at a block's end, so that all that was written can be read, be its frame whole or
+//! not: a crash loses nothing of a frame that was still open.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use zstd::zstd_safe::zstd_sys::ZSTD_EndDirective;
+use zstd::zstd_safe::{CCtx, CParameter, ErrorCode, InBuffer, OutBuffer, get_error_name};
 
 /// Bytes of lines after which a frame is closed, or, without compression, written.
 pub(super) const FRAME: usize = 256 << 10;
@@ -42,57 +46,98 @@ impl Format {
     }
 }
 
-/// Makes frames, one at a time.
-pub(super) enum Framer {
+/// Compresses lines into frames. What was added can be read back before its frame has ended.
+pub(super) struct Framer {
+    coder: Coder,
+    /// Bytes of lines in the frame that has not ended.
+    open: usize,
+    coded: Vec<u8>,
+}
+
+enum Coder {
     Plain,
-    Gzip(Vec<u8>),
-    Zstd {
-        compressor: Box<zstd::bulk::Compressor<'static>>,
-        frame: Vec<u8>,
-    },
+    Gzip(Box<GzEncoder<Vec<u8>>>),
+    Zstd(CCtx<'static>),
 }
 
 impl Framer {
     pub(super) fn new(format: Format) -> io::Result<Self> {
-        Ok(match format {
-            Format::Plain => Self::Plain,
-            Format::Gzip => Self::Gzip(Vec::new()),
+        let coder = match format {
+            Format::Plain => Coder::Plain,
+            Format::Gzip => Coder::Gzip(Box::new(gzip())),
             Format::Zstd => {
-                let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
-                compressor.include_checksum(true)?;
-                Self::Zstd {
-                    compressor: Box::new(compressor),
-                    frame: Vec::new(),
+                let mut context = CCtx::create();
+                for parameter in [
+                    CParameter::CompressionLevel(ZSTD_LEVEL),
+                    CParameter::ChecksumFlag(true),
+                ] {
+                    context.set_parameter(parameter).map_err(named)?;
                 }
+                Coder::Zstd(context)
             }
+        };
+        Ok(Self {
+            coder,
+            open: 0,
+            coded: Vec::new(),
         })
     }
 
-    /// Whether many lines make a smaller frame than one by one.
-    pub(super) fn gains_by_waiting(&self) -> bool {
-        !matches!(self, Self::Plain)
-    }
-
-    /// One frame of these lines.
-    pub(super) fn frame<'a>(&'a mut self, lines: &'a [u8]) -> io::Result<&'a [u8]> {
-        match self {
-            Self::Plain => Ok(lines),
-            Self::Gzip(frame) => {
-                frame.clear();
-                let mut encoder = GzEncoder::new(frame, Compression::fast());
+    /// Adds lines to the frame, and ends it if it is large enough, or `last`. Gives what is to be
+    /// written for them.
+    pub(super) fn add<'a>(&'a mut self, lines: &'a [u8], last: bool) -> io::Result<&'a [u8]> {
+        self.open += lines.len();
+        let ends = last || self.open >= FRAME;
+        let into = &mut self.coded;
+        into.clear();
+        // A single line may have been huge.
+        into.shrink_to(8 * FRAME);
+        match &mut self.coder {
+            Coder::Plain => return Ok(lines),
+            _ if self.open == 0 => {}
+            Coder::Gzip(encoder) => {
                 encoder.write_all(lines)?;
-                Ok(encoder.finish()?)
+                if ends {
+                    encoder.try_finish()?;
+                } else {
+                    encoder.flush()?;
+                }
+                std::mem::swap(encoder.get_mut(), into);
+                if ends {
+                    **encoder = gzip();
+                }
             }
-            Self::Zstd { compressor, frame } => {
-                frame.clear();
-                frame.reserve(zstd::zstd_safe::compress_bound(lines.len()));
-                compressor.compress_to_buffer(lines, frame)?;
-                Ok(frame)
+            Coder::Zstd(context) => {
+                let how = match ends {
+                    true => ZSTD_EndDirective::ZSTD_e_end,
+                    false => ZSTD_EndDirective::ZSTD_e_flush,
+                };
+                let mut lines = InBuffer::around(lines);
+                loop {
+                    into.reserve(CCtx::out_size());
+                    let at = into.len();
+                    let mut out = OutBuffer::around_pos(into, at);
+                    let left = context.compress_stream2(&mut out, &mut lines, how);
+                    if left.map_err(named)? == 0 {
+                        break;
+                    }
+                }
             }
         }
+        if ends {
+            self.open = 0;
+        }
+        Ok(into)
     }
 }
 
+fn gzip() -> GzEncoder<Vec<u8>> {
+    GzEncoder::new(Vec::new(), Compression::fast())
+}
+
+fn named(code: ErrorCode) -> io::Error {
+    io::Error::other(get_error_name(code))
+}
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,8 +33,10 @@ pub struct Found {
     pub failed: u64,
     /// Bytes of the file that are whole.
     pub whole: u64,
-    /// Bytes after them, which will be cut off.
+    /// Bytes after them. What of them is no line will be cut off.
     pub torn: u64,
+    /// Lines among these, in a frame that was not ended, and counted above. They will be written again.
+    pub open: u64,
 }
 
 impl Found {
@@ -146,7 +148,7 @@ impl Resume {
         page: &[u64],
     ) -> Result<(u64, Option<String>), InputError> {
         let mut first: Option<(u64, Option<String>)> = None;
-        let whole = self.found.whole;
+        let len = self.found.whole + self.found.torn;
         let mut see = |seen: Seen<'_>| {
             if let Seen::Line(line, record) = seen
                 && record.index / PAGE == number
@@ -160,7 +162,7 @@ impl Resume {
             Ok(())
         };
         let again = rewound(&self.file).map_err(|error| self.unreadable(error))?;
-        scan(again, whole, self.format, &self.path, &mut see)
+        scan(again, len, self.format, &self.path, &mut see)
             .map_err(|error| InputError::new(error.to_string()))?;
         Ok(first.unwrap_or((number * PAGE, None)))
     }
@@ -193,6 +195,7 @@ impl Resume {
                     .to_owned(),
             ));
         }
+        let open = self.open_lines()?;
         let whole = if self.retry && self.found.failed > 0 {
             let (file, whole) = self
                 .without_failures()
@@ -208,8 +211,37 @@ impl Resume {
         at_end.map_err(|error| {
             JournalError::at(&self.path, "cannot be gone on with", error, "try again")
         })?;
-        let journal = Journal::append(file, &self.path, whole, options)?;
+        let mut journal = Journal::append(file, &self.path, whole, options)?;
+        if !open.is_empty() {
+            journal.write_again(&open)?;
+        }
         Ok((journal, self.done))
+    }
+
+    /// The lines of the frame that was not ended, but for failures that are fetched again.
+    fn open_lines(&self) -> Result<Vec<u8>, JournalError> {
+        let (mut lines, mut left) = (Vec::new(), self.found.open);
+        if left == 0 {
+            return Ok(lines);
+        }
+        let mut see = |seen: Seen<'_>| {
+            if let Seen::Line(line, record) = seen
+                && left > 0
+            {
+                left -= 1;
+                if !(self.retry && record.failed) {
+                    lines.extend_from_slice(line);
+                    lines.push(b'\n');
+                }
+            }
+            Ok(())
+        };
+        let found = self.found;
+        let mut file = &self.file;
+        let at = file.seek(SeekFrom::Start(found.whole));
+        at.map_err(|error| self.failed(error))?;
+        scan(file, found.torn, self.format, &self.path, &mut see)?;
+        Ok(lines)
     }
 
     fn failed(&self, error: io::Error) -> JournalError {
@@ -262,7 +294,7 @@ impl Resume {
         let mut lines = Vec::new();
         let mut see = |seen: Seen<'_>| {
             let mut write = |lines: &mut Vec<u8>| {
-                let frame = framer.frame(lines)?;
+                let frame = framer.add(lines, true)?;
                 bytes += frame.len() as u64;
                 to.write_all(frame)?;
                 lines.clear();
@@ -273,7 +305,7 @@ impl Resume {
                     lines.extend_from_slice(line);
                     lines.push(b'\n');
                 }
-                Seen::Line(..) => {}
+                Seen::Line(..) | Seen::Open(_) => {}
                 Seen::Whole if lines.len() < FRAME => {}
                 Seen::Whole => write(&mut lines).map_err(|error| self.failed(error))?,
             }
@@ -282,7 +314,7 @@ impl Resume {
         let from = rewound(&self.file).map_err(|error| self.failed(error))?;
         scan(from, self.found.whole, self.format, &self.path, &mut see)?;
         if !lines.is_empty() {
-            let written = framer.frame(&lines).and_then(|frame| {
+            let written = framer.add(&lines, true).and_then(|frame| {
                 bytes += frame.len() as u64;
                 to.write_all(frame)
             });
@@ -308,9 +340,16 @@ fn read(
     let (mut done, mut found) = (DoneItems::default(), Found::default());
     let mut pending: Vec<Record> = Vec::new();
     let mut see = |seen: Seen<'_>| {
-        if let Seen::Line(_, record) = seen {
-            pending.push(record);
-            return Ok(());
+        match seen {
+            Seen::Line(_, record) => {
+                pending.push(record);
+                return Ok(());
+            }
+            Seen::Whole => {}
+            Seen::Open(lines) => {
+                pending.truncate(usize::try_from(lines).unwrap_or(usize::MAX));
+                found.open = lines;
+            }
         }
         for record in pending.drain(..) {
             if !done.enter(&record, retry && record.failed) {

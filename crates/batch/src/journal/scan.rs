@@ -1,8 +1,8 @@
 //! Reads an output to find what of it is whole, and what it says.
 //!
-//! What stands after the last whole line or frame was being written when the run ended: it is cut
-//! off. The loss of power may also leave rubbish there. What cannot be read further up than that is
-//! damage, and is not touched.
+//! What stands after the last whole line was being written when the run ended: it is cut off. The loss
+//! of power may also leave rubbish there. What cannot be read further up than that is damage, and is not
+//! touched. The whole lines of a frame that was still open are to be written again, in one that ends.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 use flate2::bufread::GzDecoder;
 
 use super::JournalError;
-use super::format::Format;
+use super::format::{FRAME, Format};
 use crate::input::lines::{Line, Lines};
 use crate::line::{Record, decode};
 
@@ -32,6 +32,8 @@ pub(super) enum Seen<'a> {
     Line(&'a [u8], Record),
     /// All lines since the last of these stand in the part that is whole.
     Whole,
+    /// So many lines since then stand behind that part, in a frame that was not ended. Nothing follows.
+    Open(u64),
 }
 
 /// Why reading ended before the end.
@@ -60,36 +62,39 @@ pub(super) fn scan(
         position: 0,
         start: Vec::new(),
     };
-    let mut whole = 0;
+    let (mut whole, mut open) = (0, 0);
     let stop = match format {
         Format::Plain => plain(&mut reader, &mut whole, see),
-        Format::Gzip | Format::Zstd => frames(&mut reader, format, &mut whole, see),
+        Format::Gzip | Format::Zstd => frames(&mut reader, format, (&mut whole, &mut open), see),
     };
     let shown = path.display();
-    match stop {
-        Ok(()) => Ok(whole),
-        Err(Stop::Given(error)) => Err(error),
-        Err(Stop::Io(error)) => Err(JournalError::at(
-            path,
-            "cannot be read",
-            error,
-            "put that right and resume",
-        )),
+    let ours = whole > 0 || open > 0;
+    let whole = match stop {
+        Ok(()) => whole,
+        Err(Stop::Given(error)) => return Err(error),
+        Err(Stop::Io(error)) => {
+            let remedy = "put that right and resume";
+            return Err(JournalError::at(path, "cannot be read", error, remedy));
+        }
         // Without a whole line it may be anyone's: nothing of it is cut unless it begins like ours.
-        Err(Stop::Torn | Stop::Damage(_)) if whole == 0 && !reader.begins_like(format) => {
-            Err(JournalError::new(format!(
+        Err(Stop::Torn | Stop::Damage(_)) if !ours && !reader.begins_like(format) => {
+            return Err(JournalError::new(format!(
                 "The file {shown} is no output of a batch: choose another name."
-            )))
+            )));
         }
-        Err(Stop::Torn) => Ok(whole),
-        Err(Stop::Damage(_)) if (whole > 0 || reader.is_blank()) && len - whole <= TAIL => {
-            Ok(whole)
+        Err(Stop::Torn) => whole,
+        Err(Stop::Damage(_)) if (ours || reader.is_blank()) && len - whole <= TAIL => whole,
+        Err(Stop::Damage(what)) => {
+            return Err(JournalError::new(format!(
+                "The output {shown} is damaged after byte {whole}: {what}. To go on from there, cut it \
+                 with: truncate -s {whole} {shown}"
+            )));
         }
-        Err(Stop::Damage(what)) => Err(JournalError::new(format!(
-            "The output {shown} is damaged after byte {whole}: {what}. To go on from there, cut it \
-             with: truncate -s {whole} {shown}"
-        ))),
+    };
+    if open > 0 {
+        see(Seen::Open(open))?;
     }
+    Ok(whole)
 }
 
 /// Every line is whole by itself.
@@ -119,15 +124,15 @@ fn known(line: Line<'_>) -> Result<(&[u8], Record), Stop> {
 fn frames<R: BufRead>(
     reader: &mut Counted<R>,
     format: Format,
-    whole: &mut u64,
+    (whole, open): (&mut u64, &mut u64),
     see: See<'_>,
 ) -> Result<(), Stop> {
     while !reader.fill_buf().map_err(Stop::Io)?.is_empty() {
         match format {
-            Format::Plain | Format::Gzip => frame(GzDecoder::new(&mut *reader), see)?,
+            Format::Plain | Format::Gzip => frame(GzDecoder::new(Sips(&mut *reader)), open, see)?,
             Format::Zstd => {
-                let decoder = zstd::stream::read::Decoder::with_buffer(&mut *reader);
-                frame(decoder.map_err(Stop::Io)?.single_frame(), see)?;
+                let decoder = zstd::stream::read::Decoder::with_buffer(Sips(&mut *reader));
+                frame(decoder.map_err(Stop::Io)?.single_frame(), open, see)?;
             }
         }
         see(Seen::Whole).map_err(Stop::Given)?;
@@ -136,9 +141,10 @@ fn frames<R: BufRead>(
     Ok(())
 }
 
-fn frame(decoder: impl Read, see: See<'_>) -> Result<(), Stop> {
+fn frame(decoder: impl Read, open: &mut u64, see: See<'_>) -> Result<(), Stop> {
     let mut lines = Lines::new(BufReader::with_capacity(BUFFER, decoder), MAX_LINE);
-    let mut count = 0;
+    let (mut count, mut bytes) = (0, 0);
+    *open = 0;
     while let Some(line) = lines.next().map_err(undecodable)? {
         let (line, record) = match known(line) {
             Err(Stop::Torn) => return Err(Stop::Damage("a frame ends within a line")),
@@ -148,8 +154,14 @@ fn frame(decoder: impl Read, see: See<'_>) -> Result<(), Stop> {
         if count > MAX_FRAME_LINES {
             return Err(Stop::Damage("a frame has more than 1048576 lines"));
         }
+        // A longer one would have been ended: it is none of ours, and too much to be written again.
+        if bytes < FRAME {
+            *open = count;
+        }
+        bytes += line.len() + 1;
         see(Seen::Line(line, record)).map_err(Stop::Given)?;
     }
+    *open = 0;
     Ok(())
 }
 
@@ -159,6 +171,30 @@ fn undecodable(error: io::Error) -> Stop {
         _ if error.raw_os_error().is_some() => Stop::Io(error),
         io::ErrorKind::UnexpectedEof => Stop::Torn,
         _ => Stop::Damage("a frame cannot be decompressed"),
+    }
+}
+
+/// Gives a decoder a little at a time: what it makes of that is lost if there is rubbish in it.
+struct Sips<R>(R);
+
+/// Bytes.
+const SIP: usize = 128;
+
+impl<R: BufRead> Read for Sips<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let most = into.len().min(SIP);
+        self.0.read(&mut into[..most])
+    }
+}
+
+impl<R: BufRead> BufRead for Sips<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let from = self.0.fill_buf()?;
+        Ok(&from[..from.len().min(SIP)])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.0.consume(amount);
     }
 }
 

@@ -1,9 +1,8 @@
-//! Appends lines to the output: encoded into one buffer, written in whole frames.
+//! Appends lines to the output: encoded into one buffer, compressed if so asked, written together.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
@@ -12,9 +11,6 @@ use super::format::{FRAME, Format, Framer};
 use super::{JournalError, Window};
 use crate::line::{Shown, encode};
 use crate::{Body, Outcome};
-
-/// How long a frame is kept open for more lines. A crash loses as much, to be fetched again.
-const FRAME_TIME: Duration = Duration::from_secs(1);
 
 /// How an output is written.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +30,6 @@ pub struct Journal {
     framer: Framer,
     /// Lines that are not written yet.
     buffer: BytesMut,
-    /// When the first of them came, if they wait for more to be compressed with.
-    opened: Option<Instant>,
     /// A line whose turn is not known yet.
     line: BytesMut,
     bodies: Option<Bodies>,
@@ -48,7 +42,7 @@ enum To {
     File {
         file: File,
         path: PathBuf,
-        /// Bytes of whole lines or frames in it.
+        /// Bytes in it: whole lines, or frames of which the last may be open.
         whole: u64,
     },
     Stream(Box<dyn Write + Send>),
@@ -128,7 +122,6 @@ impl Journal {
             to,
             framer,
             buffer: BytesMut::with_capacity(FRAME + (FRAME >> 2)),
-            opened: None,
             line: BytesMut::new(),
             bodies,
             sync: options.sync,
@@ -169,36 +162,29 @@ impl Journal {
             encode(&mut self.buffer, outcome, &body);
         }
         if self.buffer.len() >= FRAME {
-            self.write_out()?;
+            self.write_out(false)?;
         }
         Ok(())
     }
 
-    /// To be called when no more outcomes are waiting. Writes what there is, as
-    /// [`flush`](Self::flush) does; but a compressed frame is kept open for a second. Returns after
-    /// how long to call this again if nothing comes.
-    ///
-    /// # Errors
-    /// As of [`flush`](Self::flush).
-    pub fn flush_soon(&mut self) -> Result<Option<Duration>, JournalError> {
-        if self.framer.gains_by_waiting() && !self.buffer.is_empty() {
-            let open = self.opened.get_or_insert_with(Instant::now).elapsed();
-            if let Some(left) = FRAME_TIME.checked_sub(open).filter(|left| !left.is_zero()) {
-                return Ok(Some(left));
-            }
-        }
-        self.flush()?;
-        Ok(None)
+    /// Adds lines that an earlier run has written, in a frame that it did not end.
+    pub(super) fn write_again(&mut self, lines: &[u8]) -> Result<(), JournalError> {
+        self.buffer.extend_from_slice(lines);
+        self.flush()
     }
 
-    /// Writes what there is, and if so told puts it on disk. Compressed, this closes a frame: too
-    /// often makes it large.
+    /// Writes what there is, and if so told puts it on disk: no crash loses it any more. Compressed,
+    /// many lines at once take less room than one by one.
     ///
     /// # Errors
-    /// If it cannot be written. The output ends with a whole line or frame then, or is cut to that
-    /// when it is resumed.
+    /// If it cannot be written. The output ends with a whole line then, or is cut to that when it is
+    /// resumed.
     pub fn flush(&mut self) -> Result<(), JournalError> {
-        self.write_out()?;
+        self.write_out(false)?;
+        self.sync()
+    }
+
+    fn sync(&mut self) -> Result<(), JournalError> {
         let done = match &mut self.to {
             To::Stream(to) => to.flush(),
             To::File { file, .. } if self.sync => file.sync_data(),
@@ -207,25 +193,26 @@ impl Journal {
         done.map_err(|error| self.failed(error))
     }
 
-    /// Flushes for the last time.
+    /// Flushes for the last time, and ends the last frame.
     ///
     /// # Errors
     /// As of [`flush`](Self::flush).
     pub fn finish(mut self) -> Result<Written, JournalError> {
-        self.flush()?;
+        self.write_out(true)?;
+        self.sync()?;
         let window = self.ordered.as_ref();
         Ok(Written {
             held_back: window.map_or(0, Window::held_back),
         })
     }
 
-    fn write_out(&mut self) -> Result<(), JournalError> {
+    fn write_out(&mut self, last: bool) -> Result<(), JournalError> {
         if self.broken {
             return Err(JournalError::new(
                 "The output failed before, so nothing more is written to it.".to_owned(),
             ));
         }
-        if self.buffer.is_empty() {
+        if self.buffer.is_empty() && !last {
             return Ok(());
         }
         if self.sync
@@ -234,20 +221,18 @@ impl Journal {
             // A line on disk must not name a file that is not.
             bodies.sync()?;
         }
-        let written = self
-            .framer
-            .frame(&self.buffer)
-            .and_then(|frame| match &mut self.to {
-                To::Stream(to) => to.write_all(frame),
-                To::File { file, whole, .. } => {
-                    file.write_all(frame)?;
-                    *whole += frame.len() as u64;
-                    Ok(())
-                }
-            });
+        // Behind what is on disk, the loss of power may leave anything: not within a frame.
+        let coded = self.framer.add(&self.buffer, last || self.sync);
+        let written = coded.and_then(|coded| match &mut self.to {
+            To::Stream(to) => to.write_all(coded),
+            To::File { file, whole, .. } => {
+                file.write_all(coded)?;
+                *whole += coded.len() as u64;
+                Ok(())
+            }
+        });
         written.map_err(|error| self.failed(error))?;
         self.buffer.clear();
-        self.opened = None;
         // A single line may have been huge.
         if self.buffer.capacity() > 8 * FRAME {
             self.buffer = BytesMut::with_capacity(FRAME + (FRAME >> 2));

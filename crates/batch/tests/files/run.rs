@@ -84,8 +84,8 @@ pub(crate) fn options(ordered: bool) -> Options {
     }
 }
 
-/// Writes outcomes of the items, flushing now and then. Returns the lengths of the file, and how many
-/// lines had been handed over, after each flush.
+/// Writes outcomes of the items, flushing now and then. Returns, after each flush, the length of the
+/// file, and how many lines had been handed over.
 pub(crate) fn write(
     mut journal: Journal,
     window: Option<&Window>,
@@ -93,22 +93,25 @@ pub(crate) fn write(
     run: u32,
     path: &Path,
     random: &mut StdRng,
-) -> Vec<u64> {
+) -> Vec<(u64, u64)> {
     let mut indexes: Vec<u64> = items.iter().map(|item| item.index).collect();
     indexes.sort_unstable();
     for index in indexes {
         assert!(window.is_none_or(|window| window.admit(index)));
     }
     let mut lengths = Vec::new();
+    let length = || fs::metadata(path).unwrap().len();
+    let mut written = 0;
     for item in items {
         journal.write(&outcome(item, run, 200)).unwrap();
+        written += 1;
         if random.random_range(0..2) == 0 {
             journal.flush().unwrap();
-            lengths.push(fs::metadata(path).unwrap().len());
+            lengths.push((length(), written));
         }
     }
     assert_eq!(journal.finish().unwrap().held_back, 0);
-    lengths.push(fs::metadata(path).unwrap().len());
+    lengths.push((length(), written));
     lengths
 }
 

@@ -4,25 +4,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread;
 
 use anyhow::Context as _;
-use fetchway_batch::{Done, Journal, JournalError, Outcomes, Pace, Sent, Statistics, Written};
-use tokio::sync::mpsc;
-
-/// Outcomes handed on at once.
-const CHUNK: usize = 256;
-/// Chunks on their way. When the thread is slower than the run, the run waits.
-const CHUNKS: usize = 2;
-/// How long outcomes of a compressed output may wait to be written: a frame each time is dear.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
-
-enum Feed<H> {
-    Outcomes(Vec<Done<H>>),
-    /// Time to write what there is.
-    Flush,
-}
+use fetchway_batch::{Journal, JournalError, Outcomes, Pace, Sent, Statistics, Written};
+use tokio::sync::oneshot;
 
 /// The times at which requests were handed over, on their way to the output's thread. The run waits for
 /// that, so they are bounded with the outcomes.
@@ -98,82 +84,65 @@ pub(super) struct Kept {
     pub(super) logged: io::Result<()>,
 }
 
-/// Where outcomes go.
-pub(super) struct Keeper<H> {
-    to: mpsc::Sender<Feed<H>>,
-    thread: JoinHandle<Kept>,
+/// The thread that takes outcomes and writes them.
+pub(super) struct Keeper {
+    kept: oneshot::Receiver<Kept>,
 }
 
-impl<H: Send + 'static> Keeper<H> {
-    /// Writes to `journal`, and counts from `began` on.
-    pub(super) fn start(
+impl Keeper {
+    /// Writes `outcomes` to `journal` until the last, or until they can't be written: then they are
+    /// dropped, and the run with them. Counts from `began` on.
+    pub(super) fn start<H: Send + 'static>(
+        outcomes: Outcomes<H>,
         journal: Journal,
         dispatches: Arc<Dispatches>,
         began: u64,
     ) -> io::Result<Self> {
-        let (to, mut from) = mpsc::channel(CHUNKS);
+        let (to, kept) = oneshot::channel();
         let thread = thread::Builder::new().name("output".to_owned());
-        let thread = thread.spawn(move || {
+        thread.spawn(move || {
             let (mut pace, mut statistics) = (Pace::new(began), Statistics::new(began));
             let counts = (&mut pace, &mut statistics);
-            let written = write(journal, &dispatches, counts, &mut from);
+            let written = write(outcomes, journal, &dispatches, counts);
             dispatches.note(&mut pace);
-            Kept {
+            let kept = Kept {
                 pace,
                 statistics,
                 written,
                 logged: dispatches.finish(),
-            }
-        })?;
-        Ok(Self { to, thread })
-    }
-
-    /// Hands on all outcomes, until the last, or until they can't be written. Then they are dropped,
-    /// and the run with them.
-    pub(super) async fn take(&self, mut outcomes: Outcomes<H>) {
-        let mut flush = tokio::time::interval(FLUSH_EVERY);
-        loop {
-            let mut chunk = Vec::new();
-            let feed = tokio::select! {
-                count = outcomes.take(&mut chunk, CHUNK) => match count {
-                    0 => return,
-                    _ => Feed::Outcomes(chunk),
-                },
-                _ = flush.tick() => Feed::Flush,
             };
-            if self.to.send(feed).await.is_err() {
-                return;
-            }
-        }
+            // Nobody waits for it after a second signal.
+            let _unwanted = to.send(kept);
+        })?;
+        Ok(Self { kept })
     }
 
-    /// Waits for the last outcome to be written. Blocks.
-    pub(super) fn finish(self) -> anyhow::Result<Kept> {
-        drop(self.to);
-        let kept = self.thread.join();
-        kept.ok()
-            .context("the output's thread has panicked; the output can be resumed")
+    /// Waits for the last outcome to be written.
+    pub(super) async fn finished(self) -> anyhow::Result<Kept> {
+        let kept = self.kept.await;
+        kept.context("the output's thread has panicked; the output can be resumed")
     }
 }
 
 fn write<H>(
+    mut outcomes: Outcomes<H>,
     mut journal: Journal,
     dispatches: &Dispatches,
     (pace, statistics): (&mut Pace, &mut Statistics),
-    from: &mut mpsc::Receiver<Feed<H>>,
 ) -> Result<Written, JournalError> {
-    while let Some(feed) = from.blocking_recv() {
+    let mut chunk = Vec::new();
+    loop {
+        // Held until their lines are written: what a crash has fetched again is what was in flight.
+        let places = outcomes.wait(&mut chunk);
+        if chunk.is_empty() {
+            return journal.finish();
+        }
         dispatches.note(pace);
-        if let Feed::Outcomes(chunk) = feed {
-            for done in &chunk {
-                journal.write(&done.outcome)?;
-                statistics.record(&done.outcome);
-            }
+        for done in chunk.drain(..) {
+            journal.write(&done.outcome)?;
+            statistics.record(&done.outcome);
         }
-        if from.is_empty() {
-            // A compressed output waits a second for more; then a flush will come.
-            journal.flush_soon()?;
-        }
+        journal.flush()?;
+        drop(places);
     }
-    journal.finish()
 }

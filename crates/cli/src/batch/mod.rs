@@ -189,24 +189,24 @@ async fn drive(args: &Args, plan: Plan, performer: impl Performer) -> anyhow::Re
     };
     let (items, account) = feed::start(plan.input, choice)?;
     let (outcomes, handle) = fetchway_batch::run(&config, items, performer);
-    let keeper = Keeper::start(plan.journal, dispatches, handle.began())?;
+    let keeper = Keeper::start(outcomes, plan.journal, dispatches, handle.began())?;
     let shown = tokio::spawn(show::show(Shown {
         handle: handle.clone(),
         input,
         target: config.rate.map(per_second),
         before,
     }));
-    let taken = keeper.take(outcomes);
-    let ended = until_over(taken, &mut signals, &handle, plan.window.as_ref()).await;
+    let finished = keeper.finished();
+    let kept = until_over(finished, &mut signals, &handle, plan.window.as_ref()).await;
     shown.abort();
     // Its bar is gone before anything else is said.
     let _cancelled = shown.await;
-    if !ended {
+    let Some(kept) = kept else {
         tell("stopped at once; what was in flight is lost");
         resume_by(args);
         return Ok(ExitCode::from(INTERRUPTED));
-    }
-    let kept = keeper.finish()?;
+    };
+    let kept = kept?;
     let progress = handle.progress();
     let about = About {
         target: config.rate,
@@ -220,21 +220,21 @@ fn per_second(rate: fetchway_policy::Rate) -> f64 {
     f64::from(rate.count) / rate.window.as_secs_f64()
 }
 
-/// Waits for the last outcome. A first signal stops the run, a second one this wait: then false.
-async fn until_over(
-    taken: impl Future<Output = ()>,
+/// Waits for the last outcome. A first signal stops the run, a second one this wait: then none.
+async fn until_over<T>(
+    over: impl Future<Output = T>,
     signals: &mut Signals,
     handle: &Handle,
     window: Option<&Window>,
-) -> bool {
-    let mut taken = std::pin::pin!(taken);
+) -> Option<T> {
+    let mut over = std::pin::pin!(over);
     let mut stopped = false;
     loop {
         tokio::select! {
-            () = &mut taken => return true,
+            over = &mut over => return Some(over),
             Signal::Stop = signals.next() => {
                 if stopped {
-                    return false;
+                    return None;
                 }
                 stopped = true;
                 handle.stop();
@@ -293,7 +293,8 @@ fn conclude(
 ) -> anyhow::Result<ExitCode> {
     let summary = Summary::new(about.clone(), &kept.pace, &kept.statistics);
     write_error(&summary.text());
-    if progress.untaken >= Duration::from_millis(100) {
+    // At full speed the output always takes its share.
+    if progress.untaken >= (progress.elapsed / 4).max(Duration::from_millis(100)) {
         let untaken = progress.untaken.as_secs_f64();
         tell(&format!(
             "for {untaken:.1} s fetches waited because the output was too slow"
