@@ -21,6 +21,8 @@ pub fn batch_output(input: &[u8]) {
     let again = read(&output[..whole], format).expect("what is whole can be read");
     assert_eq!(again.torn, 0, "what was cut off is still there");
     assert_eq!((again.lines, again.failed), (found.lines, found.failed));
+    assert!(found.pages + found.to_come <= found.lines);
+    assert_eq!((again.pages, again.to_come), (found.pages, found.to_come));
 }
 
 fn read(output: &[u8], format: Format) -> Result<Found, JournalError> {

@@ -5,7 +5,7 @@
 //!   input ──▶ ready ─┤                                            ├─▶ in flight ──▶ outcome
 //!                    └── not yet ──▶ waiting for its origin ──────┘       │
 //!                                          ▲                              │ worth another try
-//!                                          └──────────── later ◀──────────┘
+//!                                          └──────────── later ◀──────────┴─ names a page
 //! ```
 //!
 //! Everything that is sent takes a slot of the run's one schedule. Items of an origin that must not be
@@ -41,6 +41,8 @@ const ITEM_WEIGHT: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) index: u64,
+    /// Which of the item's pages it is.
+    pub(crate) depth: u32,
     pub(crate) id: Option<Id>,
     pub(crate) url: String,
     pub(crate) fingerprint: u64,
@@ -120,12 +122,15 @@ pub(crate) struct Dispatch {
     ready: VecDeque<Box<Job>>,
     ready_bytes: usize,
     pub(crate) origins: Origins,
-    /// To be sent again, by time.
+    /// To be sent again, by time, and pages that follow.
     later: BTreeMap<(Duration, u64), Box<Job>>,
     later_bytes: usize,
     serial: u64,
     /// Those set aside go before those that are ready, in turns.
     aside_first: bool,
+    /// Responses may name pages. Then those set aside always go first, or chains would be begun faster
+    /// than they end; and while as many are aside as may be, no new one is begun at all.
+    pub(crate) follows: bool,
     /// What keeps the next slot from being used, or has kept it since it was due.
     cause: Cause,
     pub(crate) slipped: Slipped,
@@ -153,6 +158,7 @@ impl Dispatch {
             later_bytes: 0,
             serial: 0,
             aside_first: false,
+            follows: false,
             cause: Cause::Late,
             slipped: Slipped::default(),
             closed: false,
@@ -183,13 +189,38 @@ impl Dispatch {
         if self.stopped {
             return;
         }
-        job.weight = Job::weigh(&job.request, &job.url);
-        // Scheme, host and port, the default port left out.
-        let key = &job.request.url[..Position::BeforePath];
-        job.origin = self.origins.enter(key, || limits(&job));
+        self.enter(&mut job, limits);
         self.ready_bytes += job.weight;
         self.ready.push_back(job);
         self.changed(now);
+    }
+
+    fn enter(&mut self, job: &mut Job, limits: impl FnOnce(&Job) -> OriginLimits) {
+        job.weight = Job::weigh(&job.request, &job.url);
+        // Scheme, host and port, the default port left out.
+        let key = &job.request.url[..Position::BeforePath];
+        job.origin = self.origins.enter(key, || limits(job));
+    }
+
+    /// A response names this page: it is to be sent as soon as may be. To be called before the response
+    /// is [`Self::done`].
+    pub(crate) fn follow(
+        &mut self,
+        mut job: Box<Job>,
+        now: Duration,
+        limits: impl FnOnce(&Job) -> OriginLimits,
+    ) {
+        if self.stopped {
+            return;
+        }
+        self.enter(&mut job, limits);
+        self.later(job, now);
+    }
+
+    fn later(&mut self, job: Box<Job>, at: Duration) {
+        self.serial += 1;
+        self.later_bytes += job.weight;
+        self.later.insert((at, self.serial), job);
     }
 
     /// No more items come.
@@ -314,7 +345,7 @@ impl Dispatch {
     }
 
     fn pick(&mut self, now: Duration) -> Option<Box<Job>> {
-        if self.aside_first
+        if (self.aside_first || self.follows)
             && let Some(job) = self.origins.next(now)
         {
             self.aside_first = false;
@@ -330,7 +361,7 @@ impl Dispatch {
     fn pick_ready(&mut self, now: Duration) -> Option<Box<Job>> {
         while let Some(first) = self.ready.front() {
             let open = self.origins.is_open(first.origin, now);
-            if !open && self.is_crowded() {
+            if (!open || self.follows) && self.is_crowded() {
                 return None;
             }
             let job = self.ready.pop_front()?;
@@ -352,6 +383,7 @@ impl Dispatch {
             .ready
             .front()
             .and_then(|first| match self.is_crowded() {
+                true if self.follows => None,
                 true => self.origins.opens_at(first.origin),
                 false => Some(Duration::ZERO),
             });
@@ -382,9 +414,7 @@ impl Dispatch {
             self.origins.leave(job.origin);
             return;
         }
-        self.serial += 1;
-        self.later_bytes += job.weight;
-        self.later.insert((at, self.serial), job);
+        self.later(job, at);
     }
 
     /// What was in flight is over. Its outcome keeps its place until it is [`Self::taken`].

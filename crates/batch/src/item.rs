@@ -12,13 +12,16 @@ use url::Url;
 pub struct Item {
     /// Its place in the input, from 0.
     pub index: u64,
+    /// Which of its pages this is: 0 for the item itself, 1 for the page that its response names.
+    pub depth: u32,
     /// What the input calls it: any JSON value but `null`.
     pub id: Option<Id>,
     /// The URL as the input has it; of a line that is wrong, an excerpt of the line.
     pub url: String,
     /// What to fetch, or what is wrong with the line that should have said it (`invalid_request`).
     pub request: Result<Request, FetchError>,
-    /// Of all that the input says of it: the same item has the same one in every run.
+    /// Of all that the input says of it: the same item has the same one in every run, and so have its
+    /// pages.
     pub fingerprint: u64,
 }
 

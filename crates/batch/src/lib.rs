@@ -5,12 +5,14 @@
 //! for the `summary`.
 //!
 //! What is sent when is decided by pure machines: `dispatch` (what next), `schedule` (the rate),
-//! `origins` with `origin` (what each origin bears), `strict` (windows that hold no more). `worker` has
-//! the tasks that drive them, `outbox` what they are done with; `perform` and `handover` are where what performs a fetch meets them,
+//! `origins` with `origin` (what each origin bears), `strict` (windows that hold no more), `follow` (the
+//! page that a response names). `worker` has the tasks that drive them, `outbox` what they are done with;
+//! `perform` and `handover` are where what performs a fetch meets them,
 //! `progress` is what is told meanwhile.
 
 mod dispatch;
 mod fingerprint;
+mod follow;
 mod handover;
 mod input;
 mod item;
@@ -31,6 +33,7 @@ mod worker;
 
 pub use dispatch::Cause;
 pub use fingerprint::fingerprint;
+pub use follow::Follow;
 pub use handover::Handover;
 pub use input::{Feed, Input, InputError, InputProgress, MAX_LINE, Range, Source, Template};
 pub use item::{Item, Request};

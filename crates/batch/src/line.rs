@@ -10,9 +10,10 @@ use fetchway_wire::json::Encoder;
 use fetchway_wire::json::text::{base64, escape, fields, number, string};
 use http::StatusCode;
 use serde::Deserialize;
+use url::Url;
 
 use crate::outcome::is_failure;
-use crate::{Body, Outcome, Response, Timing};
+use crate::{Body, Outcome, Response, Timing, follow};
 
 /// Room for a line at first, its body aside.
 const LINE: usize = 512;
@@ -55,6 +56,10 @@ pub(crate) fn encoder(outcome: Outcome) -> Encoder {
 fn put_before(out: &mut BytesMut, outcome: &Outcome) {
     out.extend_from_slice(b"{\"index\":");
     number(out, outcome.index);
+    if outcome.depth > 0 {
+        out.extend_from_slice(b",\"depth\":");
+        number(out, u64::from(outcome.depth));
+    }
     if let Some(id) = &outcome.id {
         out.extend_from_slice(b",\"id\":");
         // Between tokens a line end is white space, and within a string there is none.
@@ -73,6 +78,10 @@ fn put_before(out: &mut BytesMut, outcome: &Outcome) {
             out.extend_from_slice(b",\"error\":");
             string(out, &error.detail);
         }
+    }
+    if let Some(next) = &outcome.next {
+        out.extend_from_slice(b",\"next\":");
+        string(out, next.as_str());
     }
     out.extend_from_slice(b",\"attempts\":");
     number(out, u64::from(outcome.attempts));
@@ -143,7 +152,7 @@ fn put_hex(out: &mut BytesMut, n: u64) {
 }
 
 /// What resuming needs of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// The item's place in the input.
     pub(crate) index: u64,
@@ -151,11 +160,30 @@ pub(crate) struct Record {
     pub(crate) fingerprint: u64,
     /// As [`Outcome::is_failed`] has it.
     pub(crate) failed: bool,
+    /// Which of the item's pages it is.
+    pub(crate) depth: u32,
+    /// The page that comes after it.
+    pub(crate) next: Option<Next>,
+}
+
+/// A page that a line names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// Its URL, as it stands there.
+    pub(crate) url: Box<str>,
+    /// It is of another origin than the line's own page.
+    pub(crate) leaves: bool,
 }
 
 #[derive(Deserialize)]
 struct Shape<'a> {
     index: u64,
+    #[serde(default)]
+    depth: u32,
+    #[serde(borrow, default)]
+    url: Cow<'a, str>,
+    #[serde(default)]
+    next: Option<Box<str>>,
     status: u16,
     #[serde(borrow)]
     fingerprint: Cow<'a, str>,
@@ -174,9 +202,22 @@ pub(crate) fn decode(line: &[u8]) -> Option<Record> {
     };
     Some(Record {
         index: shape.index,
+        depth: shape.depth,
+        next: shape.next.filter(|_| !failed).map(|url| Next {
+            leaves: leaves(&shape.url, &url),
+            url,
+        }),
         fingerprint: u64::from_str_radix(&shape.fingerprint, 16).ok()?,
         failed,
     })
+}
+
+/// Whether these are of different origins; what is no URL is.
+fn leaves(from: &str, to: &str) -> bool {
+    match (Url::parse(from), Url::parse(to)) {
+        (Ok(from), Ok(to)) => follow::leaves(&from, &to),
+        _ => true,
+    }
 }
 
 /// The URL of a line, for errors.
@@ -195,13 +236,14 @@ mod tests {
     use fetchway_wire::json::ClientLine;
     use http::HeaderMap;
     use serde_json::{Value, json};
-    use url::Url;
 
     use super::*;
 
     fn outcome(result: Result<Response, FetchError>) -> Outcome {
         Outcome {
             index: 41,
+            depth: 0,
+            next: None,
             id: None,
             fingerprint: 0x0123_4567_89ab_cdef,
             url: "http://h.example/\"a\"".to_owned(),
@@ -342,6 +384,29 @@ mod tests {
         let mut of = outcome(Ok(response(200)));
         of.id = Some(fetch.id);
         assert_eq!(line(&of, &Shown::Inside(b"")).0["id"], json!({"a": "b\n"}));
+    }
+
+    #[test]
+    fn a_page_has_its_depth_and_names_the_next() {
+        let mut of = outcome(Ok(response(200)));
+        (of.depth, of.next) = (3, Some(Url::parse("http://h.example/\"c").unwrap()));
+        let (value, record) = line(&of, &Shown::Inside(b""));
+        assert_eq!(
+            (&value["depth"], &value["next"]),
+            (&json!(3), &json!("http://h.example/%22c"))
+        );
+        let next = |leaves| Next {
+            url: "http://h.example/%22c".into(),
+            leaves,
+        };
+        let record = record.unwrap();
+        assert_eq!((record.depth, record.next), (3, Some(next(false))));
+        of.url = "https://h.example/b".to_owned();
+        let (_, record) = line(&of, &Shown::Inside(b""));
+        assert_eq!(record.unwrap().next, Some(next(true)));
+        // What failed names nothing, whatever its line says.
+        of.result = Ok(response(500));
+        assert_eq!(line(&of, &Shown::Inside(b"")).1.unwrap().next, None);
     }
 
     #[test]

@@ -110,11 +110,12 @@ impl Origins {
         self.slots[id as usize].as_ref().and_then(Origin::opens_at)
     }
 
-    /// A job waits for its origin: behind the others, or before them if it was sent before.
+    /// A job waits for its origin: behind the others, or before them if it was sent before or is a page
+    /// that follows another. So the chains that were begun last end first, and few are open.
     pub(crate) fn wait(&mut self, job: Box<Job>) {
         self.waiting += 1;
         self.waiting_bytes += job.weight;
-        let (id, again) = (job.origin, job.tries > 0);
+        let (id, again) = (job.origin, job.tries > 0 || job.depth > 0);
         let queue = &mut self.at(id).waiting;
         match again {
             true => queue.push_front(job),

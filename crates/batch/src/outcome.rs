@@ -13,6 +13,8 @@ use url::Url;
 pub struct Outcome {
     /// Its place in the input, from 0.
     pub index: u64,
+    /// Which of the item's pages it is of: 0 for the item itself.
+    pub depth: u32,
     /// What the input calls it.
     pub id: Option<Id>,
     /// The item's.
@@ -21,6 +23,9 @@ pub struct Outcome {
     pub url: String,
     /// The response, whatever its status; or why there is none.
     pub result: Result<Response, FetchError>,
+    /// The page that the response names as the one after it, where pages are followed. It is fetched
+    /// too, unless there were as many as may be.
+    pub next: Option<Url>,
     /// Times that it was sent; 0 if it never was.
     pub attempts: u32,
     /// When what happened.

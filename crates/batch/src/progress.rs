@@ -12,8 +12,22 @@ pub(crate) struct Tally {
     pub(crate) dispatched: u64,
     pub(crate) done: u64,
     pub(crate) failed: u64,
+    pub(crate) over: u64,
+    pub(crate) followed: u64,
+    pub(crate) cut: u64,
     pub(crate) again: u64,
     pub(crate) refused: u64,
+}
+
+/// What is counted of an outcome.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) failed: bool,
+    pub(crate) depth: u32,
+    /// A page follows.
+    pub(crate) goes_on: bool,
+    /// One would follow, but for the bound.
+    pub(crate) cut: bool,
 }
 
 impl Tally {
@@ -21,6 +35,15 @@ impl Tally {
     pub(crate) fn began(&mut self, job: &Job) {
         self.dispatched += 1;
         self.again += u64::from(job.tries > 1);
+    }
+
+    /// There is an outcome of an item, or of a page of it.
+    pub(crate) fn ended(&mut self, ended: &Ended) {
+        self.done += 1;
+        self.failed += u64::from(ended.failed);
+        self.followed += u64::from(ended.depth > 0);
+        self.over += u64::from(!ended.goes_on);
+        self.cut += u64::from(ended.cut);
     }
 }
 
@@ -34,10 +57,16 @@ pub struct Progress {
     pub read: u64,
     /// Tries begun.
     pub dispatched: u64,
-    /// Items with an outcome.
+    /// Outcomes: of items, and of pages that followed them.
     pub done: u64,
     /// Of them, those that failed.
     pub failed: u64,
+    /// Of the outcomes, those of pages that a response named.
+    pub followed: u64,
+    /// Items with an outcome to which no page follows any more.
+    pub over: u64,
+    /// Of them, those to which further pages would follow, but for the bound.
+    pub cut: u64,
     /// Tries that were not the first of their item.
     pub again: u64,
     /// Answers of 429 and 503.
@@ -66,6 +95,9 @@ impl Progress {
             dispatched: tally.dispatched,
             done: tally.done,
             failed: tally.failed,
+            followed: tally.followed,
+            over: tally.over,
+            cut: tally.cut,
             again: tally.again,
             refused: tally.refused,
             in_flight: dispatch.in_flight,

@@ -15,6 +15,7 @@ use futures_util::Stream;
 use tokio::task::JoinSet;
 
 use crate::dispatch::Dispatch;
+use crate::follow::Follow;
 use crate::item::Item;
 use crate::outbox::Outbox;
 use crate::outcome::Outcome;
@@ -41,6 +42,11 @@ pub struct RunConfig {
     pub wait_cap: Duration,
     /// Told of each request as it is handed to its connection.
     pub on_sent: Option<OnSent>,
+    /// Where responses name pages that are to be fetched too; only of items whose method is GET. Each has
+    /// an outcome of its own, with the item's `index` and its `depth`, after that of the page before it.
+    pub follow: Option<Follow>,
+    /// Pages of one item at most, the item itself not counted.
+    pub follow_most: u32,
 }
 
 impl std::fmt::Debug for RunConfig {
@@ -63,6 +69,8 @@ impl Default for RunConfig {
             retry: RetryPolicy::default(),
             wait_cap: Duration::from_secs(60),
             on_sent: None,
+            follow: None,
+            follow_most: 1_000,
         }
     }
 }
@@ -116,7 +124,7 @@ impl Handle {
     }
 }
 
-/// Runs `items`: each gets one outcome, unless the run is stopped or its outcomes dropped.
+/// Runs `items`: each, and each page that follows, gets one outcome, unless the run is stopped or its outcomes dropped.
 ///
 /// What holds up what: outcomes that are not taken keep their places in flight, so that the run waits;
 /// a run that waits does not read its items.
@@ -139,6 +147,7 @@ pub fn run<P: Performer>(
         config.on_sent.clone(),
     ));
     let outbox = Arc::new(Outbox::new());
+    shared.state().dispatch.follows = config.follow.is_some();
     let tasks = Arc::new(Mutex::new(JoinSet::new()));
     let desk = Arc::new(Desk {
         shared: Arc::clone(&shared),
@@ -146,6 +155,8 @@ pub fn run<P: Performer>(
         retry: config.retry,
         wait_cap: config.wait_cap,
         outbox: Arc::clone(&outbox),
+        follow: config.follow.clone(),
+        follow_most: config.follow_most,
         tasks: Arc::clone(&tasks),
     });
     {

@@ -10,14 +10,17 @@ use fetchway_policy::retry::{self, Attempt, Decision, Ended, Progress};
 use fetchway_policy::{ErrorName, FetchError, RetryPolicy};
 use futures_util::Stream;
 use tokio::task::JoinSet;
+use url::Url;
 
 use crate::dispatch::Job;
+use crate::follow::{self, Follow};
 use crate::handover::Handover;
 use crate::item::Item;
 use crate::origin::Hints;
 use crate::outbox::Outbox;
 use crate::outcome::{Outcome, Response, Timing};
 use crate::perform::Performer;
+use crate::progress::Ended as Counted;
 use crate::run::Done;
 use crate::shared::{Shared, State};
 
@@ -28,6 +31,8 @@ pub(crate) struct Desk<P: Performer> {
     pub(crate) retry: RetryPolicy,
     pub(crate) wait_cap: Duration,
     pub(crate) outbox: Arc<Outbox<P::Hold>>,
+    pub(crate) follow: Option<Follow>,
+    pub(crate) follow_most: u32,
     pub(crate) tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -145,18 +150,24 @@ impl<P: Performer> Desk<P> {
                 Err(error) => {
                     let outcome = Outcome {
                         index: item.index,
+                        depth: item.depth,
                         id: item.id,
                         fingerprint: item.fingerprint,
                         url: item.url,
                         result: Err(error),
+                        next: None,
                         attempts: 0,
                         timing: Timing {
                             end: self.shared.clock.epoch(now),
                             ..Timing::default()
                         },
                     };
-                    state.tally.done += 1;
-                    state.tally.failed += 1;
+                    state.tally.ended(&Counted {
+                        failed: true,
+                        depth: outcome.depth,
+                        goes_on: false,
+                        cut: false,
+                    });
                     state.dispatch.wrong(now);
                     self.outbox.put(Done {
                         outcome,
@@ -167,6 +178,7 @@ impl<P: Performer> Desk<P> {
             };
             let job = Box::new(Job {
                 index: item.index,
+                depth: item.depth,
                 id: item.id,
                 url: item.url,
                 fingerprint: item.fingerprint,
@@ -223,14 +235,53 @@ impl<P: Performer> Desk<P> {
                 return self.next(&mut state, now);
             }
         }
-        let (done, failed) = self.outcome(job, performed, handover, now);
+        let (next, page) = self.follow(&job, &performed);
+        let done = self.outcome(job, performed, next, handover, now);
+        let counted = Counted {
+            failed: done.outcome.is_failed(),
+            depth: done.outcome.depth,
+            goes_on: page.is_some(),
+            cut: page.is_none() && done.outcome.next.is_some(),
+        };
         let mut state = shared.state();
-        state.tally.done += 1;
-        state.tally.failed += u64::from(failed);
-        state.dispatch.done(origin, now);
-        // Counted first: once it is put, its place may be given back.
+        state.tally.ended(&counted);
+        // Before a page that it names can be sent: its line comes before that page's.
         self.outbox.put(done);
+        if let Some(page) = page {
+            let limits = |page: &Job| self.performer.limits(&page.request.url);
+            state.dispatch.follow(page, now, limits);
+        }
+        state.dispatch.done(origin, now);
         self.next(&mut state, now)
+    }
+
+    /// The page that a response names, and the job to fetch it, unless there were as many as may be.
+    fn follow(&self, job: &Job, performed: &Performed<P>) -> (Option<Url>, Option<Box<Job>>) {
+        let (Some(follow), Ok((response, _))) = (&self.follow, performed) else {
+            return (None, None);
+        };
+        if !follow::may_go_on(&job.request) {
+            return (None, None);
+        }
+        let next = follow.next(response);
+        let within = next.as_ref().filter(|_| job.depth < self.follow_most);
+        let page = within.map(|url| {
+            let left = follow::leaves(&job.request.url, url);
+            Box::new(Job {
+                index: job.index,
+                depth: job.depth + 1,
+                id: job.id.clone(),
+                url: url.to_string(),
+                fingerprint: job.fingerprint,
+                request: job.request.for_page(url.clone(), left),
+                origin: 0,
+                weight: 0,
+                tries: 0,
+                attempts: 0,
+                scheduled: None,
+            })
+        });
+        (next, page)
     }
 
     /// What this worker does next. If that is something, there may be more.
@@ -247,9 +298,10 @@ impl<P: Performer> Desk<P> {
         &self,
         job: Box<Job>,
         performed: Performed<P>,
+        next: Option<Url>,
         handover: &Handover<'_>,
         now: Duration,
-    ) -> (Done<P::Hold>, bool) {
+    ) -> Done<P::Hold> {
         let clock = &self.shared.clock;
         let (result, hold) = match performed {
             Ok((response, hold)) => (Ok(response), Some(hold)),
@@ -258,10 +310,12 @@ impl<P: Performer> Desk<P> {
         let epoch = |at: Duration| clock.epoch(at);
         let outcome = Outcome {
             index: job.index,
+            depth: job.depth,
             id: job.id,
             fingerprint: job.fingerprint,
             url: job.url,
             result,
+            next,
             attempts: job.attempts,
             timing: Timing {
                 scheduled: job.scheduled.map(epoch).unwrap_or_default(),
@@ -270,8 +324,7 @@ impl<P: Performer> Desk<P> {
                 end: epoch(now),
             },
         };
-        let failed = outcome.is_failed();
-        (Done { outcome, hold }, failed)
+        Done { outcome, hold }
     }
 }
 

@@ -29,6 +29,8 @@ fn limit(bytes: u64) {
 fn outcome(index: u64, fingerprint: u64) -> Outcome {
     Outcome {
         index,
+        depth: 0,
+        next: None,
         id: None,
         fingerprint,
         url: "http://h.example/".to_owned(),

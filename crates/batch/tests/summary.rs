@@ -18,6 +18,8 @@ fn outcome(at: u64, took: u64, result: Result<u16, ErrorName>) -> Outcome {
     let (scheduled, end) = (START + at * 1_000, START + (at + took) * 1_000);
     Outcome {
         index: at,
+        depth: 0,
+        next: None,
         id: None,
         fingerprint: 0,
         url: String::new(),
@@ -80,12 +82,38 @@ fn small() -> Summary {
 }
 
 #[test]
+fn pages_are_told_apart_from_items_where_there_are_any() {
+    let (pace, mut statistics) = (Pace::new(START), Statistics::new(START));
+    for n in 0..5 {
+        let mut outcome = outcome(n, 20, Ok(200));
+        outcome.depth = u32::from(n > 1);
+        statistics.record(&outcome);
+    }
+    let about = About { cut: 1, ..about() };
+    let summary = Summary::new(about, &pace, &statistics);
+    assert_eq!((summary.items.done, summary.items.followed), (5, 3));
+    let text = summary.text();
+    assert!(
+        text.contains("2 items and 3 pages that followed in"),
+        "{text}"
+    );
+    assert!(
+        text.contains("1 item has more pages than --follow-most"),
+        "{text}"
+    );
+    let page = report(&summary);
+    assert!(page.contains("of them 3 pages that followed"));
+    assert!(page.contains("items with more pages than are followed"));
+    assert!(!small().text().contains("pages") && !report(&small()).contains("pages"));
+}
+
+#[test]
 fn the_account_says_what_became_of_every_item() {
     let value = serde_json::to_value(small()).unwrap();
     let expected = json!({
         "input": "a <b>\"&'.txt", "output": "out.jsonl", "stopped": false,
         "started": "Mon, 24 Nov 2025 16:00:00 GMT", "wallSeconds": 2.0,
-        "items": {"done": 200, "succeeded": 197, "failed": 3, "neverSent": 1, "skipped": 3,
+        "items": {"done": 200, "succeeded": 197, "failed": 3, "neverSent": 1, "followed": 0, "cut": 0, "skipped": 3,
             "earlier": 0, "earlierFailed": 0},
         "statuses": {"200": 197, "503": 1},
         "errors": {"dns_error": 1, "invalid_request": 1},

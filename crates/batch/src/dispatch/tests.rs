@@ -13,6 +13,7 @@ fn job(index: u64, host: &str) -> Box<Job> {
     let url = format!("http://{host}/{index}");
     Box::new(Job {
         index,
+        depth: 0,
         id: None,
         fingerprint: 0,
         request: Request {
@@ -193,4 +194,87 @@ fn the_cause_of_a_slip_is_told() {
     assert!(dispatch.take(ms(3_003)).is_some());
     assert_eq!(slip(&dispatch, Cause::Output), ms(1_000));
     assert_eq!(dispatch.untaken_time(ms(4_000)), ms(1_000));
+}
+
+/// The page that follows a job.
+fn page(of: &Job, host: &str) -> Box<Job> {
+    let mut page = job(of.index, host);
+    page.depth = of.depth + 1;
+    page
+}
+
+#[test]
+fn pages_take_slots_before_what_is_ready() {
+    let mut dispatch = Dispatch::new(Some(per_second(100)), 1_000);
+    dispatch.follows = true;
+    for index in 0..4 {
+        dispatch.offer(job(index, "a"), ms(0), |_| NO_LIMITS);
+    }
+    let mut in_flight: VecDeque<Box<Job>> = VecDeque::new();
+    let mut taken = Vec::new();
+    for now in (0..100).step_by(10) {
+        // Answers come two at a time, and so do pages.
+        if now % 20 == 0 {
+            for of in in_flight.drain(..) {
+                if of.depth < 1 {
+                    dispatch.follow(page(&of, "b"), ms(now), |_| NO_LIMITS);
+                    assert_eq!(dispatch.next_at(), Some(ms(now)));
+                }
+                dispatch.done(of.origin, ms(now));
+            }
+        }
+        assert!(!dispatch.is_over());
+        if let Some(job) = dispatch.take(ms(now)) {
+            assert_eq!(job.scheduled, Some(ms(now)));
+            taken.push((job.index, job.depth));
+            in_flight.push_back(job);
+        }
+    }
+    let expected = [
+        (0, 0),
+        (1, 0),
+        (0, 1),
+        (1, 1),
+        (2, 0),
+        (3, 0),
+        (2, 1),
+        (3, 1),
+    ];
+    let sorted = |of: &[(u64, u32)]| {
+        let mut of: Vec<Vec<_>> = of.chunks(2).map(<[_]>::to_vec).collect();
+        of.iter_mut().for_each(|pair| pair.sort_unstable());
+        of
+    };
+    // Of two that wait, the last goes first.
+    assert_eq!(sorted(&taken), sorted(&expected));
+    dispatch.close();
+    assert!(dispatch.is_over());
+}
+
+#[test]
+fn no_chain_is_begun_while_as_many_pages_wait_as_may() {
+    let mut dispatch = Dispatch::new(None, usize::MAX);
+    dispatch.follows = true;
+    dispatch.offer(job(0, "slow"), ms(0), |_| NO_LIMITS);
+    let first = dispatch.take(ms(0)).expect("it is due");
+    dispatch.answered(first.origin, ms(0), ms(0), &refused(60));
+    let mut index = 1;
+    while dispatch.aside() < MAX_ASIDE {
+        dispatch.offer(job(index, "free"), ms(0), |_| NO_LIMITS);
+        let free = dispatch.take(ms(1)).expect("its origin is free");
+        dispatch.follow(page(&free, "slow"), ms(1), |_| NO_LIMITS);
+        dispatch.done(free.origin, ms(1));
+        index += 1;
+    }
+    dispatch.offer(job(index, "free"), ms(1), |_| NO_LIMITS);
+    assert!(dispatch.take(ms(2)).is_none());
+    assert_eq!(dispatch.next_at(), Some(ms(60_000)));
+    let slow = dispatch.take(ms(60_000)).expect("the wait is over");
+    assert_eq!(slow.depth, 1);
+    let free = dispatch.take(ms(60_000)).expect("there is room");
+    assert_eq!((free.index, free.depth), (index, 0));
+    // Stopped, it takes up nothing new.
+    dispatch.stop();
+    dispatch.follow(page(&free, "slow"), ms(60_001), |_| NO_LIMITS);
+    assert_eq!(dispatch.aside(), 0);
 }

@@ -46,6 +46,7 @@ pub(crate) fn item(place: Place, line: Option<&[u8]>) -> Item {
     };
     match read {
         Ok((url, request)) => Item {
+            depth: 0,
             index: place.index,
             id,
             url,
@@ -102,6 +103,7 @@ fn bad(place: Place, id: Option<Id>, url: String, fingerprint: u64, error: Fetch
         None => error,
     };
     Item {
+        depth: 0,
         index: place.index,
         id,
         url,

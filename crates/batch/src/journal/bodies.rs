@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::JournalError;
 
-/// Files of a folder: item 1234567's body is `DIR/123/1234567`. Few enough for any file system.
+/// Files of a folder: item 1234567's body is `DIR/123/1234567`, and that of its third page
+/// `DIR/123/1234567.3`. Few enough for any file system.
 const FOLDER: u64 = 10_000;
 
 pub(super) struct Bodies {
@@ -42,16 +43,24 @@ impl Bodies {
     }
 
     /// Writes the body under another name, then renames it. Returns the file's name.
-    pub(super) fn store(&mut self, index: u64, body: &[u8]) -> Result<String, JournalError> {
+    pub(super) fn store(
+        &mut self,
+        (index, depth): (u64, u32),
+        body: &[u8],
+    ) -> Result<String, JournalError> {
         let number = index / FOLDER;
         let folder = self.folder(number);
-        let path = folder.join(index.to_string());
+        let name = match depth {
+            0 => index.to_string(),
+            depth => format!("{index}.{depth}"),
+        };
+        let path = folder.join(&name);
         let mut store = || {
             if self.made != Some(number) {
                 fs::create_dir_all(&folder)?;
                 self.made = Some(number);
             }
-            let unfinished = folder.join(format!(".{index}.part"));
+            let unfinished = folder.join(format!(".{name}.part"));
             let mut file = File::create(&unfinished)?;
             file.write_all(body)?;
             if self.sync {
@@ -61,7 +70,7 @@ impl Bodies {
             fs::rename(&unfinished, &path)
         };
         match store() {
-            Ok(()) => Ok(format!("{}/{number}/{index}", self.root)),
+            Ok(()) => Ok(format!("{}/{number}/{name}", self.root)),
             Err(error) => Err(failed(&path, error)),
         }
     }

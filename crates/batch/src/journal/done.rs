@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::chains::Chains;
+use crate::Item;
 use crate::fingerprint::mixed;
 use crate::line::Record;
 
@@ -11,12 +13,13 @@ pub(super) const PAGE: u64 = 4096;
 
 type Bits = [u64; (PAGE / 64) as usize];
 
-/// The items that an output has and that need not be fetched again.
+/// The items that an output has and that need not be fetched again, and the pages that follow them.
 #[derive(Default)]
 pub struct DoneItems {
     pages: BTreeMap<u64, Page>,
     seen: u64,
     again: u64,
+    chains: Chains,
 }
 
 struct Page {
@@ -29,7 +32,24 @@ struct Page {
 }
 
 impl DoneItems {
-    /// Whether the item needs no fetch.
+    /// Of an output whose chains of pages are followed to this depth.
+    pub(super) fn following(most: u32) -> Self {
+        Self {
+            chains: Chains::new(most),
+            ..Self::default()
+        }
+    }
+
+    /// What of an item is to be fetched: all of it, the page that its last line names, or nothing.
+    #[must_use]
+    pub fn rest(&self, item: Item) -> Option<Item> {
+        match self.contains(item.index) {
+            true => self.chains.rest(item),
+            false => Some(item),
+        }
+    }
+
+    /// Whether the item itself needs no fetch. A page that follows it may.
     #[must_use]
     pub fn contains(&self, index: u64) -> bool {
         let Some(page) = self.pages.get(&(index / PAGE)) else {
@@ -39,10 +59,20 @@ impl DoneItems {
         has(&page.seen, index) && !again
     }
 
-    /// How many items need no fetch.
+    /// How many items need no fetch, nor a page that follows them.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.seen - self.again
+        self.seen - self.again - self.chains.open()
+    }
+
+    /// How many have a page that is to come.
+    pub(super) fn to_come(&self) -> u64 {
+        self.chains.open()
+    }
+
+    /// Whether a page of this depth is fetched.
+    pub(super) fn reach(&self, depth: u32) -> bool {
+        self.chains.reach(depth)
     }
 
     /// Whether there are none.
@@ -51,8 +81,12 @@ impl DoneItems {
         self.len() == 0
     }
 
-    /// Enters a line; `again` if its item is to be fetched once more. False if it has one already.
-    pub(super) fn enter(&mut self, record: &Record, again: bool) -> bool {
+    /// Enters a line; `again` if what it is of is to be fetched once more. False if that has one
+    /// already, or is a page that no line before it names.
+    pub(super) fn enter(&mut self, record: Record, again: bool) -> bool {
+        if record.depth > 0 {
+            return self.contains(record.index) && self.chains.enter(record, again);
+        }
         let page = self
             .pages
             .entry(record.index / PAGE)
@@ -76,7 +110,7 @@ impl DoneItems {
             );
             self.again += 1;
         }
-        true
+        self.chains.enter(record, again)
     }
 
     /// The highest item that has a line.
@@ -118,6 +152,8 @@ mod tests {
 
     fn record(index: u64) -> Record {
         Record {
+            depth: 0,
+            next: None,
             index,
             fingerprint: index.wrapping_mul(7),
             failed: false,
@@ -129,8 +165,8 @@ mod tests {
         let mut done = DoneItems::default();
         let indexes = [0, 63, 64, 4_095, 4_096, 100_000, 1 << 60];
         for index in indexes {
-            assert!(done.enter(&record(index), false));
-            assert!(!done.enter(&record(index), false), "twice");
+            assert!(done.enter(record(index), false));
+            assert!(!done.enter(record(index), false), "twice");
             assert_eq!(done.highest(), Some(index));
         }
         assert_eq!(done.len(), 7);
@@ -142,8 +178,8 @@ mod tests {
     #[test]
     fn what_is_to_be_fetched_again_is_not_done_but_still_checked() {
         let mut done = DoneItems::default();
-        done.enter(&record(3), true);
-        done.enter(&record(4), false);
+        done.enter(record(3), true);
+        done.enter(record(4), false);
         assert!(!done.contains(3) && done.contains(4));
         assert_eq!(done.len(), 1);
         assert!(!done.page_is_of(0, &[0, 0, 0, 0, 28]));
@@ -154,7 +190,7 @@ mod tests {
     fn a_page_knows_its_items() {
         let mut done = DoneItems::default();
         for index in [PAGE, PAGE + 2] {
-            done.enter(&record(index), false);
+            done.enter(record(index), false);
         }
         let of = |at: u64| (PAGE + at) * 7;
         assert!(done.page_is_of(1, &[of(0), 99, of(2), 5]));

@@ -31,6 +31,12 @@ pub struct Found {
     pub lines: u64,
     /// Of these, failures.
     pub failed: u64,
+    /// Of the failures, those that will be fetched again.
+    pub again: u64,
+    /// Of the lines, those of pages that were followed.
+    pub pages: u64,
+    /// Items whose last line names a page that is to come: it will be fetched.
+    pub to_come: u64,
     /// Bytes of the file that are whole.
     pub whole: u64,
     /// Bytes after them. What of them is no line will be cut off.
@@ -51,7 +57,8 @@ impl Found {
         format: Format,
         name: &Path,
     ) -> Result<Self, JournalError> {
-        read(from, len, format, name, false).map(|(_, found)| found)
+        let done = DoneItems::following(u32::MAX);
+        read(from, len, format, name, (done, false)).map(|(_, found)| found)
     }
 }
 
@@ -63,6 +70,16 @@ impl Resume {
     /// If it cannot be read and written, is no file, no output, damaged, or being written by another
     /// run.
     pub fn open(path: &Path, retry_failed: bool) -> Result<Self, JournalError> {
+        Self::following(path, retry_failed, 0)
+    }
+
+    /// The same, and goes on with chains of pages too, to this depth: those whose last line names a page
+    /// that has none. Beyond it pages that failed stay as they are. Each such chain takes its URL in
+    /// memory.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn following(path: &Path, retry_failed: bool, most: u32) -> Result<Self, JournalError> {
         let failed = |error| {
             let remedy = "give the output of the run that is to go on";
             JournalError::at(path, "cannot be resumed", error, remedy)
@@ -84,7 +101,8 @@ impl Resume {
         lock(&file, path)?;
         let len = file.metadata().map_err(failed)?.len();
         let format = Format::of(path);
-        let (done, found) = read(&file, len, format, path, retry_failed)?;
+        let done = DoneItems::following(most);
+        let (done, found) = read(&file, len, format, path, (done, retry_failed))?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -151,6 +169,7 @@ impl Resume {
         let len = self.found.whole + self.found.torn;
         let mut see = |seen: Seen<'_>| {
             if let Seen::Line(line, record) = seen
+                && record.depth == 0
                 && record.index / PAGE == number
                 && page.get((record.index % PAGE) as usize) != Some(&record.fingerprint)
                 && first
@@ -196,7 +215,7 @@ impl Resume {
             ));
         }
         let open = self.open_lines()?;
-        let whole = if self.retry && self.found.failed > 0 {
+        let whole = if self.found.again > 0 {
             let (file, whole) = self
                 .without_failures()
                 .map_err(|error| self.failed(error))??;
@@ -229,7 +248,7 @@ impl Resume {
                 && left > 0
             {
                 left -= 1;
-                if !(self.retry && record.failed) {
+                if !(self.retry && is_again(&self.done, &record)) {
                     lines.extend_from_slice(line);
                     lines.push(b'\n');
                 }
@@ -301,7 +320,7 @@ impl Resume {
                 Ok(())
             };
             match seen {
-                Seen::Line(line, record) if !record.failed => {
+                Seen::Line(line, record) if !is_again(&self.done, &record) => {
                     lines.extend_from_slice(line);
                     lines.push(b'\n');
                 }
@@ -330,14 +349,19 @@ fn rewound(mut file: &File) -> io::Result<&File> {
     Ok(file)
 }
 
+/// Whether what a line is of is fetched again, if failures are.
+fn is_again(done: &DoneItems, record: &Record) -> bool {
+    record.failed && done.reach(record.depth)
+}
+
 fn read(
     from: impl Read,
     len: u64,
     format: Format,
     path: &Path,
-    retry: bool,
+    (mut done, retry): (DoneItems, bool),
 ) -> Result<(DoneItems, Found), JournalError> {
-    let (mut done, mut found) = (DoneItems::default(), Found::default());
+    let mut found = Found::default();
     let mut pending: Vec<Record> = Vec::new();
     let mut see = |seen: Seen<'_>| {
         match seen {
@@ -352,20 +376,30 @@ fn read(
             }
         }
         for record in pending.drain(..) {
-            if !done.enter(&record, retry && record.failed) {
-                return Err(JournalError::new(format!(
-                    "The output {} has two lines for item {}: remove one, then resume.",
-                    path.display(),
-                    record.index
-                )));
-            }
+            let (index, depth) = (record.index, record.depth);
+            let again = retry && is_again(&done, &record);
             found.lines += 1;
+            found.pages += u64::from(depth > 0);
             found.failed += u64::from(record.failed);
+            found.again += u64::from(again);
+            if !done.enter(record, again) {
+                let path = path.display();
+                return Err(JournalError::new(match depth {
+                    0 => format!(
+                        "The output {path} has two lines for item {index}: remove one, then resume."
+                    ),
+                    _ => format!(
+                        "The output {path} has a line for page {depth} of item {index} that is there \
+                         twice, or comes before the line that names the page: remove it, then resume."
+                    ),
+                }));
+            }
         }
         Ok(())
     };
     let whole = scan(from, len, format, path, &mut see)?;
     found.whole = whole;
     found.torn = len - whole;
+    found.to_come = done.to_come();
     Ok((done, found))
 }

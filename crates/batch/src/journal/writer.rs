@@ -141,7 +141,7 @@ impl Journal {
             Err(_) => Shown::Inside(b""),
             Ok(Body::Whole(bytes)) => match &mut self.bodies {
                 Some(bodies) if !bytes.is_empty() => {
-                    file = bodies.store(outcome.index, bytes)?;
+                    file = bodies.store((outcome.index, outcome.depth), bytes)?;
                     Shown::File(&file)
                 }
                 Some(_) | None => Shown::Inside(bytes),

@@ -24,6 +24,7 @@ pub struct Statistics {
     pub(super) attempts: u64,
     pub(super) retried: u64,
     pub(super) never_sent: u64,
+    pub(super) followed: u64,
     pub(super) bytes: u64,
     /// Microseconds from the scheduled time to the end, of responses, and of what was sent and got
     /// none.
@@ -77,6 +78,7 @@ impl Statistics {
             attempts: 0,
             retried: 0,
             never_sent: 0,
+            followed: 0,
             bytes: 0,
             answered: histogram(3),
             unanswered: histogram(3),
@@ -93,6 +95,7 @@ impl Statistics {
         self.attempts += u64::from(outcome.attempts);
         self.retried += u64::from(outcome.attempts > 1);
         self.never_sent += u64::from(!sent);
+        self.followed += u64::from(outcome.depth > 0);
         let ended = self.series.at(timing.end);
         if outcome.is_failed() {
             self.failed += 1;

@@ -25,6 +25,8 @@ pub struct About {
     pub earlier: Found,
     /// Bad lines that were skipped.
     pub skipped: u64,
+    /// Items to which further pages would follow, but for the bound.
+    pub cut: u64,
     /// From start to end.
     pub wall: Duration,
     /// For how long the schedule was held up, by what.
@@ -77,7 +79,7 @@ pub struct Summary {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Items {
-    /// With an outcome of this run.
+    /// With an outcome of this run; each page that followed one counts as one.
     pub done: u64,
     /// Of them, those with a response of a status below 400.
     pub succeeded: u64,
@@ -85,6 +87,10 @@ pub struct Items {
     pub failed: u64,
     /// Of the failed, those that were never sent.
     pub never_sent: u64,
+    /// Of those done, pages that a response named.
+    pub followed: u64,
+    /// Items to which further pages would follow, but for the bound.
+    pub cut: u64,
     /// Bad lines that were skipped.
     pub skipped: u64,
     /// Lines that the output had before.
@@ -220,6 +226,8 @@ impl Summary {
                 succeeded: statistics.succeeded,
                 failed: statistics.failed,
                 never_sent: statistics.never_sent,
+                followed: statistics.followed,
+                cut: about.cut,
                 skipped: about.skipped,
                 earlier: about.earlier.lines,
                 earlier_failed: about.earlier.failed,

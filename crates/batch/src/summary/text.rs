@@ -9,6 +9,12 @@ impl Summary {
         let mut lines = Lines(String::new());
         lines.add("done", &self.done());
         let items = &self.items;
+        let cut = match items.cut {
+            0 => String::new(),
+            1 => "1 item has more pages than --follow-most".to_owned(),
+            cut => format!("{} items have more pages than --follow-most", grouped(cut)),
+        };
+        lines.add("  cut", &cut);
         lines.add("succeeded", &grouped(items.succeeded));
         let sent = match items.never_sent {
             0 => String::new(),
@@ -49,9 +55,13 @@ impl Summary {
     fn done(&self) -> String {
         let items = &self.items;
         let stopped = if self.stopped { ", then stopped" } else { "" };
+        let pages = match items.followed {
+            0 => String::new(),
+            pages => format!(" and {} pages that followed", grouped(pages)),
+        };
         let mut done = format!(
-            "{} items in {}{stopped}",
-            grouped(items.done),
+            "{} items{pages} in {}{stopped}",
+            grouped(items.done - items.followed),
             duration(self.wall_seconds)
         );
         if items.earlier > 0 {

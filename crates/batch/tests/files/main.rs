@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a test that fails shows its seed")]
 
 mod bodies;
+mod chains;
 mod crash;
 mod input;
 mod refuse;

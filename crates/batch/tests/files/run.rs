@@ -49,6 +49,8 @@ pub(crate) fn outcome(item: Item, run: u32, status: u16) -> Outcome {
     let request = item.request;
     Outcome {
         index,
+        depth: item.depth,
+        next: None,
         id: item.id,
         fingerprint: item.fingerprint,
         url: item.url,

@@ -110,6 +110,7 @@ pub(crate) fn status(status: u16) -> Answer {
 pub(crate) fn item(index: u64, url: &str) -> Item {
     Item {
         index,
+        depth: 0,
         id: None,
         url: url.to_owned(),
         request: Ok(Request {

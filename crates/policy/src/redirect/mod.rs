@@ -203,7 +203,12 @@ fn becomes_get(status: StatusCode, method: &Method) -> bool {
     }
 }
 
-fn resolve(base: &Url, location: &[u8]) -> Result<Url, FetchError> {
+/// What a `Location` of a response from `base` stands for: an http or https URL without credentials.
+/// Other fields that name a URL are read by it too.
+///
+/// # Errors
+/// `http_protocol_error` if it is no URL or too long; `http_request_denied` for another scheme.
+pub fn resolve(base: &Url, location: &[u8]) -> Result<Url, FetchError> {
     let unusable = || malformed("the origin's redirect has a location that is no URL");
     if location.len() > MAX_URL_BYTES {
         return Err(unusable());

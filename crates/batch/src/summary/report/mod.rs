@@ -45,10 +45,13 @@ fn head(summary: &Summary) -> String {
 
 fn tiles(summary: &Summary) -> String {
     let items = &summary.items;
-    let done = match items.earlier {
+    let mut done = match items.followed {
         0 => "items".to_owned(),
-        earlier => format!("items, {} before", grouped(earlier)),
+        pages => format!("items, of them {} pages that followed", grouped(pages)),
     };
+    if items.earlier > 0 {
+        done += &format!(", {} before", grouped(items.earlier));
+    }
     let share = |of: u64| match items.done {
         0 => "none".to_owned(),
         done => format!("{:.2} %", 100.0 * of as f64 / done as f64),
@@ -198,6 +201,10 @@ fn requests(summary: &Summary) -> Vec<[String; 2]> {
             grouped(summary.rate.fullest_second),
         ),
     ];
+    if summary.items.cut > 0 {
+        let cut = grouped(summary.items.cut);
+        rows.push(("items with more pages than are followed".to_owned(), cut));
+    }
     if let Some(emptiest) = summary.rate.emptiest_second {
         rows.push(("in the emptiest second".to_owned(), grouped(emptiest)));
     }
