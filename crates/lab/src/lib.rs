@@ -26,6 +26,7 @@
 //! | `/headers?h=name:value&h=…` | these response fields, repeats kept; `fill=N` adds `x-fill` of `N` bytes |
 //! | `/trailers?n=10` | a body followed by the trailer `x-checksum` |
 //! | `/fail?key=K&times=2&code=503&retry_after=1&then=200` | `code` the first `times` times for that key, then `then`; `drop=1` closes the connection instead of `code` |
+//! | `/page?list=7&of=3&at=0&fail=2` | page `at` of a list in pages: JSON, and a `Link` field, that name the next until `of`; page `fail` is answered 503 the first time for that list |
 //! | `/close` | no answer: the connection (h2: the stream) is broken |
 //! | `/gate?key=K&after=0&n=0` | waits for [`Origin::open_gate`]; with `after`, headers and that many of `n` bytes go out before |
 //! | `/upload` | JSON: `bytes` and `checksum` of the request body, counted as it comes; `gate=K` reads on only when the gate is open, `early=1` answers without reading |

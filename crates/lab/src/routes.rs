@@ -2,6 +2,7 @@
 
 mod content;
 mod failing;
+mod paging;
 mod reflect;
 mod waiting;
 
@@ -91,6 +92,7 @@ async fn route(
         "/cookies" => content::cookies(query),
         "/headers" => content::headers(query),
         "/trailers" => content::trailers(query),
+        "/page" => paging::page(shared, query),
         "/status" => failing::status(query),
         "/redirect" => failing::redirect(query),
         "/fail" => failing::fail(shared, query),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use fetchway_batch::{Range, Source, Template};
+use fetchway_batch::{Follow, Range, Source, Template};
 use fetchway_node::config::{Dur, Pace};
 
 use crate::one_or_more;
@@ -63,8 +63,21 @@ pub(crate) struct Args {
     /// The same, and what failed in it is fetched again
     #[arg(long)]
     pub(super) retry_failed: bool,
+    /// Fetch the page that each response names too: link:RELATION, such as link:next, in a Link field, or
+    /// json:POINTER, such as json:/next, in a JSON body
+    #[arg(long, value_name = "WHERE")]
+    pub(super) follow: Option<Follow>,
+    /// Pages followed from one item, at most
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "follow",
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(super) follow_most: u32,
     /// Write outcomes in the order of the input, within a window of 65,536 items
-    #[arg(long, conflicts_with = "retry_failed")]
+    #[arg(long, conflicts_with_all = ["retry_failed", "follow"])]
     pub(super) ordered: bool,
     /// Write response bodies into files of this folder
     #[arg(long, value_name = "DIR")]
@@ -121,6 +134,11 @@ impl Args {
     /// Whether the run goes on with an earlier one.
     pub(super) fn goes_on(&self) -> bool {
         self.resume || self.retry_failed
+    }
+
+    /// The highest depth of a page that is fetched.
+    pub(super) fn depth(&self) -> u32 {
+        self.follow.as_ref().map_or(0, |_| self.follow_most)
     }
 
     pub(super) fn concurrency(&self) -> usize {

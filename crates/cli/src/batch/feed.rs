@@ -1,4 +1,5 @@
-//! The input's thread: reads items, leaves out what is done or not wanted, and hands on the rest.
+//! The input's thread: reads items, leaves out what is done or not wanted, and hands on the rest, of an
+//! item whose pages are followed the one that is to come.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,15 +64,15 @@ fn read(input: Input, choice: &Choice, account: &Account, to: &mpsc::Sender<Vec<
                 break;
             }
         };
-        if choice
-            .done
-            .as_ref()
-            .is_some_and(|done| done.contains(item.index))
-        {
+        let rest = match &choice.done {
+            Some(done) => done.rest(item),
+            None => Some(item),
+        };
+        let Some(item) = rest else {
             account.done.fetch_add(1, Ordering::Relaxed);
             continue;
-        }
-        if choice.skip_bad && item.request.is_err() {
+        };
+        if choice.skip_bad && item.request.is_err() && item.depth == 0 {
             account.skipped.fetch_add(1, Ordering::Relaxed);
             continue;
         }

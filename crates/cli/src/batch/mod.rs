@@ -119,18 +119,24 @@ fn output(
         let journal = Journal::create(&args.output, options)?;
         return Ok((journal, None, Found::default()));
     }
-    let earlier = Resume::open(&args.output, args.retry_failed)?;
+    let earlier = Resume::following(&args.output, args.retry_failed, args.depth())?;
     earlier.check(source)?;
     let found = earlier.found();
-    let again = if args.retry_failed { found.failed } else { 0 };
-    tell(&format!(
-        "going on after {} items that are done{}",
-        found.lines - again,
-        match again {
-            0 => String::new(),
-            again => format!("; {again} that failed are fetched again"),
+    let mut going_on = format!(
+        "going on after {} {} that are done",
+        found.lines - found.again,
+        match found.pages {
+            0 => "items",
+            _ => "items and pages",
         }
-    ));
+    );
+    if found.again > 0 {
+        going_on += &format!("; {} that failed are fetched again", found.again);
+    }
+    if found.to_come > 0 {
+        going_on += &format!("; of {} items pages are to come", found.to_come);
+    }
+    tell(&going_on);
     let (journal, done) = earlier.start(options)?;
     Ok((journal, Some(done), found))
 }
@@ -145,6 +151,8 @@ fn run_config(args: &Args, config: &Config, dispatches: &Arc<Dispatches>) -> Run
     run.retry.attempts = args.retries.saturating_add(1);
     run.wait_cap = config.fetch.retry_after_cap.0.0;
     let dispatches = Arc::clone(dispatches);
+    run.follow.clone_from(&args.follow);
+    run.follow_most = args.follow_most;
     run.on_sent = Some(Arc::new(move |sent| dispatches.add(sent)));
     run
 }
@@ -275,6 +283,7 @@ fn about(args: &Args, progress: &Progress, account: &Account) -> About {
         },
         stopped: progress.stopped,
         skipped: account.skipped.load(Ordering::Relaxed),
+        cut: progress.cut,
         wall: progress.elapsed,
         held_up: slipped
             .map(|(cause, slip)| (cause.as_str().to_owned(), slip))

@@ -46,13 +46,13 @@ pub(super) async fn show(shown: Shown) {
         let says = shown.says(&progress, rate, total);
         match &bar {
             Some(bar) => {
-                bar.set_length(total.unwrap_or(0).max(progress.done));
-                bar.set_position(progress.done);
+                bar.set_length(total.unwrap_or(0).max(progress.over));
+                bar.set_position(progress.over);
                 bar.set_message(says);
             }
             None if said.elapsed() >= LINE_EVERY => {
                 said = Instant::now();
-                tell(&format!("{} done, {says}", progress.done));
+                tell(&format!("{} done, {says}", progress.over));
             }
             None => {}
         }
@@ -72,7 +72,7 @@ fn bar() -> Option<ProgressBar> {
 }
 
 impl Shown {
-    /// How many outcomes there will be, as far as can be told: of a file from how much of it has been
+    /// How many items there will be, as far as can be told: of a file from how much of it has been
     /// read.
     fn total(&self, progress: &Progress) -> Option<u64> {
         let (read, all) = (self.input.read(), self.input.total()?);
@@ -86,17 +86,23 @@ impl Shown {
 
     fn says(&self, progress: &Progress, rate: f64, total: Option<u64>) -> String {
         let mut says = format!("{} failed, {rate:.0}/s", progress.failed);
+        if progress.followed > 0 {
+            says = format!("{} pages followed, {says}", progress.followed);
+        }
         if let Some(target) = self.target {
             says += &format!(" of {target:.0}/s");
         }
         if progress.slowed > 0 {
             says += &format!(", {} slowed", origins(progress.slowed));
         }
-        let left = total.map(|total| total.saturating_sub(progress.done));
-        if let Some(left) = left.filter(|left| *left > 0)
+        let left = total.map(|total| total.saturating_sub(progress.over));
+        // Items to come are taken to have as many pages as those that are over, once there are any.
+        let known = progress.over > 0 || progress.followed == 0;
+        if let Some(left) = left.filter(|left| *left > 0 && known)
             && rate > 0.0
         {
-            says += &format!(", about {} left", time(left as f64 / rate));
+            let each = (progress.done as f64 / progress.over.max(1) as f64).max(1.0);
+            says += &format!(", about {} left", time(left as f64 * each / rate));
         }
         says
     }

@@ -75,7 +75,8 @@ async fn killed_and_resumed(name: &str, flags: &[&str]) {
     }
 }
 
-async fn killed_when(origin: &Origin, flags: &[&str], requests: u64) {
+/// Runs the batch until the origin has had so many requests, and kills it.
+pub(super) async fn killed_when(origin: &Origin, flags: &[&str], requests: u64) {
     let mut child = command(flags).spawn().expect("the binary runs");
     origin.wait_until(|stats| stats.requests >= requests).await;
     // It may have ended by now, if this was near its end.

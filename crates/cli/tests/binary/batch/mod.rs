@@ -1,6 +1,7 @@
 //! `fetchway batch` as a person has it.
 
 mod crash;
+mod follow;
 mod input;
 mod stop;
 mod trouble;
