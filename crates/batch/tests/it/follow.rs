@@ -7,7 +7,7 @@ use std::time::Duration;
 use fetchway_batch::{
     Done, Handle, Handover, Item, Outcomes, Performer, Request, Response, RunConfig, run,
 };
-use fetchway_policy::{FetchError, OriginLimits};
+use fetchway_policy::FetchError;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::header::LINK;
 use http::{HeaderMap, Method};
@@ -99,14 +99,14 @@ async fn threads_keep_the_order_of_a_chain() {
     assert_eq!(handle.progress().done, 100 * 101 / 2 - 2);
 }
 
-/// Looks, when a page of another origin comes into the run, at what outcomes there are.
+/// Looks, when a page is sent, at what outcomes there are.
 struct Watching {
     fake: Fake,
     outcomes: Arc<Mutex<Option<Outcomes<()>>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-/// An origin, and the outcome that was there when it came into the run.
+/// A URL, and the outcome that was there when it was sent.
 type Seen = (String, Option<Done<()>>);
 
 impl Performer for Watching {
@@ -117,21 +117,17 @@ impl Performer for Watching {
         request: &Request,
         handover: &Handover<'_>,
     ) -> Result<(Response, ()), FetchError> {
-        self.fake.perform(request, handover).await
-    }
-
-    fn limits(&self, origin: &Url) -> OriginLimits {
         if let Some(outcomes) = &mut *self.outcomes.lock().expect("no panic") {
             let outcome = outcomes.next().now_or_never().flatten();
             let mut seen = self.seen.lock().expect("no panic");
-            seen.push((origin.to_string(), outcome));
+            seen.push((request.url.to_string(), outcome));
         }
-        self.fake.limits(origin)
+        self.fake.perform(request, handover).await
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outcome_is_given_before_the_page_that_it_names_comes_into_the_run() {
+async fn an_outcome_is_given_before_the_page_that_it_names_is_sent() {
     let fake = Fake::new(|request: &Request| {
         let at: u64 = request.url.path()[1..].parse().expect("a number");
         let mut headers = HeaderMap::new();
