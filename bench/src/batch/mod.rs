@@ -4,6 +4,7 @@
 //! part: what it does, what it prints, and what counts it insists on. Timings are printed beside what is
 //! aimed at, and fail nothing.
 
+mod adaptive;
 mod command;
 mod full;
 mod killed;
@@ -45,7 +46,7 @@ pub(crate) struct Settings {
     /// Items, instead of each part's own number
     #[arg(long)]
     items: Option<u32>,
-    /// Requests a second in `paced`, `strict`, `long` and `refusing`
+    /// Requests a second in `paced`, `strict`, `long` and `refusing`; a fifth is the limit in `adaptive`
     #[arg(long, default_value_t = 5_000)]
     rate: u32,
     /// Requests a second in `relays`
@@ -82,16 +83,19 @@ enum Part {
     Relays,
     /// An origin that answers 429 beside one that does not
     Refusing,
+    /// --adaptive: an origin that answers 429 above a rate, and one that does not
+    Adaptive,
 }
 
 impl Part {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Paced,
         Self::Strict,
         Self::Full,
         Self::Killed,
         Self::Relays,
         Self::Refusing,
+        Self::Adaptive,
     ];
 }
 
@@ -132,6 +136,7 @@ impl Bench<'_> {
             Part::Killed => killed::run(self).await,
             Part::Relays => relays::run(self).await,
             Part::Refusing => refusing::run(self).await,
+            Part::Adaptive => adaptive::run(self).await,
         }
     }
 

@@ -19,7 +19,7 @@ use fetchway_wire::json::Id;
 use url::Position;
 
 use crate::item::Request;
-use crate::origin::Hints;
+use crate::origin::{Ended, Hints};
 use crate::origins::{OriginId, Origins};
 use crate::schedule::Schedule;
 
@@ -55,9 +55,38 @@ pub(crate) struct Job {
     pub(crate) attempts: u32,
     /// The slot that it took first.
     pub(crate) scheduled: Option<Duration>,
+    /// When it was last taken from the schedule.
+    pub(crate) taken: Duration,
+    /// Times that it was answered 429.
+    pub(crate) refused: u32,
 }
 
 impl Job {
+    /// One that was never sent.
+    pub(crate) fn new(
+        (index, depth): (u64, u32),
+        id: Option<Id>,
+        url: String,
+        fingerprint: u64,
+        request: Request,
+    ) -> Box<Self> {
+        Box::new(Self {
+            index,
+            depth,
+            id,
+            url,
+            fingerprint,
+            request,
+            origin: 0,
+            weight: 0,
+            tries: 0,
+            attempts: 0,
+            scheduled: None,
+            taken: Duration::ZERO,
+            refused: 0,
+        })
+    }
+
     /// Bytes that a request keeps in memory.
     fn weigh(request: &Request, url: &str) -> usize {
         let fields = request.headers.iter();
@@ -164,6 +193,12 @@ impl Dispatch {
             closed: false,
             stopped: false,
         }
+    }
+
+    /// The highest rate that each origin bears is searched for, if so.
+    pub(crate) fn adaptive(mut self, adaptive: bool) -> Self {
+        self.origins.adaptive = adaptive;
+        self
     }
 
     /// How many more items may be read.
@@ -282,6 +317,7 @@ impl Dispatch {
         origin.pace.sent(now);
         self.origins.list(job.origin);
         job.tries += 1;
+        job.taken = now;
         job.scheduled.get_or_insert(slot.at);
         Some(job)
     }
@@ -405,6 +441,13 @@ impl Dispatch {
         let origin = self.origins.at(origin);
         let others = origin.in_flight.saturating_sub(1);
         origin.pace.answered(now, sent, hints, others, most);
+    }
+
+    /// What was sent at `sent` has ended, for whoever searches for the rate that its origin bears.
+    pub(crate) fn ended(&mut self, origin: OriginId, now: Duration, sent: Duration, ended: Ended) {
+        let most = self.most;
+        self.origins.at(origin).pace.ended(now, sent, ended, most);
+        self.origins.relist(origin);
     }
 
     /// What was in flight is to be sent again at `at`.

@@ -42,7 +42,7 @@ pub use journal::{
 };
 pub use outcome::{Body, Outcome, Response, Timing};
 pub use perform::Performer;
-pub use progress::Progress;
+pub use progress::{Adaptive, AdaptiveRate, Progress};
 pub use run::{Done, Handle, Outcomes, Places, RunConfig, run};
 pub use shared::{OnSent, Sent};
 pub use strict::MAX_STRICT;

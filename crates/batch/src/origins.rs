@@ -9,10 +9,14 @@ use std::time::Duration;
 use fetchway_policy::OriginLimits;
 
 use crate::dispatch::Job;
-use crate::origin::Pace;
+use crate::origin::{Pace, Search};
+use crate::progress::{Adaptive, AdaptiveRate};
 
 /// Origins known at once. Beyond it, one is forgotten with its last item, and what was learnt of it.
 const MAX_KNOWN: usize = 16_384;
+
+/// Rates found that are told, of the origins with the most requests.
+const SHOWN: usize = 16;
 
 /// An origin's number; valid while one of its jobs is in the run.
 pub(crate) type OriginId = u32;
@@ -44,6 +48,10 @@ pub(crate) struct Origins {
     free: Vec<OriginId>,
     /// Those for which something waits, by the time at which they may be sent to; it may have moved.
     open: BTreeSet<(Duration, OriginId)>,
+    /// The highest rate that each bears is searched for.
+    pub(crate) adaptive: bool,
+    /// Of those forgotten, the ones that were sent to.
+    forgotten: u64,
     /// Jobs that wait, and their bytes.
     pub(crate) waiting: usize,
     pub(crate) waiting_bytes: usize,
@@ -64,7 +72,7 @@ impl Origins {
             .map(|rate| f64::from(rate.count.max(1)) / rate.window.as_secs_f64());
         let origin = Origin {
             key: key.into(),
-            pace: Pace::new(configured),
+            pace: Pace::new(configured, self.adaptive),
             concurrency: limits.concurrency.max(1),
             in_flight: 0,
             waiting: VecDeque::new(),
@@ -93,6 +101,8 @@ impl Origins {
         origin.jobs -= 1;
         if origin.jobs == 0 && crowded {
             let key = std::mem::take(&mut origin.key);
+            let sent = origin.pace.search().is_some_and(|it| it.requests > 0);
+            self.forgotten += u64::from(sent);
             self.slots[id as usize] = None;
             self.by_key.remove(&key);
             self.free.push(id);
@@ -136,6 +146,18 @@ impl Origins {
         }
     }
 
+    /// The same of one that may be sent to earlier than it was to be.
+    pub(crate) fn relist(&mut self, id: OriginId) {
+        let origin = self.at(id);
+        if let Some(listed) = origin.listed
+            && origin.opens_at().is_some_and(|at| at < listed)
+        {
+            origin.listed = None;
+            self.open.remove(&(listed, id));
+            self.list(id);
+        }
+    }
+
     /// The first job that waits for an origin which may be sent to now.
     pub(crate) fn next(&mut self, now: Duration) -> Option<Box<Job>> {
         while let Some(first) = self.open.first().copied()
@@ -175,6 +197,40 @@ impl Origins {
             }
         }
         (self.waiting, self.waiting_bytes) = (0, 0);
+    }
+
+    /// What may be sent a second now, to those that something is in the run for; none without a search.
+    pub(crate) fn allowed(&self) -> Option<f64> {
+        let known = self.slots.iter().flatten().filter(|it| it.jobs > 0);
+        let rates = known.filter_map(|origin| origin.pace.search());
+        self.adaptive.then(|| rates.map(Search::rate).sum())
+    }
+
+    /// The rates found, if they were searched for.
+    pub(crate) fn found(&self) -> Option<Adaptive> {
+        if !self.adaptive {
+            return None;
+        }
+        let known = self.slots.iter().flatten();
+        let mut all: Vec<(&str, &Search)> = known
+            .filter_map(|origin| Some((&*origin.key, origin.pace.search()?)))
+            .filter(|(_, search)| search.requests > 0)
+            .collect();
+        all.sort_by_key(|(key, search)| (std::cmp::Reverse(search.requests), *key));
+        let others = all.len().saturating_sub(SHOWN) as u64 + self.forgotten;
+        let shown = all
+            .into_iter()
+            .take(SHOWN)
+            .map(|(key, search)| AdaptiveRate {
+                origin: key.to_owned(),
+                requests: search.requests,
+                per_second: search.found(),
+                troubles: search.troubles,
+            });
+        Some(Adaptive {
+            origins: shown.collect(),
+            others,
+        })
     }
 
     /// Origins that are slowed now.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::dispatch::{Cause, Job, Slipped};
 use crate::shared::State;
 
@@ -77,6 +79,8 @@ pub struct Progress {
     pub aside: usize,
     /// Origins that are slowed.
     pub slowed: usize,
+    /// Of an adaptive run: what the origins of items in the run may be sent a second now, together.
+    pub allowed: Option<f64>,
     /// By how much the schedule has slipped, and why.
     pub slipped: [(Cause, Duration); Cause::ALL.len()],
     /// How long fetches were kept from being sent because outcomes were not taken.
@@ -103,6 +107,7 @@ impl Progress {
             in_flight: dispatch.in_flight,
             aside: dispatch.aside(),
             slowed: dispatch.origins.slowed(now),
+            allowed: dispatch.origins.allowed(),
             slipped: Cause::ALL.map(|cause| (cause, slipped[cause as usize])),
             untaken: dispatch.untaken_time(now),
             stopped: dispatch.stopped,
@@ -114,4 +119,29 @@ impl Progress {
     pub fn slip(&self) -> Duration {
         self.slipped.iter().map(|(_, slip)| *slip).sum()
     }
+}
+
+/// What an adaptive run has found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Adaptive {
+    /// The origins with the most requests, 16 at most, those with most first.
+    pub origins: Vec<AdaptiveRate>,
+    /// How many others there were.
+    pub others: u64,
+}
+
+/// The highest rate that an origin bears, as far as it was found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdaptiveRate {
+    /// Scheme, host and port.
+    pub origin: String,
+    /// Tries begun there.
+    pub requests: u64,
+    /// Requests a second that it bore when it was last in trouble, or that it may be sent now, if that is
+    /// more.
+    pub per_second: f64,
+    /// How often it was in trouble: refused, failed, or became slow. If never, it may bear more.
+    pub troubles: u64,
 }

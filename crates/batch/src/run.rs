@@ -20,10 +20,14 @@ use crate::item::Item;
 use crate::outbox::Outbox;
 use crate::outcome::Outcome;
 use crate::perform::Performer;
-use crate::progress::Progress;
+use crate::progress::{Adaptive, Progress};
 use crate::shared::{OnSent, Shared};
 use crate::strict::{MAX_STRICT, Strict};
 use crate::worker::{Desk, read, time};
+
+/// Refusals (429) that an item of an adaptive run may meet beside its tries: the run itself provokes them.
+/// Bounded, as some origins refuse for a day.
+const SPARED: u32 = 8;
 
 /// How a run is to be.
 #[derive(Clone)]
@@ -34,6 +38,9 @@ pub struct RunConfig {
     /// No window of the rate, wherever it begins, holds more requests than it says. The schedule is
     /// slower for it, by 5 ms in each window, and a window has [`MAX_STRICT`] requests at most.
     pub strict: bool,
+    /// The highest rate that each origin bears is searched for, from a modest one on. `rate` is then the most
+    /// of the whole run.
+    pub adaptive: bool,
     /// Fetches under way at once, each until its outcome is taken.
     pub concurrency: usize,
     /// When and how often a fetch is tried again.
@@ -54,6 +61,7 @@ impl std::fmt::Debug for RunConfig {
         f.debug_struct("RunConfig")
             .field("rate", &self.rate)
             .field("strict", &self.strict)
+            .field("adaptive", &self.adaptive)
             .field("concurrency", &self.concurrency)
             .field("retry", &self.retry)
             .finish_non_exhaustive()
@@ -65,6 +73,7 @@ impl Default for RunConfig {
         Self {
             rate: None,
             strict: false,
+            adaptive: false,
             concurrency: 64,
             retry: RetryPolicy::default(),
             wait_cap: Duration::from_secs(60),
@@ -122,6 +131,12 @@ impl Handle {
     pub fn progress(&self) -> Progress {
         Progress::of(&self.0.state(), self.0.clock.now())
     }
+
+    /// The rates found, of an adaptive run.
+    #[must_use]
+    pub fn adaptive(&self) -> Option<Adaptive> {
+        self.0.state().dispatch.origins.found()
+    }
 }
 
 /// Runs `items`: each, and each page that follows, gets one outcome, unless the run is stopped or its outcomes dropped.
@@ -142,7 +157,7 @@ pub fn run<P: Performer>(
     });
     let schedule = strict.map(Strict::schedule).or(config.rate);
     let shared = Arc::new(Shared::new(
-        Dispatch::new(schedule, config.concurrency),
+        Dispatch::new(schedule, config.concurrency).adaptive(config.adaptive),
         strict.map(Strict::new),
         config.on_sent.clone(),
     ));
@@ -153,6 +168,7 @@ pub fn run<P: Performer>(
         shared: Arc::clone(&shared),
         performer,
         retry: config.retry,
+        spared: if config.adaptive { SPARED } else { 0 },
         wait_cap: config.wait_cap,
         outbox: Arc::clone(&outbox),
         follow: config.follow.clone(),

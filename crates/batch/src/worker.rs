@@ -16,7 +16,7 @@ use crate::dispatch::Job;
 use crate::follow::{self, Follow};
 use crate::handover::Handover;
 use crate::item::Item;
-use crate::origin::Hints;
+use crate::origin::{Ended as Met, Hints, Refused};
 use crate::outbox::Outbox;
 use crate::outcome::{Outcome, Response, Timing};
 use crate::perform::Performer;
@@ -29,6 +29,8 @@ pub(crate) struct Desk<P: Performer> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) performer: P,
     pub(crate) retry: RetryPolicy,
+    /// Refusals of an item that do not count as its tries.
+    pub(crate) spared: u32,
     pub(crate) wait_cap: Duration,
     pub(crate) outbox: Arc<Outbox<P::Hold>>,
     pub(crate) follow: Option<Follow>,
@@ -176,19 +178,8 @@ impl<P: Performer> Desk<P> {
                     continue;
                 }
             };
-            let job = Box::new(Job {
-                index: item.index,
-                depth: item.depth,
-                id: item.id,
-                url: item.url,
-                fingerprint: item.fingerprint,
-                request,
-                origin: 0,
-                weight: 0,
-                tries: 0,
-                attempts: 0,
-                scheduled: None,
-            });
+            let place = (item.index, item.depth);
+            let job = Job::new(place, item.id, item.url, item.fingerprint, request);
             let limits = |job: &Job| self.performer.limits(&job.request.url);
             state.dispatch.offer(job, now, limits);
         }
@@ -221,15 +212,23 @@ impl<P: Performer> Desk<P> {
             Ok((response, _)) => Hints::read(response.status, &response.headers, self.wait_cap),
             Err(_) => Hints::default(),
         };
-        let decision = retry::decide(&self.retry, &attempt(&job, &performed));
+        job.refused += u32::from(hints.refused == Some(Refused::TooMany));
+        let retry = RetryPolicy {
+            attempts: (self.retry.attempts).saturating_add(job.refused.min(self.spared)),
+            ..self.retry
+        };
+        let decision = retry::decide(&retry, &attempt(&job, &performed));
         let origin = job.origin;
         {
             let mut state = shared.state();
             state.tally.refused += u64::from(hints.refused.is_some());
+            let sent = handover.sent_at();
             if performed.is_ok() {
-                let sent = handover.sent_at().unwrap_or(now);
+                let sent = sent.unwrap_or(now);
                 state.dispatch.answered(origin, now, sent, &hints);
             }
+            let (sent, met) = (sent.unwrap_or(job.taken), met(&performed, &hints, handover));
+            state.dispatch.ended(origin, now, sent, met);
             if let Decision::Retry(wait) = decision {
                 state.dispatch.again(job, now, now + wait);
                 return self.next(&mut state, now);
@@ -267,19 +266,15 @@ impl<P: Performer> Desk<P> {
         let within = next.as_ref().filter(|_| job.depth < self.follow_most);
         let page = within.map(|url| {
             let left = follow::leaves(&job.request.url, url);
-            Box::new(Job {
-                index: job.index,
-                depth: job.depth + 1,
-                id: job.id.clone(),
-                url: url.to_string(),
-                fingerprint: job.fingerprint,
-                request: job.request.for_page(url.clone(), left),
-                origin: 0,
-                weight: 0,
-                tries: 0,
-                attempts: 0,
-                scheduled: None,
-            })
+            let request = job.request.for_page(url.clone(), left);
+            let place = (job.index, job.depth + 1);
+            Job::new(
+                place,
+                job.id.clone(),
+                url.to_string(),
+                job.fingerprint,
+                request,
+            )
         });
         (next, page)
     }
@@ -325,6 +320,30 @@ impl<P: Performer> Desk<P> {
             },
         };
         Done { outcome, hold }
+    }
+}
+
+/// What a try says of how much its origin bears.
+fn met<H>(
+    performed: &Result<(Response, H), FetchError>,
+    hints: &Hints,
+    handover: &Handover<'_>,
+) -> Met {
+    match (performed, hints.refused) {
+        (Ok(_), Some(refused)) => Met::Refused(refused),
+        (Ok(_), None) => match (handover.sent_at(), handover.answered_at()) {
+            (Some(sent), Some(answered)) => Met::Answered(answered.saturating_sub(sent)),
+            _ => Met::Otherwise,
+        },
+        (Err(error), _) => match error.name {
+            ErrorName::ConnectionRefused
+            | ErrorName::ConnectionTerminated
+            | ErrorName::ConnectionTimeout
+            | ErrorName::ConnectionReadTimeout
+            | ErrorName::HttpResponseIncomplete
+            | ErrorName::HttpResponseTimeout => Met::Failed,
+            _ => Met::Otherwise,
+        },
     }
 }
 

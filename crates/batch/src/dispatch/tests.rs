@@ -11,28 +11,17 @@ const NO_LIMITS: OriginLimits = OriginLimits {
 
 fn job(index: u64, host: &str) -> Box<Job> {
     let url = format!("http://{host}/{index}");
-    Box::new(Job {
-        index,
-        depth: 0,
-        id: None,
-        fingerprint: 0,
-        request: Request {
-            method: Method::GET,
-            url: url.parse().expect("a URL"),
-            headers: HeaderMap::new(),
-            body: bytes::Bytes::new(),
-            lane: None,
-            timeouts: fetchway_policy::Timeouts::default(),
-            redirect: fetchway_policy::redirect::RedirectMode::Follow,
-            decode: true,
-        },
-        url,
-        origin: 0,
-        weight: 0,
-        tries: 0,
-        attempts: 0,
-        scheduled: None,
-    })
+    let request = Request {
+        method: Method::GET,
+        url: url.parse().expect("a URL"),
+        headers: HeaderMap::new(),
+        body: bytes::Bytes::new(),
+        lane: None,
+        timeouts: fetchway_policy::Timeouts::default(),
+        redirect: fetchway_policy::redirect::RedirectMode::Follow,
+        decode: true,
+    };
+    Job::new((index, 0), None, url, 0, request)
 }
 
 fn per_second(count: u32) -> Rate {

@@ -1,5 +1,6 @@
 //! How fast one origin is sent to: as fast as the run goes until the origin refuses, and then at what
-//! it was seen to bear, a little more every second.
+//! it was seen to bear, a little more every second. Or, where that is asked for, at the highest rate that
+//! it bears: `search` finds it, from the first request on, and refusals are its to heed.
 //!
 //! ```text
 //!          refused                       refused again, of what was sent a second later
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use super::hints::{Hints, Refused};
 use super::meter::Meter;
+use super::search::{Ended, Search};
 
 /// After a refusal: this much of what the origin held.
 const BACK: f64 = 0.9;
@@ -45,6 +47,7 @@ pub(crate) struct Pace {
     /// What the configuration allows, per second.
     configured: Option<f64>,
     slowed: Option<Slowed>,
+    search: Option<Box<Search>>,
     /// Nothing is sent before.
     next: Duration,
     /// When the first was sent.
@@ -71,11 +74,13 @@ struct Slowed {
 }
 
 impl Pace {
-    /// `configured`: the most that may be sent a second, whatever the origin says.
-    pub(crate) fn new(configured: Option<f64>) -> Self {
+    /// `configured`: the most that may be sent a second, whatever the origin says. `adaptive`: the
+    /// highest rate below is searched for.
+    pub(crate) fn new(configured: Option<f64>, adaptive: bool) -> Self {
         Self {
             configured,
             slowed: None,
+            search: adaptive.then(|| Box::new(Search::new())),
             next: Duration::ZERO,
             begun: None,
             sent: Meter::default(),
@@ -85,12 +90,20 @@ impl Pace {
 
     /// When the next request may be sent; zero if at once.
     pub(crate) fn next_at(&self) -> Duration {
-        self.next
+        match &self.search {
+            Some(search) => self.next.max(search.holds()),
+            None => self.next,
+        }
     }
 
-    /// Whether nothing has been learnt that is worth keeping.
+    /// Whether it is sent to as fast as the run goes, or as is searched for.
     pub(crate) fn is_calm(&self, now: Duration) -> bool {
-        self.slowed.is_none() && self.next <= now
+        self.slowed.is_none() && (self.search.is_some() || self.next <= now)
+    }
+
+    /// The search for its highest rate.
+    pub(crate) fn search(&self) -> Option<&Search> {
+        self.search.as_deref()
     }
 
     /// The rate it is slowed to, if it is.
@@ -102,12 +115,27 @@ impl Pace {
     pub(crate) fn sent(&mut self, now: Duration) {
         self.sent.add(now);
         self.begun.get_or_insert(now);
-        let rates = [self.slowed_to(), self.configured];
+        let searched = self.search.as_ref().map(|search| search.rate());
+        let rates = [self.slowed_to(), self.configured, searched];
         let rate = rates.into_iter().flatten().reduce(f64::min);
         if let Some(rate) = rate {
             let interval = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX);
-            let slot = self.next.max(now.saturating_sub(CATCH_UP));
+            let next = self.next_at();
+            let slot = next.max(now.saturating_sub(CATCH_UP));
+            let unused = slot - next;
             self.next = slot.saturating_add(interval);
+            if let Some(search) = &mut self.search {
+                let another = rate < search.rate();
+                search.sent(now, if another { interval } else { unused });
+            }
+        }
+    }
+
+    /// What was sent at `sent` has ended. Matters only to a search.
+    pub(crate) fn ended(&mut self, now: Duration, sent: Duration, ended: Ended, most: Option<f64>) {
+        let most = most.unwrap_or(f64::MAX);
+        if let Some(search) = &mut self.search {
+            search.ended(now, sent, ended, most);
         }
     }
 
@@ -122,6 +150,7 @@ impl Pace {
         most: Option<f64>,
     ) {
         match hints.refused {
+            Some(_) if self.search.is_some() => {}
             Some(refused) => self.refused(now, sent, refused),
             None => self.accepted(now),
         }
@@ -142,6 +171,9 @@ impl Pace {
     fn sending(&mut self, now: Duration) -> f64 {
         if let Some(slowed) = self.slowed {
             return slowed.rate;
+        }
+        if let Some(search) = &self.search {
+            return search.rate();
         }
         let since = now.saturating_sub(self.begun.unwrap_or(now));
         let passed = since.as_secs_f64().clamp(0.01, 1.0);

@@ -148,7 +148,7 @@ fn run(limiter: &mut Limiter, rate: u32, trip: Duration, seconds: u32) -> (Accou
         Limiter::Window { window, .. } if *window > Duration::from_secs(1) => 15,
         _ => 5,
     };
-    let mut pace = Pace::new(None);
+    let mut pace = Pace::new(None, false);
     let mut account = Account::default();
     let mut answers: BTreeMap<(Duration, u32), (Duration, Hints)> = BTreeMap::new();
     for slot in 0..rate * seconds {
@@ -259,7 +259,7 @@ fn a_limit_that_is_lifted_is_found_out() {
 
 #[test]
 fn one_flood_slows_once_and_trouble_forgets_no_rate() {
-    let mut pace = Pace::new(None);
+    let mut pace = Pace::new(None, false);
     let t = Duration::from_millis;
     for ms in 0..1_000 {
         pace.sent(t(ms));

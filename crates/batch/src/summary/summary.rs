@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::{Pace, Statistics};
-use crate::Found;
+use crate::{Adaptive, Found};
 
 /// What whoever ran it knows of a run.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,8 @@ pub struct About {
     pub wall: Duration,
     /// For how long the schedule was held up, by what.
     pub held_up: Vec<(String, Duration)>,
+    /// What an adaptive run has found.
+    pub adaptive: Option<Adaptive>,
 }
 
 /// The account of a run.
@@ -145,6 +147,8 @@ pub struct Held {
     pub emptiest_second: Option<u64>,
     /// Seconds for which the schedule was held up, by what.
     pub held_up_seconds: BTreeMap<String, f64>,
+    /// The rates found, of an adaptive run.
+    pub adaptive: Option<Adaptive>,
 }
 
 /// Sizes in bytes.
@@ -251,6 +255,7 @@ impl Summary {
                 fullest_second: pace.fullest,
                 emptiest_second: pace.emptiest,
                 held_up_seconds: held_up.map(|(why, how)| (why, how.as_secs_f64())).collect(),
+                adaptive: about.adaptive,
             },
             bytes: Bytes {
                 bodies: statistics.bytes,

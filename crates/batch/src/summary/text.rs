@@ -1,6 +1,7 @@
 //! A summary for people: aligned lines, and numbers as one says them.
 
 use super::{Latency, Summary};
+use crate::AdaptiveRate;
 
 impl Summary {
     /// The summary as lines for a terminal.
@@ -48,6 +49,16 @@ impl Summary {
             .map(|(why, seconds)| format!("{} by {why}", duration(*seconds)))
             .collect();
         lines.add("  held up", &held_up.join(", "));
+        if let Some(adaptive) = &self.rate.adaptive {
+            for found in &adaptive.origins {
+                let (rate, basis) = found_rate(found);
+                lines.add("  found", &format!("{rate} at {}, {basis}", found.origin));
+            }
+            if adaptive.others > 0 {
+                let others = grouped(adaptive.others);
+                lines.add("  and", &format!("{others} more origins"));
+            }
+        }
         lines.add("bodies", &bytes(self.bytes.bodies));
         lines.0
     }
@@ -82,11 +93,24 @@ impl Summary {
         if let Some(target) = &rate.target {
             held += &format!(" of {target}");
         }
+        if rate.adaptive.is_some() {
+            held += ", adaptive";
+        }
         if let Some(emptiest) = rate.emptiest_second {
             let fullest = grouped(rate.fullest_second);
             held += &format!("; fullest second {fullest}, emptiest {}", grouped(emptiest));
         }
         held
+    }
+}
+
+/// The rate that was found for an origin, and what that rests on.
+pub(super) fn found_rate(found: &AdaptiveRate) -> (String, String) {
+    let rate = format!("{}/s", decimal(found.per_second));
+    match found.troubles {
+        0 => (format!("at least {rate}"), "never in trouble".to_owned()),
+        1 => (rate, "once in trouble".to_owned()),
+        times => (rate, format!("{} times in trouble", grouped(times))),
     }
 }
 

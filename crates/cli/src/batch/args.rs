@@ -39,7 +39,10 @@ pub(crate) struct Args {
     /// No window of that length holds more, wherever it begins; the rate is lower by 5 ms a window
     #[arg(long, requires = "rate")]
     pub(super) strict: bool,
-    /// Fetches under way at once [default: 1024 with --rate, else 64]
+    /// Find the highest rate that each origin bears, and keep to it; --rate is then the most in all
+    #[arg(long)]
+    pub(super) adaptive: bool,
+    /// Fetches under way at once [default: 1024 with --rate or --adaptive, else 64]
     #[arg(long, value_name = "N", value_parser = one_or_more)]
     pub(super) concurrency: Option<usize>,
     /// Further tries of a fetch that failed, if its method allows it
@@ -142,7 +145,8 @@ impl Args {
     }
 
     pub(super) fn concurrency(&self) -> usize {
-        let default = if self.rate.is_some() { 1_024 } else { 64 };
+        let paced = self.rate.is_some() || self.adaptive;
+        let default = if paced { 1_024 } else { 64 };
         self.concurrency.unwrap_or(default)
     }
 }

@@ -146,6 +146,7 @@ fn run_config(args: &Args, config: &Config, dispatches: &Arc<Dispatches>) -> Run
     let lane = config.lanes.get(DEFAULT);
     run.rate = args.rate.and_then(|pace| pace.0);
     run.strict = args.strict;
+    run.adaptive = args.adaptive;
     run.concurrency = args.concurrency();
     run.retry = lane.map(|lane| lane.to_lane().retry).unwrap_or_default();
     run.retry.attempts = args.retries.saturating_add(1);
@@ -219,6 +220,7 @@ async fn drive(args: &Args, plan: Plan, performer: impl Performer) -> anyhow::Re
     let about = About {
         target: config.rate,
         earlier: plan.earlier,
+        adaptive: handle.adaptive(),
         ..about(args, &progress, &account)
     };
     conclude(args, &progress, &about, kept, &account)

@@ -89,8 +89,12 @@ impl Shown {
         if progress.followed > 0 {
             says = format!("{} pages followed, {says}", progress.followed);
         }
-        if let Some(target) = self.target {
+        // What is allowed now says more than what is allowed at most.
+        if let Some(target) = progress.allowed.or(self.target) {
             says += &format!(" of {target:.0}/s");
+        }
+        if progress.allowed.is_some() {
+            says += " (adaptive)";
         }
         if progress.slowed > 0 {
             says += &format!(", {} slowed", origins(progress.slowed));

@@ -7,7 +7,8 @@ mod plots;
 mod scale;
 
 use super::summary::{Latency, Summary};
-use super::text::{bytes, duration, grouped};
+use super::text::{bytes, duration, found_rate, grouped};
+use crate::{Adaptive, AdaptiveRate};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -58,6 +59,7 @@ fn tiles(summary: &Summary) -> String {
     };
     let target = match &summary.rate.target {
         Some(target) => format!("of {target}"),
+        None if summary.rate.adaptive.is_some() => "as fast as it was borne".to_owned(),
         None => "as fast as it went".to_owned(),
     };
     let rate = match summary.rate.mean_per_second {
@@ -169,7 +171,23 @@ fn tables(summary: &Summary) -> String {
             );
         }
     }
+    if let Some(adaptive) = &summary.rate.adaptive {
+        tables += &table("Rates found", ["origin", "rate"], found(adaptive));
+    }
     tables + &table("Requests", ["what", "how much"], requests(summary))
+}
+
+fn found(adaptive: &Adaptive) -> Vec<[String; 2]> {
+    let row = |found: &AdaptiveRate| {
+        let (rate, basis) = found_rate(found);
+        [found.origin.clone(), format!("{rate}, {basis}")]
+    };
+    let mut rows: Vec<[String; 2]> = adaptive.origins.iter().map(row).collect();
+    if adaptive.others > 0 {
+        let others = format!("{} more", grouped(adaptive.others));
+        rows.push([others, "not listed".to_owned()]);
+    }
+    rows
 }
 
 fn quantiles(latency: &Latency) -> impl Iterator<Item = [String; 2]> {

@@ -1,5 +1,6 @@
 //! `fetchway batch` as a person has it.
 
+mod adaptive;
 mod crash;
 mod follow;
 mod input;
