@@ -54,7 +54,8 @@ impl fmt::Display for InputError {
 
 impl std::error::Error for InputError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_ref().map(|cause| cause as _)
+        // The message has what the cause says: only what lies beneath is news.
+        self.cause.as_ref().and_then(|cause| cause.source())
     }
 }
 

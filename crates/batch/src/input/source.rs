@@ -103,7 +103,10 @@ impl Source {
     fn raw(&self) -> Result<Raw, InputError> {
         let cannot = |error: io::Error| {
             let what = self.name();
-            InputError::io(format!("The input {what} cannot be read: {error}."), error)
+            let says = format!(
+                "The input {what} cannot be read: {error}; put that right, or give another."
+            );
+            InputError::io(says, error)
         };
         let (reader, total): (Box<dyn BufRead + Send>, Option<u64>) = match self {
             Self::Range(template, range) => {
@@ -254,8 +257,10 @@ impl Raw {
             From::Lines(lines) => {
                 let found = next_item(lines, &mut self.line).map_err(|error| {
                     let (what, line) = (&self.name, self.line + 1);
-                    let says =
-                        format!("The input {what} cannot be read on from line {line}: {error}.");
+                    let says = format!(
+                        "The input {what} cannot be read on from line {line}: {error}; put that right \
+                         and resume."
+                    );
                     InputError::io(says, error)
                 })?;
                 if !found

@@ -29,7 +29,12 @@ impl Bodies {
                 root.display()
             )));
         };
-        fs::create_dir_all(root).map_err(|error| failed(root, error))?;
+        fs::create_dir_all(root).map_err(|error| {
+            let root = root.display();
+            let says =
+                format!("The folder for bodies {root} cannot be made: {error}; choose another.");
+            JournalError::new(says)
+        })?;
         if sync {
             // Its own entry, in the folder that it is in.
             sync_folder(super::writer::folder_of(root)).map_err(|error| failed(root, error))?;

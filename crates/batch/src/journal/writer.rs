@@ -244,7 +244,9 @@ impl Journal {
         self.broken = true;
         match &self.to {
             To::Stream(_) => {
-                let message = format!("The output cannot be written on: {error}.");
+                let message = format!(
+                    "The output cannot be written on: {error}; put that right and run it anew."
+                );
                 JournalError {
                     message,
                     cause: Some(error),

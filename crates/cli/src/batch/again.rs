@@ -1,15 +1,15 @@
-//! The command that goes on with a run: the one that began it, and `--resume`.
+//! The command that goes on with a run: the one that began it, and `--resume` or `--retry-failed`.
 
 use std::ffi::OsString;
 
-/// `args` as they were given, for a shell, with `--resume`; `--retry-failed` goes, which has been done.
-pub(super) fn command(args: impl Iterator<Item = OsString>) -> String {
+/// `args` as they were given, for a shell, and `how` to go on; how the run itself went on goes.
+pub(super) fn command(args: impl Iterator<Item = OsString>, how: &str) -> String {
     let args = args.map(|arg| arg.to_string_lossy().into_owned());
     let mut words: Vec<String> = args
         .filter(|arg| arg != "--resume" && arg != "--retry-failed")
         .map(|arg| quoted(&arg))
         .collect();
-    words.push("--resume".to_owned());
+    words.push(how.to_owned());
     words.join(" ")
 }
 
@@ -37,7 +37,7 @@ mod tests {
             "it's.jsonl",
             "--resume",
         ];
-        let command = command(args.into_iter().map(OsString::from));
+        let command = command(args.into_iter().map(OsString::from), "--resume");
         let expected =
             r"fetchway batch --url 'https://h/{}?a=1&b' --output 'it'\''s.jsonl' --resume";
         assert_eq!(command, expected);

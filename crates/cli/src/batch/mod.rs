@@ -90,14 +90,31 @@ fn prepare(args: &Args) -> anyhow::Result<Plan> {
         sync: args.sync,
         ordered: window.clone(),
     };
+    for (what, path) in [("summary", &args.summary), ("report", &args.report)] {
+        if let Some(path) = path {
+            must_be_writable(what, path)?;
+        }
+    }
+    // Before the output: an input that can't be read leaves none behind.
+    let input = source.open()?;
     let (journal, done, earlier) = output(args, &source, options)?;
     Ok(Plan {
         config,
-        input: source.open()?,
+        input,
         journal,
         done,
         earlier,
         window,
+    })
+}
+
+/// So that this is known before the run and not after it. What is in the file stays until then.
+fn must_be_writable(what: &str, path: &Path) -> anyhow::Result<()> {
+    let mut how = std::fs::OpenOptions::new();
+    let opened = how.append(true).create(true).open(path);
+    opened.map(|_| ()).with_context(|| {
+        let path = path.display();
+        format!("the {what} {path} can't be written, so nothing was fetched; choose another")
     })
 }
 
@@ -261,12 +278,24 @@ async fn until_over<T>(
 }
 
 fn resume_by(args: &Args) {
-    if args.to_stdout() || matches!(args.source(), Source::Stdin) {
-        tell("this run can't be resumed: that takes an input and an output that are files");
-    } else {
-        let command = again::command(std::env::args_os());
+    if is_resumable(args) {
+        let command = again::command(std::env::args_os(), "--resume");
         tell(&format!("to go on: {command}"));
+    } else {
+        tell("this run can't be resumed: that takes an input and an output that are files");
     }
+}
+
+/// Whether input and output can be read again: pipes and devices can't.
+fn is_resumable(args: &Args) -> bool {
+    // An input that is gone may come back.
+    let is_file = |path: &Path| path.metadata().map_or(true, |it| it.is_file());
+    let input = match args.source() {
+        Source::File(path) => is_file(&path),
+        Source::Stdin => false,
+        Source::Range(..) => true,
+    };
+    input && !args.to_stdout() && is_file(&args.output)
 }
 
 /// What the summary cannot know by itself.
@@ -335,8 +364,12 @@ fn conclude(
         resume_by(args);
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    Ok(match progress.failed {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    })
+    if progress.failed == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if is_resumable(args) && !args.ordered {
+        let command = again::command(std::env::args_os(), "--retry-failed");
+        tell(&format!("to fetch again what failed: {command}"));
+    }
+    Ok(ExitCode::FAILURE)
 }

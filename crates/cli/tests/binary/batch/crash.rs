@@ -115,24 +115,3 @@ async fn what_failed_is_fetched_again_when_asked_for() {
     assert_eq!(all.len(), 3);
     assert!(all.iter().all(|line| line["status"] == 200));
 }
-
-#[tokio::test]
-async fn another_input_is_not_resumed_with() {
-    let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
-        Folder::new("other"),
-    );
-    let list = urls(&origin, 20);
-    let input = folder.file("urls.txt", &list);
-    let output = folder.path("out.jsonl");
-    let given = [text(&input), "--output", text(&output)];
-    assert_eq!(batch(&given).await.status.code(), Some(0));
-    folder.file("urls.txt", &list.replace("req=7&", "req=77&"));
-    let done = batch(&[&given[..], &["--resume"]].concat()).await;
-    assert_eq!(done.status.code(), Some(2));
-    assert!(said(&done).contains("item 7 "), "{}", said(&done));
-    // Nor is what there is written over.
-    let done = batch(&given).await;
-    assert_eq!(done.status.code(), Some(2));
-    assert!(said(&done).contains("exists already"), "{}", said(&done));
-}

@@ -4,6 +4,7 @@ mod adaptive;
 mod crash;
 mod follow;
 mod input;
+mod kept;
 mod stop;
 mod trouble;
 mod via;
@@ -81,6 +82,26 @@ pub(crate) async fn fed(flags: &[&str], input: &str) -> Output {
 
 pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The one sentence that it said of what went wrong.
+pub(crate) fn sentence(output: &Output) -> String {
+    let said = said(output);
+    let told = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("fetchway: "));
+    let besides = [
+        "to go on: ",
+        "to fetch again ",
+        "going on ",
+        "this run can't",
+    ];
+    let wrong = told.filter(|line| !besides.iter().any(|it| line.starts_with(it)));
+    let wrong: Vec<&str> = wrong.collect();
+    let [one] = wrong[..] else {
+        panic!("not one sentence: {said}");
+    };
+    one.to_owned()
 }
 
 pub(crate) fn text(path: &Path) -> &str {

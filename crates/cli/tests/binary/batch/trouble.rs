@@ -1,8 +1,9 @@
-//! What goes wrong outside: one clear sentence each, and what was done is kept.
+//! What goes wrong outside, told by names in the lines, or before anything is fetched. `kept` has what
+//! goes wrong midway.
 
 use fetchway_lab::Origin;
 
-use super::{Folder, assert_complete, batch, command, lines, said, text, urls};
+use super::{Folder, batch, lines, said, sentence, text, urls};
 use crate::serve::BINARY;
 
 #[tokio::test]
@@ -70,63 +71,61 @@ async fn dead_origins_and_bodies_without_end_are_named() {
 }
 
 #[tokio::test]
-async fn an_output_that_cannot_be_written_ends_the_run_with_2() {
+async fn what_cannot_be_written_or_read_is_told_before_anything_is_fetched() {
     let (origin, folder) = (
         Origin::builder().start().expect("an origin"),
-        Folder::new("full"),
+        Folder::new("unwritable"),
     );
     let input = folder.file("urls.txt", &urls(&origin, 3));
-    for (output, says) in [
-        ("/dev/full", "No space left"),
-        ("/no/such/folder/out.jsonl", "cannot be created"),
+    let output = folder.path("out.jsonl");
+    let (input, output) = (text(&input), text(&output));
+    let nowhere = "/no/such/folder/file";
+    for (flags, says) in [
+        (
+            [input, "--output", nowhere].as_slice(),
+            "The output /no/such/folder/file cannot be created: No such file or directory (os error 2); \
+             choose another.",
+        ),
+        (
+            &[nowhere, "--output", output],
+            "The input /no/such/folder/file cannot be read: No such file or directory (os error 2); put \
+             that right, or give another.",
+        ),
+        (
+            &[input, "--output", output, "--summary", nowhere],
+            "the summary /no/such/folder/file can't be written, so nothing was fetched; choose another: \
+             No such file or directory (os error 2)",
+        ),
+        (
+            &[input, "--output", "-", "--bodies", "/proc/bodies"],
+            "The folder for bodies /proc/bodies cannot be made: No such file or directory (os error 2); \
+             choose another.",
+        ),
     ] {
-        let done = batch(&[text(&input), "--output", output]).await;
+        let done = batch(flags).await;
         assert_eq!(done.status.code(), Some(2), "{}", said(&done));
-        assert!(said(&done).contains(says), "{}", said(&done));
+        assert_eq!(sentence(&done), says);
+        assert!(!std::path::Path::new(output).exists(), "{says}");
     }
-    let done = batch(&["/no/such/input.txt", "--output", "-"]).await;
-    assert_eq!(done.status.code(), Some(2));
-    assert!(said(&done).contains("cannot be read"), "{}", said(&done));
+    assert_eq!(origin.stats().requests, 0);
+    let done = batch(&[input, "--output", output]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert_eq!(lines(output.as_ref()).len(), 3);
 }
 
 #[tokio::test]
-async fn a_full_disk_keeps_what_was_done_and_the_run_goes_on_when_there_is_room() {
+async fn a_device_that_is_full_is_told_and_nothing_is_promised_of_it() {
     let (origin, folder) = (
         Origin::builder().start().expect("an origin"),
-        Folder::new("limit"),
+        Folder::new("device"),
     );
-    let input = folder.file("urls.txt", &urls(&origin, 500));
-    let output = folder.path("out.jsonl");
-    let given = [text(&input), "--output", text(&output)];
-    // A process that may write no file beyond 64 blocks of 512 bytes stands for a disk that is full.
-    let flags: Vec<&str> = ["batch", "--allow-net", "127.0.0.0/8"]
-        .into_iter()
-        .chain(given)
-        .collect();
-    let limited = tokio::process::Command::new("sh")
-        .args([
-            "-c",
-            "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"",
-            BINARY,
-        ])
-        .args(&flags)
-        .env_clear()
-        .output()
-        .await
-        .expect("a shell");
-    assert_eq!(limited.status.code(), Some(2), "{}", said(&limited));
-    assert!(said(&limited).contains("to go on: "), "{}", said(&limited));
-    let kept = lines(&output);
-    assert!(!kept.is_empty() && kept.len() < 500, "{} lines", kept.len());
-    let before = origin.stats().requests;
-    let done = command(&[&given[..], &["--resume"]].concat())
-        .output()
-        .await;
-    let done = done.expect("the binary runs");
-    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
-    assert_complete(&lines(&output), 500);
+    let input = folder.file("urls.txt", &urls(&origin, 3));
+    let done = batch(&[text(&input), "--output", "/dev/full"]).await;
+    assert_eq!(done.status.code(), Some(2), "{}", said(&done));
     assert_eq!(
-        (origin.stats().requests - before) as usize,
-        500 - kept.len()
+        sentence(&done),
+        "The output cannot be written on: No space left on device (os error 28); put that right and \
+         run it anew."
     );
+    assert!(said(&done).contains("can't be resumed"), "{}", said(&done));
 }
