@@ -11,7 +11,7 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use crate::auth::{Keyring, TOKEN_PROTOCOL, Unauthorized, offered};
-use crate::batches::{Batches, Reply};
+use crate::batches::{Batches, Reply, refused};
 use crate::listener::{Handler, Peer};
 use crate::metrics::{Metrics, Refused};
 use crate::origin_check::{self, OriginCheck};
@@ -46,29 +46,29 @@ impl Handler for Main {
 
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Reply> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let answer = self.route(request);
+        let answer = self.route(request).await;
         log_request("main", peer, &method, &uri, &answer);
         answer
     }
 }
 
 impl Main {
-    fn route(&self, request: Request<Incoming>) -> Response<Reply> {
+    async fn route(&self, request: Request<Incoming>) -> Response<Reply> {
         if let Err(refusal) = self.origins.check(request.uri(), request.headers()) {
-            return refuse(&self.metrics, refusal).map(Reply::Whole);
+            return refused(refuse(&self.metrics, refusal), request);
         }
         match request.uri().path() {
-            "/v1/batches" => self.batch(request),
+            "/v1/batches" => self.batch(request).await,
             _ => self.whole(request).map(Reply::Whole),
         }
     }
 
-    fn batch(&self, request: Request<Incoming>) -> Response<Reply> {
+    async fn batch(&self, request: Request<Incoming>) -> Response<Reply> {
         match self.keyring.identify(request.headers()) {
-            Ok(holder) => self.batches.post(&holder.principal(), request),
+            Ok(holder) => self.batches.post(&holder.principal(), request).await,
             Err(why) => {
                 self.metrics.refused(Refused::Token);
-                unauthorized(why, REQUEST_TOKEN).map(Reply::Whole)
+                refused(unauthorized(why, REQUEST_TOKEN), request)
             }
         }
     }

@@ -99,45 +99,53 @@ async fn ten_thousand_items_at_their_rate_and_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_stops_reading_stops_the_batch_and_nothing_else() {
+async fn a_client_that_stops_reading_stops_its_batches_and_nothing_else() {
     let origin = origin();
     let node = TestNode::open(&[("relay.max-answers", "1MiB")]);
     let client = client(&node);
     let given = Arc::new(AtomicU64::new(0));
-    // Some of them fill what is read ahead.
-    let url = origin.url(&format!("/bytes?n=1000&seed={{}}&{}", "x".repeat(200)));
-    let items = items(&url, ITEMS).inspect({
+    // Long ones fill what is read ahead.
+    let url = origin.url(&format!("/bytes?n=1000&seed={{}}&{}", "x".repeat(500)));
+    let rate = BatchOptions::default().rate(RATE, Duration::from_secs(1));
+    let mut batches = [rate, rate.ordered()].map(|options| {
         let given = Arc::clone(&given);
-        move |_| {
+        let items = items(&url, ITEMS).inspect(move |_| {
             given.fetch_add(1, Ordering::Relaxed);
-        }
+        });
+        client.batch(options, items)
     });
-    let mut batch = client.batch(BatchOptions::default(), items);
-    let first = next(&mut batch).await.expect("one").expect("an outcome");
-    // The budget of its session is full of outcomes that nobody takes.
+    let mut firsts = Vec::new();
+    for batch in &mut batches {
+        firsts.push(next(batch).await.expect("one").expect("an outcome"));
+    }
+    // The budgets of both are full of outcomes that nobody takes.
     let full = async {
-        while node.node().engine().budget_used() < 900 << 10 {
+        while node.node().engine().budget_used() < 1_800 << 10 {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, full)
         .await
-        .expect("it fills");
+        .expect("they fill");
     // Meanwhile the session serves others.
     for n in 0..100 {
         let response = client.get(&origin.url(&format!("/echo?{n}"))).await;
         assert_eq!(response.expect("a response").status(), 200);
     }
     let used = node.node().engine().budget_used();
-    assert!(used < 2 << 20, "{used} bytes are held");
+    assert!(used < 3 << 20, "{used} bytes are held");
+    let sent = origin.stats().requests;
+    assert!(sent < 2 * ITEMS, "{sent} were sent though none is taken");
     assert!(
-        given.load(Ordering::Relaxed) < ITEMS,
+        given.load(Ordering::Relaxed) < 2 * ITEMS,
         "the upload is held up"
     );
-    let mut outcomes = rest(&mut batch).await;
-    outcomes.push(first);
-    all_once(&outcomes, ITEMS, false);
-    assert_eq!(given.load(Ordering::Relaxed), ITEMS);
+    for ((batch, first), ordered) in batches.iter_mut().zip(firsts).zip([false, true]) {
+        let mut outcomes = vec![first];
+        outcomes.extend(rest(batch).await);
+        all_once(&outcomes, ITEMS, ordered);
+    }
+    assert_eq!(given.load(Ordering::Relaxed), 2 * ITEMS);
     assert!(client.close(PATIENCE).await);
     node.stop().await;
 }

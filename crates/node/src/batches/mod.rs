@@ -10,6 +10,7 @@ mod lines;
 mod order;
 mod params;
 mod places;
+mod reply;
 mod route;
 mod spool;
 mod stream;
@@ -26,7 +27,7 @@ use futures_util::Stream;
 use http::StatusCode;
 use tokio::sync::watch;
 
-pub(crate) use route::Reply;
+pub(crate) use reply::{Reply, refused};
 
 use crate::batch::{LocalFetches, Origins};
 use crate::config::{BatchSection, Config, DEFAULT};

@@ -53,9 +53,8 @@ impl Params {
                 "concurrency" => params.concurrency = concurrency(&value, most)?,
                 "ordered" => params.ordered = flag(&name, &value)?,
                 "retries" => {
-                    params.retries = value
-                        .parse()
-                        .map_err(|_| wrong(&name, &value, "expected a number, 0 for none"))?;
+                    let expected = format!("expected a number up to {}, 0 for none", u32::MAX);
+                    params.retries = value.parse().map_err(|_| wrong(&name, &value, expected))?;
                 }
                 "timeout" => {
                     let timeout = parsed::<Dur>(&name, &value)?.0;
@@ -91,7 +90,8 @@ impl Params {
 fn concurrency(value: &str, most: usize) -> Result<usize, String> {
     let asked = value.parse().unwrap_or(0);
     if asked == 0 {
-        return Err(wrong("concurrency", value, "expected a number, 1 or more"));
+        let expected = format!("expected a number from 1 to {most}");
+        return Err(wrong("concurrency", value, expected));
     }
     if asked > most {
         return Err(format!(
@@ -163,10 +163,13 @@ mod tests {
             ("ordered=yes", "expected true or false"),
             ("ordered", "expected true or false"),
             ("strict=true", "give a rate too"),
-            ("concurrency=0", "1 or more"),
-            ("concurrency=-1", "1 or more"),
+            ("concurrency=0", "from 1 to 100"),
+            ("concurrency=99999999999999999999", "from 1 to 100"),
             ("concurrency=101", "may have 100 fetches under way here"),
-            ("retries=x", "expected a number, 0 for none"),
+            (
+                "retries=x",
+                "expected a number up to 4294967295, 0 for none",
+            ),
             ("timeout=5", "timeout = \"5\": expected a duration"),
             ("timeout=0s", "expected more than 0s"),
         ] {

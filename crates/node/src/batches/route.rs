@@ -3,104 +3,45 @@
 //! Items are read on into a spool whatever becomes of the outcomes, and outcomes are given as they come,
 //! whatever becomes of the items.
 
-use std::io;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fetchway_policy::{ErrorName, FetchError};
 use fetchway_relay::Principal;
 use futures_util::stream;
-use http::header::{ALLOW, CONTENT_ENCODING};
-use http::{Method, Request, Response, StatusCode};
-use http_body::{Body, Frame};
-use http_body_util::{BodyExt as _, Full};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING};
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::lines::Lines;
+use super::reply::{LINGER, Reply, Streamed, expects, refused};
 use super::spool::{Bounds, Spool};
 use super::{Batches, NDJSON};
 use crate::problem::{Answer, answer, problem, problem_with};
 
 /// Pieces of the answer on their way to the connection.
 const PIECES: usize = 2;
-/// A client that still sends when all is answered is read on, until it is silent for so long.
-const LINGER: Duration = Duration::from_secs(1);
 
-/// The body of an answer of the main listener.
-pub(crate) enum Reply {
-    /// All of it.
-    Whole(Full<Bytes>),
-    /// A batch's lines.
-    Lines(Streamed),
-}
-
-/// Pieces of a batch's answer, then `None`; without that it was cut off.
-pub(crate) struct Streamed {
-    pieces: mpsc::Receiver<Option<Bytes>>,
-    ended: bool,
-}
-
-impl From<Full<Bytes>> for Reply {
-    fn from(whole: Full<Bytes>) -> Self {
-        Self::Whole(whole)
-    }
-}
-
-impl Body for Reply {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        match self.get_mut() {
-            Self::Whole(whole) => Pin::new(whole)
-                .poll_frame(cx)
-                .map_err(|never| match never {}),
-            Self::Lines(lines) if lines.ended => Poll::Ready(None),
-            Self::Lines(lines) => Poll::Ready(match ready!(lines.pieces.poll_recv(cx)) {
-                Some(Some(piece)) => Some(Ok(Frame::data(piece))),
-                Some(None) => {
-                    lines.ended = true;
-                    None
-                }
-                // The client must not take what has come for all there is.
-                None => Some(Err(io::Error::other("the batch was cut off"))),
-            }),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(whole) => whole.is_end_stream(),
-            Self::Lines(lines) => lines.ended,
-        }
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        match self {
-            Self::Whole(whole) => whole.size_hint(),
-            Self::Lines(_) => http_body::SizeHint::default(),
-        }
-    }
-}
+type Read = Option<Result<Frame<Bytes>, hyper::Error>>;
 
 impl Batches {
     /// Answers a request on behalf of `principal`.
-    pub(crate) fn post(
+    pub(crate) async fn post(
         &self,
         principal: &Principal,
         request: Request<Incoming>,
     ) -> Response<Reply> {
         if let Some(refusal) = self.refusal(&request) {
-            return refusal.map(Reply::Whole);
+            return refused(refusal, request);
         }
         let (spool, memory) = (self.bounds.spool.0, self.bounds.spool_memory.0);
         let spool = Spool::new(Bounds {
@@ -115,9 +56,13 @@ impl Batches {
         }));
         let lines = match self.begin(principal, query, input) {
             Ok(lines) => lines,
-            Err(refused) => {
-                return problem(refused.status(), &refused.detail()).map(Reply::Whole);
-            }
+            Err(why) => return refused(problem(why.status(), &why.detail()), request),
+        };
+        let expects = expects(request.headers());
+        let mut body = request.into_body();
+        let first = match expects {
+            true => go_on(&mut body).await,
+            false => None,
         };
         let (to, pieces) = mpsc::channel(PIECES);
         let exchange = Exchange {
@@ -128,10 +73,9 @@ impl Batches {
             heard: AtomicBool::new(false),
             _alive: self.alive.subscribe(),
         };
-        tokio::spawn(exchange.run(lines, request.into_body()));
+        tokio::spawn(exchange.run(lines, first, body));
         let head = answer(StatusCode::OK, NDJSON, Bytes::new());
-        let ended = false;
-        head.map(|_| Reply::Lines(Streamed { pieces, ended }))
+        head.map(|_| Reply::Lines(Streamed::new(pieces)))
     }
 
     /// What is wrong with a request, whatever its query says.
@@ -141,11 +85,17 @@ impl Batches {
             let status = StatusCode::METHOD_NOT_ALLOWED;
             return Some(problem_with(status, detail, ALLOW, "POST"));
         }
-        let coding = request.headers().get(CONTENT_ENCODING);
-        if coding.is_some_and(|coding| coding != "identity") {
+        if request.version() < Version::HTTP_11 {
+            let detail = "Over HTTP/1.0 an answer that is cut off looks like a whole one: ask with \
+                          HTTP/1.1 (through nginx: proxy_http_version 1.1).";
+            return Some(problem(StatusCode::HTTP_VERSION_NOT_SUPPORTED, detail));
+        }
+        let mut codings = request.headers().get_all(CONTENT_ENCODING).iter();
+        if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             let detail = "The items come coded, and no content-encoding is undone here: send them as \
                           they are.";
-            return Some(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Some(problem_with(status, detail, ACCEPT_ENCODING, "identity"));
         }
         let (said, spool) = (request.body().size_hint().lower(), self.bounds.spool.0);
         (said > spool.0).then(|| {
@@ -157,6 +107,21 @@ impl Batches {
             problem(StatusCode::PAYLOAD_TOO_LARGE, &detail)
         })
     }
+}
+
+/// Has hyper send `100 Continue` to a client that waits for it. It does so when the body is asked for, but
+/// not once the answer has begun; and clients that see a status first send no body at all, or wait a while.
+/// Gives what has come of the body, if anything has.
+async fn go_on(body: &mut Incoming) -> Option<Read> {
+    let mut body = Pin::new(body);
+    let first = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
+        Poll::Ready(frame) => Poll::Ready(Some(frame)),
+        Poll::Pending => Poll::Ready(None),
+    });
+    let first = first.await;
+    // The connection looks at what is asked for before it looks for an answer.
+    tokio::task::yield_now().await;
+    first
 }
 
 /// One batch over HTTP.
@@ -173,8 +138,8 @@ struct Exchange {
 
 impl Exchange {
     /// Runs it until the answer has ended, or its client is gone.
-    async fn run(self, lines: Lines, mut body: Incoming) {
-        let mut reading = pin!(self.read(&mut body));
+    async fn run(self, lines: Lines, first: Option<Read>, body: Incoming) {
+        let mut reading = pin!(self.read(first, body));
         let mut giving = pin!(self.give(lines));
         let read = tokio::select! {
             biased;
@@ -238,9 +203,13 @@ impl Exchange {
     }
 
     /// Reads the request to its end, the items into the spool. False if the client is gone.
-    async fn read(&self, body: &mut Incoming) -> bool {
+    async fn read(&self, mut first: Option<Read>, mut body: Incoming) -> bool {
         let end = loop {
-            match timeout(self.idle, body.frame()).await {
+            let frame = match first.take() {
+                Some(first) => Ok(first),
+                None => timeout(self.idle, body.frame()).await,
+            };
+            match frame {
                 // It may wait for an outcome before it sends the next item.
                 Err(_) if self.taken.swap(false, Ordering::Relaxed) => {}
                 Err(_) => break Err(self.too_quiet()),

@@ -256,6 +256,10 @@ mod tests {
         Ok(all)
     }
 
+    fn length(file: &File) -> u64 {
+        file.metadata().expect("it is open").len()
+    }
+
     #[tokio::test]
     async fn what_goes_in_comes_out_in_order_whoever_is_faster() {
         let seed: u64 = rand::random();
@@ -287,6 +291,13 @@ mod tests {
                 } else {
                     waits += 1;
                 }
+                let state = spool.state();
+                assert!(
+                    state.weight <= memory,
+                    "seed {seed}: more in memory than may be"
+                );
+                let len = state.file.as_ref().map_or(0, |file| length(file));
+                assert!(len <= file, "seed {seed}: the file has grown to {len}");
             }
             spool.end(Ok(()));
             came.extend(all(&spool).await.expect("it is read"));

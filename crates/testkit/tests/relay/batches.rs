@@ -18,6 +18,11 @@ struct Post {
 
 impl Post {
     async fn begin(node: SocketAddr, query: &str) -> Self {
+        Self::begin_with(node, query, "").await
+    }
+
+    /// With further fields, each with its line end.
+    async fn begin_with(node: SocketAddr, query: &str, fields: &str) -> Self {
         let stream = TcpStream::connect(node).await.expect("it listens");
         let (read, write) = stream.into_split();
         let mut post = Self {
@@ -25,7 +30,7 @@ impl Post {
             write,
         };
         let head = format!(
-            "POST /v1/batches?{query} HTTP/1.1\r\nHost: {node}\r\nTransfer-Encoding: chunked\r\n\r\n"
+            "POST /v1/batches?{query} HTTP/1.1\r\nHost: {node}\r\nTransfer-Encoding: chunked\r\n{fields}\r\n"
         );
         post.write
             .write_all(head.as_bytes())
@@ -79,10 +84,35 @@ impl Post {
             }
             body.extend_from_slice(&chunk);
         }
-        let text = String::from_utf8(body).expect("text");
-        let read = |line| serde_json::from_str(line).expect("JSON");
-        text.lines().map(read).collect()
+        read(&body)
     }
+
+    /// The lines up to the one that ends a batch before its time. The answer goes on until the items end.
+    async fn last(&mut self) -> Vec<Value> {
+        let mut body = Vec::new();
+        loop {
+            body.extend(self.chunk().await.expect("more lines"));
+            if !body.ends_with(b"\n") {
+                continue;
+            }
+            let lines = read(&body);
+            if lines.last().is_some_and(|line| line.get("index").is_none()) {
+                return lines;
+            }
+        }
+    }
+
+    /// The items end, and so does the answer.
+    async fn close(mut self) {
+        self.end().await;
+        assert_eq!(self.chunk().await.as_deref(), Some(&b""[..]));
+    }
+}
+
+fn read(body: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(body).expect("text");
+    let read = |line| serde_json::from_str(line).expect("JSON");
+    text.lines().map(read).collect()
 }
 
 /// Each index once, and in order if that is asked for. The last line is of no item.
@@ -100,19 +130,28 @@ async fn ten_thousand_items_of_a_client_that_reads_when_it_has_sent_all() {
     // What does not fit into memory goes to the file, and round in it.
     let settings = [
         ("batch.spool-memory", "64KiB"),
-        ("batch.spool", "4MiB"),
+        ("batch.spool", "16MiB"),
         ("relay.max-answers", "1MiB"),
     ];
     let (node, origin) = (TestNode::open(&settings), origin());
     for ordered in [false, true] {
+        let before = origin.stats().requests;
         let query = format!("rate=5000/s&ordered={ordered}");
         let mut post = Post::begin(node.addr(), &query).await;
-        let padding = "x".repeat(250);
+        // The answers are more than sockets hold.
+        let padding = "x".repeat(1_000);
         for from in (0..10_000).step_by(100) {
             let items = (from..from + 100).map(|n| origin.url(&format!("/echo?{n}&{padding}\n")));
             post.send(&items.collect::<String>()).await;
         }
         post.end().await;
+        until_held(&node, 900 << 10).await;
+        let (held, sent) = (
+            node.node().engine().budget_used(),
+            origin.stats().requests - before,
+        );
+        assert!(held < 2 << 20, "{held} bytes are held for one batch");
+        assert!(sent < 10_000, "outcomes that nobody takes hold up the rest");
         assert_eq!(post.status().await, 200);
         let lines = post.lines().await;
         all_once(&lines, 10_000, ordered);
@@ -121,8 +160,75 @@ async fn ten_thousand_items_of_a_client_that_reads_when_it_has_sent_all() {
                 serde_json::from_str(line["body"].as_str().expect("a body")).expect("JSON");
             assert_eq!(body["query"], format!("{}&{padding}", line["index"]));
         }
+        // The schedule is absolute: however late a fetch is, its slot stands.
+        let slots = lines
+            .iter()
+            .filter_map(|line| line["timing"]["scheduled"].as_f64());
+        let (first, last) = slots.fold((f64::MAX, 0.0_f64), |(a, b), slot| {
+            (a.min(slot), b.max(slot))
+        });
+        assert!(last - first >= 9_999.0 / 5.0 - 1.0, "{} ms", last - first);
     }
     assert_eq!(origin.stats().requests, 20_000);
+    node.stop().await;
+}
+
+/// Waits until outcomes of so many bytes are held in memory.
+async fn until_held(node: &TestNode, bytes: u64) {
+    let held = async {
+        while node.node().engine().budget_used() < bytes {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, held)
+        .await
+        .expect("it fills");
+}
+
+#[tokio::test]
+async fn a_client_that_waits_to_be_told_to_go_on_is_told() {
+    let (node, origin) = (TestNode::open(&[]), origin());
+    let expect = "Expect: 100-continue\r\n";
+    let mut post = Post::begin_with(node.addr(), "", expect).await;
+    // Before the answer: a client that sees 200 first need not send anything any more.
+    assert_eq!(post.status().await, 100);
+    assert_eq!(post.status().await, 200);
+    post.send(&origin.url("/echo\n")).await;
+    post.end().await;
+    all_once(&post.lines().await, 1, true);
+    let mut post = Post::begin_with(node.addr(), "rate=x", expect).await;
+    assert_eq!(post.status().await, 400, "nothing is to be sent");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_still_sends() {
+    let node = TestNode::open(&[]);
+    for (query, field, status) in [
+        ("rate=x", "", 400),
+        ("", "Content-Encoding: gzip\r\n", 415),
+        ("", "Origin: https://evil.example\r\n", 403),
+    ] {
+        let mut post = Post::begin_with(node.addr(), query, field).await;
+        // More than sockets hold: a connection that is closed would lose the answer.
+        for _ in 0..200 {
+            post.send(&"x\n".repeat(50_000)).await;
+        }
+        post.end().await;
+        assert_eq!(post.status().await, status);
+        let problem = post.lines().await;
+        assert_eq!(problem[0]["status"], status);
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_of_nothing_is_answered_with_nothing() {
+    let node = TestNode::open(&[]);
+    for items in ["", "\n \r\n\n"] {
+        let (status, body) = exchange(node.addr(), "POST /v1/batches HTTP/1.1", items).await;
+        assert_eq!((status, &*body), (200, "0\r\n\r\n"));
+    }
     node.stop().await;
 }
 
@@ -204,6 +310,28 @@ async fn beyond_the_spool_items_are_refused_and_those_before_are_answered() {
 }
 
 #[tokio::test]
+async fn items_that_come_when_all_is_over_do_no_harm() {
+    let settings = [("batch.spool-memory", "16KiB"), ("batch.spool", "64KiB")];
+    let (node, origin) = (TestNode::open(&settings), origin());
+    let mut post = Post::begin(node.addr(), "").await;
+    assert_eq!(post.status().await, 200);
+    let items = origin.url("/gate?key=k\n").repeat(1_000);
+    for _ in 0..10 {
+        post.send(&items).await;
+    }
+    origin.open_gate("k").expect("few keys");
+    let lines = post.last().await;
+    assert_eq!(lines[lines.len() - 1]["errorCode"], "limit_exceeded");
+    // One that is still at it must not be cut off: it would lose what it has not read.
+    for _ in 0..200 {
+        post.send(&items).await;
+    }
+    post.close().await;
+    assert_eq!(origin.stats().requests, lines.len() as u64 - 1);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_ends_its_batch() {
     let (node, origin) = (TestNode::open(&[("batch.max-at-once", "1")]), origin());
     for ended in [false, true] {
@@ -233,10 +361,10 @@ async fn a_silent_client_is_told_so_when_all_is_answered() {
     assert_eq!(post.status().await, 200);
     origin.wait_until(|stats| stats.in_flight == 1).await;
     origin.open_gate("k").expect("few keys");
-    let lines = post.lines().await;
+    let lines = post.last().await;
     assert_eq!((lines.len(), &lines[0]["status"]), (2, &200.into()));
     assert_eq!(lines[1]["errorCode"], "connection_read_timeout");
-    drop(post);
+    post.close().await;
     node.stop().await;
 }
 
@@ -274,7 +402,9 @@ async fn a_node_that_leaves_finishes_what_is_in_flight() {
     let read = async {
         // By now the node is on its way out: it was asked first.
         origin.open_gate("k").expect("few keys");
-        post.lines().await
+        let lines = post.last().await;
+        post.close().await;
+        lines
     };
     let (ended, lines) = tokio::join!(node.stop(), read);
     assert_eq!(format!("{ended:?}"), "Drained");
@@ -303,6 +433,11 @@ async fn what_is_not_a_batch_is_refused_as_a_problem() {
             line(&format!(" {token}\r\nContent-Encoding: gzip")),
             415,
             "coded",
+        ),
+        (
+            line(" HTTP/1.0\r\nAuthorization: Bearer token-of-ann"),
+            505,
+            "HTTP/1.1",
         ),
         (line(&format!("?rate=5 {token}")), 400, "expected a rate"),
         (line(&format!("?resume=true {token}")), 400, "no parameter"),
