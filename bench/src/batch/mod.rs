@@ -14,6 +14,8 @@ mod paced;
 mod peers;
 mod refusing;
 mod relays;
+mod served;
+mod ways;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -52,6 +54,9 @@ pub(crate) struct Settings {
     /// Requests a second in `relays`
     #[arg(long, default_value_t = 8_000)]
     relay_rate: u32,
+    /// Requests a second in `served`
+    #[arg(long, default_value_t = 2_000)]
+    served_rate: u32,
     /// Connections in `full`, `killed`
     #[arg(long, default_value_t = 64)]
     connections: usize,
@@ -85,6 +90,8 @@ enum Part {
     Refusing,
     /// --adaptive: an origin that answers 429 above a rate, and one that does not
     Adaptive,
+    /// Run by a node over a session and over HTTP, for clients that write faster than they read
+    Served,
 }
 
 impl Part {
@@ -96,6 +103,7 @@ impl Part {
         Self::Relays,
         Self::Refusing,
         Self::Adaptive,
+        Self::Served,
     ];
 }
 
@@ -137,6 +145,7 @@ impl Bench<'_> {
             Part::Relays => relays::run(self).await,
             Part::Refusing => refusing::run(self).await,
             Part::Adaptive => adaptive::run(self).await,
+            Part::Served => served::run(self).await,
         }
     }
 

@@ -50,38 +50,75 @@ impl Output {
     /// Reads the lines of `path`, plain, .gz or .zst. Fails unless `items` items are there, each once and
     /// with the body that belongs to the number at the end of its URL.
     pub(crate) fn read(path: &Path, items: u32) -> anyhow::Result<Self> {
-        let mut output = Self {
-            late: Histogram::new(3)?,
-            latency: Histogram::new(3)?,
-            last_answer: 0,
-            attempts: 0,
-            order: Vec::with_capacity(items as usize),
-        };
-        let mut seen = vec![false; items as usize];
-        let (mut last_sent, mut last_end) = (0, 0);
-        for_each_line(path, |line| {
-            let line: Line<'_> = serde_json::from_slice(line).context("it is no outcome")?;
-            let seen = seen.get_mut(line.index as usize);
-            let seen = seen.with_context(|| format!("there is no item {}", line.index))?;
-            ensure!(!std::mem::replace(seen, true), "item {} again", line.index);
-            check(&line)?;
-            let timing = &line.timing;
-            let [scheduled, sent, end] = [timing.scheduled, timing.sent, timing.end].map(micros);
-            output.late.record(sent.saturating_sub(scheduled))?;
-            output.latency.record(end.saturating_sub(scheduled))?;
-            (last_sent, last_end) = (last_sent.max(sent), last_end.max(end));
-            output.attempts += line.attempts;
-            output.order.push(line.index);
-            Ok(())
-        })?;
-        output.last_answer = last_end - last_sent;
-        let lines = output.order.len();
-        ensure!(
-            lines == items as usize,
-            "{} has {lines} lines for {items} items",
-            path.display()
-        );
-        Ok(output)
+        let mut lines = Lines::new(items)?;
+        for_each_line(path, |line| lines.add(line))?;
+        lines.end().with_context(|| path.display().to_string())
+    }
+}
+
+/// Lines of an output, as they come.
+pub(super) struct Lines {
+    output: Output,
+    seen: Vec<bool>,
+    last_sent: u64,
+    last_end: u64,
+}
+
+impl Lines {
+    pub(super) fn new(items: u32) -> anyhow::Result<Self> {
+        Ok(Self {
+            output: Output {
+                late: Histogram::new(3)?,
+                latency: Histogram::new(3)?,
+                last_answer: 0,
+                attempts: 0,
+                order: Vec::with_capacity(items as usize),
+            },
+            seen: vec![false; items as usize],
+            last_sent: 0,
+            last_end: 0,
+        })
+    }
+
+    /// Fails if the line is no outcome, or not as it must be.
+    pub(super) fn add(&mut self, line: &[u8]) -> anyhow::Result<()> {
+        let line: Line<'_> = serde_json::from_slice(line).context("it is no outcome")?;
+        check(&line)?;
+        let timing = &line.timing;
+        let times = [timing.scheduled, timing.sent, timing.end].map(micros);
+        self.count(line.index, line.attempts, times)
+    }
+
+    /// Counts an item whose answer has been looked at; the times are microseconds since the Unix epoch.
+    pub(super) fn count(
+        &mut self,
+        index: u32,
+        attempts: u64,
+        [scheduled, sent, end]: [u64; 3],
+    ) -> anyhow::Result<()> {
+        let seen = self.seen.get_mut(index as usize);
+        let seen = seen.with_context(|| format!("there is no item {index}"))?;
+        ensure!(!std::mem::replace(seen, true), "item {index} again");
+        let output = &mut self.output;
+        output.late.record(sent.saturating_sub(scheduled))?;
+        output.latency.record(end.saturating_sub(scheduled))?;
+        self.last_sent = self.last_sent.max(sent);
+        self.last_end = self.last_end.max(end);
+        output.attempts += attempts;
+        output.order.push(index);
+        Ok(())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.output.order.len()
+    }
+
+    /// Fails unless every item is there.
+    pub(super) fn end(mut self) -> anyhow::Result<Output> {
+        let (lines, items) = (self.len(), self.seen.len());
+        ensure!(lines == items, "there are {lines} lines for {items} items");
+        self.output.last_answer = self.last_end - self.last_sent;
+        Ok(self.output)
     }
 }
 
@@ -171,7 +208,7 @@ mod tests {
     fn whatever_is_wrong_is_found() {
         let right = |index| line(index, &fetchway_lab::expected_body(index.into(), 20));
         for (lines, why) in [
-            (right(0), "1 lines for 2 items"),
+            (right(0), "there are 1 lines for 2 items"),
             (right(0) + &right(0), "item 0 again"),
             (right(0) + &right(2), "there is no item 2"),
             (right(0) + right(1).trim_end(), "not whole"),

@@ -87,7 +87,7 @@ fn wall(took: &Took, read: &Output, sent: &[u64], rate: u32, strict: bool) {
     }
 }
 
-fn spread(micros: &Histogram<u64>) -> String {
+pub(super) fn spread(micros: &Histogram<u64>) -> String {
     let at = |quantile| micros.value_at_quantile(quantile) as f64 / 1_000.0;
     format!(
         "p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, most {:.2} ms",

@@ -1,0 +1,150 @@
+//! A batch that a node runs for a client that writes its items as fast as they are taken: over a session and
+//! over HTTP, as outcomes come and in order, for readers that keep up, begin late, or never keep up.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use fetchway_lab::Windows;
+use tokio::time::{Instant, sleep_until};
+
+use super::ledger::{Ledger, SECOND};
+use super::output::Lines;
+use super::paced::{held, spread};
+use super::ways::{Outcomes, Way};
+use super::{Bench, aim};
+use crate::node::NodeProcess;
+use crate::say;
+
+/// The most that the node may have resident, in MiB.
+const MEMORY: f64 = 120.0;
+/// By how much a run may take longer than is due, in percent.
+const OVER: f64 = 1.0;
+/// How long a reader that begins late waits when all is written.
+const LATE: Duration = Duration::from_secs(1);
+
+/// How a client reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// As it comes.
+    Prompt,
+    /// After the first, nothing until all is written (over a session it is not meanwhile) and a second has
+    /// passed; then a quarter faster than the rate.
+    Late,
+    /// Half as fast as the rate: once windows and sockets are full, the run has to wait for it.
+    Slow,
+}
+
+impl Reader {
+    fn shown(self) -> &'static str {
+        match self {
+            Self::Prompt => "reads as it comes",
+            Self::Late => "reads late",
+            Self::Slow => "reads at half the rate",
+        }
+    }
+
+    /// Lines that it reads a second.
+    fn pace(self, rate: u32) -> Option<f64> {
+        match self {
+            Self::Prompt => None,
+            Self::Late => Some(f64::from(rate) * 1.25),
+            Self::Slow => Some(f64::from(rate) / 2.0),
+        }
+    }
+}
+
+pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<()> {
+    for way in [Way::Session, Way::Http] {
+        for reader in [Reader::Prompt, Reader::Late, Reader::Slow] {
+            for ordered in [false, true] {
+                one(bench, way, reader, ordered).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn one(bench: &Bench<'_>, way: Way, reader: Reader, ordered: bool) -> anyhow::Result<()> {
+    let (items, rate) = (bench.items(10_000), bench.settings.served_rate);
+    let mut origin = bench.ledger("origin").await?;
+    let program = &bench.settings.programs.fetchway;
+    let node = NodeProcess::start(program, &bench.folder, "").await?;
+    let urls = (0..items).map(|item| origin.url(item)).collect();
+
+    let began = Instant::now();
+    let mut outcomes = Outcomes::begin(way, node.addr, rate, ordered, urls).await?;
+    let mut lines = Lines::new(items)?;
+    read(reader, rate, items, &mut outcomes, &mut lines).await?;
+    let wall = began.elapsed();
+    let written = outcomes.written().await?.duration_since(began);
+    let output = lines.end()?;
+    let peak = node.process.peak_resident()? as f64 / f64::from(1 << 20);
+    ensure!(
+        !ordered || output.order.is_sorted(),
+        "the outcomes are not in the order of the items"
+    );
+
+    say(&format!(
+        "{}, {}, a client that {}: {items} items at {rate}/s",
+        way.shown(),
+        if ordered { "in order" } else { "as they come" },
+        reader.shown(),
+    ));
+    let due = f64::from(items - 1) / f64::from(rate);
+    let took = wall.as_secs_f64();
+    let over = (took / due - 1.0) * 100.0;
+    let aimed = match reader {
+        Reader::Prompt => aim(over <= OVER, "at most 1 %"),
+        Reader::Late | Reader::Slow => "(with the reader's own pace)".to_owned(),
+    };
+    say(&format!(
+        "  all written after {:.2} s, read after {took:.3} s, {due:.3} s due: {over:+.2} % {aimed}",
+        written.as_secs_f64(),
+    ));
+    arrivals(&mut origin, items).await?;
+    say(&format!("  sent late by {}", spread(&output.late)));
+    say(&format!(
+        "  node resident at most {peak:.0} MiB {}",
+        aim(peak <= MEMORY, "at most 120")
+    ));
+    Ok(())
+}
+
+/// Reads to the end, as fast as this reader does.
+async fn read(
+    reader: Reader,
+    rate: u32,
+    items: u32,
+    outcomes: &mut Outcomes,
+    lines: &mut Lines,
+) -> anyhow::Result<()> {
+    // A batch over a session begins when it is asked for an outcome.
+    ensure!(outcomes.next(lines).await?, "there are no outcomes");
+    if reader == Reader::Late {
+        match outcomes.way() {
+            Way::Session => tokio::time::sleep(LATE).await,
+            Way::Http => sleep_until(outcomes.written().await? + LATE).await,
+        }
+    }
+    let began = Instant::now();
+    while outcomes.next(lines).await? {
+        ensure!(lines.len() <= items as usize, "there are too many lines");
+        if let Some(pace) = reader.pace(rate) {
+            sleep_until(began + Duration::from_secs_f64(lines.len() as f64 / pace)).await;
+        }
+    }
+    Ok(())
+}
+
+async fn arrivals(origin: &mut Ledger, items: u32) -> anyhow::Result<()> {
+    let arrivals = origin.arrivals().await?;
+    arrivals.each_once(items)?;
+    let lasted = arrivals.lasted();
+    let windows: Windows = arrivals.windows();
+    say(&format!(
+        "  each arrived once, over {lasted:.3} s, {} a window of 1 s; {:.1}/s",
+        held(windows),
+        f64::from(items - 1) / lasted.max(1.0 / SECOND as f64),
+    ));
+    Ok(())
+}
