@@ -105,7 +105,7 @@ impl Lines {
                 }
                 order => {
                     if let Some(order) = order {
-                        order.out();
+                        order.out(&line);
                     }
                     self.line = Some((line, hold));
                     return Poll::Ready(true);

@@ -132,7 +132,7 @@ impl Batches {
         let failure = Failure::default();
         let order = params
             .ordered
-            .then(|| Gate::new(self.bounds.max_held.as_usize()));
+            .then(|| Gate::new(self.bounds.max_held.as_usize(), params.concurrency));
         let items = Items::new(
             input,
             principal.limits.message,

@@ -173,6 +173,29 @@ async fn ten_thousand_items_of_a_client_that_reads_when_it_has_sent_all() {
     node.stop().await;
 }
 
+#[tokio::test]
+async fn what_may_be_held_back_for_one_item_holds_up_those_behind_it() {
+    let settings = [("batch.max-held", "1MiB"), ("relay.max-answers", "1MiB")];
+    let (node, origin) = (TestNode::open(&settings), origin());
+    let mut post = Post::begin(node.addr(), "ordered=true&concurrency=16").await;
+    post.send(&origin.url("/gate?key=k\n")).await;
+    // Ten times as much as may be held back.
+    let items = origin.url("/bytes?n=20000\n").repeat(500);
+    post.send(&items).await;
+    post.end().await;
+    assert_eq!(post.status().await, 200);
+    // Time for it to go on in, if it did: that of so many fetches one after the other.
+    let other = origin.url("/echo\n").repeat(500);
+    let head = "POST /v1/batches?concurrency=1 HTTP/1.1";
+    let (status, _) = exchange(node.addr(), head, &other).await;
+    assert_eq!(status, 200);
+    let sent = origin.stats().requests - 500;
+    assert!(sent > 20 && sent < 60, "{sent}");
+    origin.open_gate("k").expect("few keys");
+    all_once(&post.lines().await, 501, true);
+    node.stop().await;
+}
+
 /// Waits until outcomes of so many bytes are held in memory.
 async fn until_held(node: &TestNode, bytes: u64) {
     let held = async {
