@@ -62,6 +62,11 @@ impl Lines {
         }
     }
 
+    /// A hand on its run.
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
     /// Begins nothing more when the node is shutting down; what is in flight is finished.
     fn heed_shutdown(&mut self, cx: &mut Context<'_>) {
         let Some(leaving) = &mut self.leaving else {

@@ -3,7 +3,7 @@
 //! Both are one thing, `begin`: pieces of JSON lines in, the outcomes' lines out. `params` is what the
 //! query says, `items` makes items of the pieces, `lines` pieces of the outcomes, and `order` keeps them
 //! in order where that is asked for. Over HTTP the input is read on into a `spool` whatever becomes of
-//! the output, so that a client may send all before it reads anything.
+//! the output, so that a client may send all before it reads anything, and `reply` is the answer's body.
 
 mod items;
 mod lines;

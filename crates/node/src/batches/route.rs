@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fetchway_batch::Handle;
 use fetchway_policy::{ErrorName, FetchError};
 use fetchway_relay::Principal;
 use futures_util::stream;
@@ -124,6 +125,12 @@ async fn go_on(body: &mut Incoming) -> Option<Read> {
     first
 }
 
+/// Whether items wait for their outcomes.
+fn is_busy(run: &Handle) -> bool {
+    let progress = run.progress();
+    progress.done < progress.read
+}
+
 /// One batch over HTTP.
 struct Exchange {
     to: mpsc::Sender<Option<Bytes>>,
@@ -139,7 +146,7 @@ struct Exchange {
 impl Exchange {
     /// Runs it until the answer has ended, or its client is gone.
     async fn run(self, lines: Lines, first: Option<Read>, body: Incoming) {
-        let mut reading = pin!(self.read(first, body));
+        let mut reading = pin!(self.read(first, body, lines.handle()));
         let mut giving = pin!(self.give(lines));
         let read = tokio::select! {
             biased;
@@ -203,15 +210,15 @@ impl Exchange {
     }
 
     /// Reads the request to its end, the items into the spool. False if the client is gone.
-    async fn read(&self, mut first: Option<Read>, mut body: Incoming) -> bool {
+    async fn read(&self, mut first: Option<Read>, mut body: Incoming, run: Handle) -> bool {
         let end = loop {
             let frame = match first.take() {
                 Some(first) => Ok(first),
                 None => timeout(self.idle, body.frame()).await,
             };
             match frame {
-                // It may wait for an outcome before it sends the next item.
-                Err(_) if self.taken.swap(false, Ordering::Relaxed) => {}
+                // It may wait for an outcome before it sends the next item, and that may be long in coming.
+                Err(_) if self.taken.swap(false, Ordering::Relaxed) || is_busy(&run) => {}
                 Err(_) => break Err(self.too_quiet()),
                 Ok(None) => break Ok(()),
                 Ok(Some(Err(_broken))) => return false,
@@ -237,8 +244,8 @@ impl Exchange {
 
     fn too_quiet(&self) -> FetchError {
         let detail = format!(
-            "No item came and no outcome was taken for {:?} (batch.idle-timeout): send the items left \
-             as another batch. The items read before are answered.",
+            "All items were answered, and no more came for {:?} (batch.idle-timeout): send those left as \
+             another batch, or blank lines while there are none.",
             self.idle
         );
         FetchError::new(ErrorName::ConnectionReadTimeout, detail)

@@ -161,7 +161,8 @@ pub struct BatchSection {
     pub spool_memory: Text<Size>,
     /// The folder for that file. Empty: the system's for temporary files.
     pub spool_dir: PathBuf,
-    /// A client over HTTP that neither sends nor takes anything for this long has its batch ended.
+    /// A client over HTTP that sends nothing for this long when all is answered has its batch ended; one
+    /// that takes nothing is cut off.
     pub idle_timeout: Text<Dur>,
 }
 

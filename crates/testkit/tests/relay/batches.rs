@@ -392,6 +392,22 @@ async fn a_silent_client_is_told_so_when_all_is_answered() {
 }
 
 #[tokio::test]
+async fn a_client_that_waits_for_an_outcome_is_not_silent() {
+    let (node, origin) = (TestNode::open(&[("batch.idle-timeout", "300ms")]), origin());
+    let mut post = Post::begin(node.addr(), "").await;
+    assert_eq!(post.status().await, 200);
+    // Longer than two silences.
+    post.send(&origin.url("/delay?ms=1000\n")).await;
+    let line: Value = serde_json::from_slice(&post.chunk().await.expect("one")).expect("JSON");
+    assert_eq!(line["status"], 200);
+    post.send(&origin.url("/echo\n")).await;
+    post.end().await;
+    let lines = post.lines().await;
+    assert_eq!((lines.len(), &lines[0]["status"]), (1, &200.into()));
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_takes_nothing_is_cut_off() {
     let settings = [
         ("batch.idle-timeout", "50ms"),
