@@ -29,6 +29,9 @@ const SESSION_TOKEN: &str = "send it as `Authorization: Bearer TOKEN`, or where 
 /// How it is sent with any other request.
 pub(crate) const REQUEST_TOKEN: &str = "send it as `Authorization: Bearer TOKEN`";
 
+/// Where batches are asked for.
+const BATCHES: &str = "/v1/batches";
+
 const WELCOME: &str = "This is fetchway. Open a WebSocket here to have fetches made for you.\n";
 
 /// Answers the main listener's requests.
@@ -54,12 +57,14 @@ impl Handler for Main {
 
 impl Main {
     async fn route(&self, request: Request<Incoming>) -> Response<Reply> {
-        if let Err(refusal) = self.origins.check(request.uri(), request.headers()) {
-            return refused(refuse(&self.metrics, refusal), request);
-        }
-        match request.uri().path() {
-            "/v1/batches" => self.batch(request).await,
-            _ => self.whole(request).map(Reply::Whole),
+        let checked = self.origins.check(request.uri(), request.headers());
+        let checked = checked.map_err(|refusal| refuse(&self.metrics, refusal));
+        match (request.uri().path(), checked) {
+            (BATCHES, Ok(())) => self.batch(request).await,
+            (BATCHES, Err(refusal)) => refused(refusal, request),
+            (_, Ok(())) => self.whole(request).map(Reply::Whole),
+            // Nothing else takes a body, so no program is sending a long one.
+            (_, Err(refusal)) => refusal.map(Reply::Whole),
         }
     }
 
