@@ -231,6 +231,8 @@ impl Node {
             // Errors are logged there.
             let _ = self.reload_tls();
         }
+        // First: who hears that the node is not ready gets no fetch in any more.
+        self.relay.leave();
         self.shutdown.advance(Phase::Draining);
         tracing::info!(grace = ?self.grace, "shutting down: finishing what is in flight");
         let second = async { while next().await == Signal::Reload {} };

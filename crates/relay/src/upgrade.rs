@@ -165,11 +165,16 @@ impl Relay {
         principal.session(&self.engine, limits)
     }
 
+    /// Takes no new fetches from now on. To be followed by [`Self::shutdown`].
+    pub fn leave(&self) {
+        self.phase.send_replace(Phase::Leaving);
+    }
+
     /// Takes no new fetches, closes each session with 1001 when its last answer is written, and
     /// after `grace` closes the rest as they are. Returns whether none had to be: then every fetch
     /// has been answered.
     pub async fn shutdown(&self, grace: Duration) -> bool {
-        self.phase.send_replace(Phase::Leaving);
+        self.leave();
         if tokio::time::timeout(grace, self.phase.closed())
             .await
             .is_ok()

@@ -52,7 +52,11 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 () = self.liveness.tick() => Next::Tick,
             };
             let ended = match next {
-                Next::Event(event) => self.events(event, phase == Phase::Leaving),
+                Next::Event(event) => {
+                    // It may have changed while there was nothing to read.
+                    let leaving = *self.phase.borrow() != Phase::Open;
+                    self.events(event, leaving)
+                }
                 Next::Readable => {
                     self.liveness.heard();
                     None
