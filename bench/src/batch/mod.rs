@@ -95,7 +95,7 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Paced,
         Self::Strict,
         Self::Full,
