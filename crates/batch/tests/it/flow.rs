@@ -62,6 +62,25 @@ async fn outcomes_that_are_not_taken_stop_everything_before_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn outcomes_taken_together_keep_their_places_until_they_are_written() {
+    let performer = Fake::new(|_: &Request| async { status(200) });
+    let under_way = Arc::clone(&performer.under_way);
+    let (mut outcomes, _) = run(&config(4), items(100), performer);
+    settle().await;
+    let mut taken = Vec::new();
+    for round in 1..=25 {
+        let places = outcomes.wait(&mut taken);
+        settle().await;
+        assert_eq!((taken.len(), under_way.begun()), (4 * round, 4 * round));
+        drop(places);
+        settle().await;
+    }
+    let places = outcomes.wait(&mut taken);
+    assert_eq!(taken.len(), 100, "the run is over");
+    drop(places);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stopped_run_finishes_what_is_in_flight_and_nothing_else() {
     let gate = Arc::new(Notify::new());
     let open = Arc::clone(&gate);
