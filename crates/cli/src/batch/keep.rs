@@ -138,11 +138,14 @@ fn write<H>(
             return journal.finish();
         }
         dispatches.note(pace);
-        for done in chunk.drain(..) {
+        for done in &chunk {
             journal.write(&done.outcome)?;
-            statistics.record(&done.outcome);
         }
         journal.flush()?;
+        // What could not be written is not done.
+        for done in chunk.drain(..) {
+            statistics.record(&done.outcome);
+        }
         drop(places);
     }
 }

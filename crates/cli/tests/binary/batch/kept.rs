@@ -67,11 +67,13 @@ async fn disk_fills(name: &str) {
     let input = folder.file("urls.txt", &urls(&origin, ITEMS));
     let output = folder.path(name);
     let given = [text(&input), "--output", text(&output)];
+    let summary = folder.path("summary.json");
     // A process that may write no file beyond 256 blocks of 512 bytes stands for a disk that is full.
     let limit = "trap '' XFSZ; ulimit -f 256; exec \"$0\" \"$@\"";
     let limited = Command::new("sh")
         .args(["-c", limit, BINARY, "batch", "--allow-net", "127.0.0.0/8"])
         .args(given)
+        .args(["--summary", text(&summary)])
         .env_clear()
         .output()
         .await
@@ -88,6 +90,9 @@ async fn disk_fills(name: &str) {
     assert!(told(&limited, "--resume"), "{}", said(&limited));
     let kept = lines(&output);
     assert!(!kept.is_empty() && kept.len() < ITEMS, "{}", kept.len());
+    let summary = std::fs::read(&summary).expect("a summary");
+    let summary: Value = serde_json::from_slice(&summary).expect("JSON");
+    assert_eq!(summary["items"]["done"], kept.len(), "what has a line");
     goes_on(&origin, &given, "--resume", ITEMS - kept.len()).await;
     let all = lines(&output);
     assert_complete(&all, ITEMS);
