@@ -18,6 +18,8 @@ pub(crate) struct Hints {
     pub(crate) wait: Option<Duration>,
     /// So many more may be sent within so long.
     pub(crate) left: Option<(u64, Duration)>,
+    /// The longest that it may have anything wait.
+    pub(crate) cap: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,7 @@ impl Hints {
             refused,
             wait: wait.max(none_left.map(|(_, time)| time.min(cap))),
             left,
+            cap,
         }
     }
 }
@@ -101,7 +104,8 @@ mod tests {
 
     #[test]
     fn refusals_and_waits_within_the_cap() {
-        assert_eq!(hints(200, &[("retry-after", "5")]), Hints::default());
+        let calm = hints(200, &[("retry-after", "5")]);
+        assert_eq!((calm.refused, calm.wait, calm.left), (None, None, None));
         let too_many = hints(429, &[("retry-after", "5")]);
         assert_eq!(too_many.refused, Some(Refused::TooMany));
         assert_eq!(too_many.wait, Some(Duration::from_secs(5)));

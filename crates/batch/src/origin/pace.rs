@@ -50,6 +50,10 @@ pub(crate) struct Pace {
     search: Option<Box<Search>>,
     /// Nothing is sent before.
     next: Duration,
+    /// The part of it that a time to wait is: no rate shortens that.
+    until: Duration,
+    /// The slot that was used last.
+    slot: Duration,
     /// When the first was sent.
     begun: Option<Duration>,
     sent: Meter,
@@ -82,6 +86,8 @@ impl Pace {
             slowed: None,
             search: adaptive.then(|| Box::new(Search::new())),
             next: Duration::ZERO,
+            until: Duration::ZERO,
+            slot: Duration::ZERO,
             begun: None,
             sent: Meter::default(),
             accepted: Meter::default(),
@@ -111,19 +117,23 @@ impl Pace {
         self.slowed.map(|slowed| slowed.rate)
     }
 
+    /// The lowest of all rates that hold now, per second.
+    fn rate(&self) -> Option<f64> {
+        let searched = self.search.as_ref().map(|search| search.rate());
+        let rates = [self.slowed_to(), self.configured, searched];
+        rates.into_iter().flatten().reduce(f64::min)
+    }
+
     /// A request is sent.
     pub(crate) fn sent(&mut self, now: Duration) {
         self.sent.add(now);
         self.begun.get_or_insert(now);
-        let searched = self.search.as_ref().map(|search| search.rate());
-        let rates = [self.slowed_to(), self.configured, searched];
-        let rate = rates.into_iter().flatten().reduce(f64::min);
-        if let Some(rate) = rate {
-            let interval = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX);
+        if let Some(rate) = self.rate() {
+            let interval = interval(rate);
             let next = self.next_at();
-            let slot = next.max(now.saturating_sub(CATCH_UP));
-            let unused = slot - next;
-            self.next = slot.saturating_add(interval);
+            self.slot = next.max(now.saturating_sub(CATCH_UP));
+            let unused = self.slot - next;
+            self.next = self.slot.saturating_add(interval);
             if let Some(search) = &mut self.search {
                 let another = rate < search.rate();
                 search.sent(now, if another { interval } else { unused });
@@ -155,15 +165,25 @@ impl Pace {
             None => self.accepted(now),
         }
         if let Some((left, time)) = hints.left {
-            self.told(now, left.saturating_sub(others as u64), time, most);
+            // One that is told to send nothing for a day is asked again after the cap, as after Retry-After.
+            let left = left.saturating_sub(others as u64).max(1) as f64;
+            let slowest = 1.0 / hints.cap.as_secs_f64();
+            self.told(now, (left / time.as_secs_f64()).max(slowest), most);
         }
         if let Some(wait) = hints.wait {
-            self.next = self.next.max(now + wait);
+            self.until = self.until.max(now + wait);
+            self.next = self.next.max(self.until);
         }
         if let Some(slowed) = self.slowed
             && slowed.rate >= most.unwrap_or(slowed.free_at)
         {
             self.slowed = None;
+        }
+        if hints.left.is_some() {
+            // The last slot was as long as there was little left: now there may be more.
+            let slot = self.rate().map_or(Duration::ZERO, interval);
+            let next = self.slot.saturating_add(slot).max(self.until);
+            self.next = self.next.min(next);
         }
     }
 
@@ -240,9 +260,8 @@ impl Pace {
         slowed.rate += step * passed;
     }
 
-    /// So many more may be sent within `time`.
-    fn told(&mut self, now: Duration, left: u64, time: Duration, most: Option<f64>) {
-        let allowed = (left.max(1) as f64) / time.as_secs_f64();
+    /// So many may be sent a second.
+    fn told(&mut self, now: Duration, allowed: f64, most: Option<f64>) {
         let sending = self.sending(now).max(most.unwrap_or(0.0));
         let was_told = self.slowed.is_some_and(|slowed| slowed.told);
         if allowed >= sending && !was_told {
@@ -259,6 +278,11 @@ impl Pace {
             told: true,
         });
     }
+}
+
+/// Between requests, at a rate per second.
+fn interval(rate: f64) -> Duration {
+    Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]

@@ -39,13 +39,14 @@ const ACCEPTED: Hints = Hints {
     refused: None,
     wait: None,
     left: None,
+    cap: Duration::from_secs(60),
 };
 
 fn refusal(wait: Option<Duration>) -> Hints {
     Hints {
         refused: Some(Refused::TooMany),
         wait,
-        left: None,
+        ..ACCEPTED
     }
 }
 
@@ -288,4 +289,49 @@ fn one_flood_slows_once_and_trouble_forgets_no_rate() {
         pace.answered(now, now, &ACCEPTED, 0, None);
     }
     assert!(now < t(61_000 + 60_000), "back after {now:?}");
+}
+
+/// What an answer says is left, with the wait that follows from it.
+fn left(count: u64, seconds: u64) -> Hints {
+    let time = Duration::from_secs(seconds);
+    Hints {
+        wait: (count == 0).then(|| time.min(ACCEPTED.cap)),
+        left: Some((count, time)),
+        ..ACCEPTED
+    }
+}
+
+#[test]
+fn no_field_has_an_origin_wait_beyond_the_cap() {
+    for (count, seconds) in [(1, 86_400), (0, 86_400), (100, 1 << 40), (0, u64::MAX)] {
+        for adaptive in [false, true] {
+            let mut pace = Pace::new(None, adaptive);
+            let mut now = Duration::ZERO;
+            for _ in 0..5 {
+                pace.sent(now);
+                pace.answered(now, now, &left(count, seconds), 0, None);
+                let wait = pace.next_at().saturating_sub(now);
+                assert!(wait <= ACCEPTED.cap, "{wait:?} for {count} in {seconds} s");
+                now = pace.next_at().max(now);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_quota_that_is_renewed_is_used_at_once_but_a_wait_is_kept() {
+    let t = Duration::from_secs;
+    for overtaken in [false, true] {
+        let mut pace = Pace::new(None, false);
+        pace.sent(t(1));
+        pace.answered(t(1), t(1), &left(0, 30), 0, None);
+        if overtaken {
+            // An answer from before that one.
+            pace.answered(t(2), t(1), &left(60, 30), 0, None);
+        }
+        assert_eq!(pace.next_at(), t(31));
+        pace.sent(t(31));
+        pace.answered(t(31), t(31), &left(60, 30), 0, None);
+        assert_eq!(pace.next_at(), t(31) + Duration::from_millis(500));
+    }
 }
