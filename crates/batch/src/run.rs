@@ -23,7 +23,7 @@ use crate::perform::Performer;
 use crate::progress::{Adaptive, Progress};
 use crate::shared::{OnSent, Shared};
 use crate::strict::{MAX_STRICT, Strict};
-use crate::worker::{Desk, read, time};
+use crate::worker::{Desk, Tasks, read, time};
 
 /// Refusals (429) that an item of an adaptive run may meet beside its tries: the run itself provokes them.
 /// Bounded, as some origins refuse for a day.
@@ -100,7 +100,7 @@ pub struct Outcomes<H> {
     shared: Arc<Shared>,
     /// As many are worth waking a thread for.
     enough: usize,
-    tasks: Arc<Mutex<JoinSet<()>>>,
+    tasks: Arc<Tasks>,
 }
 
 /// A hand on a run. It keeps nothing running.
@@ -163,7 +163,7 @@ pub fn run<P: Performer>(
     ));
     let outbox = Arc::new(Outbox::new());
     shared.state().dispatch.follows = config.follow.is_some();
-    let tasks = Arc::new(Mutex::new(JoinSet::new()));
+    let tasks: Arc<Tasks> = Arc::new(Mutex::new(Some(JoinSet::new())));
     let desk = Arc::new(Desk {
         shared: Arc::clone(&shared),
         performer,
@@ -177,6 +177,7 @@ pub fn run<P: Performer>(
     });
     {
         let mut tasks = Shared::lock(&tasks);
+        let tasks = tasks.get_or_insert_default();
         tasks.spawn(Box::pin(read(Arc::clone(&desk), items)));
         tasks.spawn(time(desk));
     }
@@ -243,6 +244,8 @@ impl<H> Stream for Outcomes<H> {
 
 impl<H> Drop for Outcomes<H> {
     fn drop(&mut self) {
-        Shared::lock(&self.tasks).abort_all();
+        // Taken, so that a worker that runs at this moment starts no others.
+        let tasks = Shared::lock(&self.tasks).take();
+        drop(tasks);
     }
 }

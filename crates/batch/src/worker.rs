@@ -35,8 +35,11 @@ pub(crate) struct Desk<P: Performer> {
     pub(crate) outbox: Arc<Outbox<P::Hold>>,
     pub(crate) follow: Option<Follow>,
     pub(crate) follow_most: u32,
-    pub(crate) tasks: Arc<Mutex<JoinSet<()>>>,
+    pub(crate) tasks: Arc<Tasks>,
 }
+
+/// The tasks of a run; none when its outcomes were dropped, and all ends.
+pub(crate) type Tasks = Mutex<Option<JoinSet<()>>>;
 
 type Performed<P> = Result<(Response, <P as Performer>::Hold), FetchError>;
 
@@ -190,8 +193,12 @@ impl<P: Performer> Desk<P> {
     fn start(self: &Arc<Self>, state: &mut State) {
         let now = self.shared.clock.now();
         while let Some(job) = state.dispatch.take(now) {
-            state.tally.began(&job);
             let mut tasks = Shared::lock(&self.tasks);
+            let Some(tasks) = tasks.as_mut() else {
+                // Nobody asks for its outcome.
+                return;
+            };
+            state.tally.began(&job);
             while tasks.try_join_next().is_some() {}
             tasks.spawn(Box::pin(work(Arc::clone(self), job)));
         }

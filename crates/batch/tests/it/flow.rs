@@ -1,11 +1,11 @@
 //! What holds up what, and how a run ends.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use fetchway_batch::{Request, RunConfig, run};
-use fetchway_policy::{ErrorName, FetchError, RetryPolicy};
+use fetchway_batch::{Handover, Performer, Request, Response, RunConfig, run};
+use fetchway_policy::{ErrorName, FetchError, OriginLimits, RetryPolicy};
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::Notify;
 
@@ -189,4 +189,65 @@ async fn a_performer_that_panics_ends_the_run_instead_of_hanging_it() {
     let (outcomes, handle) = run(&config(1), items(100), performer);
     assert_eq!(outcomes.count().await, 50);
     assert!(handle.progress().stopped);
+}
+
+/// Performs nothing that takes time, but waits where it is asked what an origin may be sent.
+struct Held {
+    asked: mpsc::Sender<()>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+    begun: Arc<AtomicUsize>,
+    /// Dropped with the last task.
+    _gone: mpsc::Sender<()>,
+}
+
+impl Performer for Held {
+    type Hold = ();
+
+    async fn perform(
+        &self,
+        request: &Request,
+        _: &Handover<'_>,
+    ) -> Result<(Response, ()), FetchError> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let what = request.url.to_string();
+        Err(FetchError::new(ErrorName::ConnectionRefused, what))
+    }
+
+    fn limits(&self, _: &url::Url) -> OriginLimits {
+        self.asked.send(()).expect("the test waits");
+        let go_on = self.go_on.lock().expect("nobody panics");
+        go_on.recv().expect("the test says so");
+        OriginLimits {
+            rate: None,
+            concurrency: usize::MAX,
+        }
+    }
+}
+
+#[test]
+fn nothing_begins_once_the_outcomes_are_dropped() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let _within = runtime.enter();
+    let (asked, is_asked) = mpsc::channel();
+    let (go_on, told) = mpsc::channel();
+    let (gone, all_gone) = mpsc::channel();
+    let begun = Arc::new(AtomicUsize::new(0));
+    let held = Held {
+        asked,
+        go_on: Mutex::new(told),
+        begun: Arc::clone(&begun),
+        _gone: gone,
+    };
+    let (outcomes, _) = run(&RunConfig::default(), items(1), held);
+    // The reader is about to start a worker.
+    is_asked.recv().expect("it is");
+    drop(outcomes);
+    go_on.send(()).expect("it waits");
+    let over: Result<(), _> = all_gone.recv();
+    assert!(over.is_err(), "all tasks are gone");
+    assert_eq!(begun.load(Ordering::SeqCst), 0);
 }
