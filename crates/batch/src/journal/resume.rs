@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::bodies::sync_folder;
+use super::bodies::{Bodies, sync_folder};
 use super::done::PAGE;
 use super::format::{FRAME, Format, Framer};
 use super::scan::{Seen, scan};
@@ -214,6 +214,10 @@ impl Resume {
                     .to_owned(),
             ));
         }
+        if let Some(bodies) = &options.bodies {
+            // Nothing may fail any more once the output is cut.
+            Bodies::new(bodies, options.sync)?;
+        }
         let open = self.open_lines()?;
         let whole = if self.found.again > 0 {
             let (file, whole) = self
@@ -288,9 +292,14 @@ impl Resume {
             .read(true)
             .write(true)
             .create(true)
-            .truncate(true)
+            .truncate(false)
             .open(&beside)?;
-        let copied = lock(&file, &beside).and_then(|()| self.copy(&file));
+        if let Err(error) = lock(&file, &beside) {
+            // It is the output of another run, and stays.
+            return Ok(Err(error));
+        }
+        file.set_len(0)?;
+        let copied = self.copy(&file);
         let copied = match copied {
             Ok(bytes) => file
                 .sync_all()

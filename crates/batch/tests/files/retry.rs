@@ -82,3 +82,54 @@ fn an_output_that_cannot_be_replaced_stays_as_it_is() {
     assert!(missing.contains("No such file"), "{missing}");
     assert_eq!(url("http://h.example/0").as_str(), lines(&path)[0]["url"]);
 }
+
+#[test]
+fn what_another_run_writes_beside_it_is_not_touched() {
+    let folder = folder("retry-beside");
+    let source = input(&folder, 2);
+    let path = folder.join("out.jsonl");
+    let beside = folder.join("out.jsonl.retry");
+    for path in [&path, &beside] {
+        let mut journal = Journal::create(path, Options::default()).unwrap();
+        for item in items(&source) {
+            journal.write(&outcome(item, 1, 500)).unwrap();
+        }
+        journal.finish().unwrap();
+    }
+    let (other, _) = Resume::open(&beside, false)
+        .unwrap()
+        .start(Options::default())
+        .unwrap();
+    let refused = Resume::open(&path, true).unwrap().start(Options::default());
+    let says = refused.err().unwrap().to_string();
+    assert!(says.contains("by another run"), "{says}");
+    other.finish().unwrap();
+    assert_eq!((indexes(&path).len(), indexes(&beside).len()), (2, 2));
+}
+
+#[test]
+fn a_folder_for_bodies_that_cannot_be_made_costs_no_line() {
+    for name in ["out.jsonl", "out.gz", "out.zst"] {
+        let folder = folder(&format!("retry-bodies-{name}"));
+        let source = input(&folder, 3);
+        let path = folder.join(name);
+        let mut journal = Journal::create(&path, Options::default()).unwrap();
+        for (item, status) in items(&source).into_iter().zip([200, 500]) {
+            journal.write(&outcome(item, 1, status)).unwrap();
+        }
+        journal.flush().unwrap();
+        // As by a crash: a frame is open.
+        drop(journal);
+        let before = fs::read(&path).unwrap();
+        for retry_failed in [false, true] {
+            let options = Options {
+                bodies: Some(folder.join("input.txt")),
+                ..Options::default()
+            };
+            let resume = Resume::open(&path, retry_failed).unwrap();
+            let says = resume.start(options).err().unwrap().to_string();
+            assert!(says.contains("cannot be made"), "{says}");
+            assert_eq!(fs::read(&path).unwrap(), before, "{name}");
+        }
+    }
+}
