@@ -2,6 +2,9 @@
 //!
 //! An item takes its place before it is handed out, and whoever hands out waits while the window is
 //! full. The oldest item has always been handed out already, so the window moves on by itself.
+//!
+//! What is handed out comes back as a line, and may have to be held back: so no more is handed out than lines
+//! may be held back for, going by the mean of the latest.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,6 +12,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use bytes::BytesMut;
 
 use super::JournalError;
+
+/// Items that are handed out before a line has come. As lines come that are short, there soon are many more.
+const FIRST: usize = 64;
+/// Of the mean of lines' lengths, what each new line has: a sixteenth.
+const MEMORY: usize = 16;
+/// Room that is kept for lines to come, in means: lines to come may be longer than those that came.
+const MARGIN: usize = 2;
 
 /// What is between the oldest unfinished item and the newest one; clones are the same window.
 #[derive(Clone, Debug)]
@@ -30,6 +40,8 @@ struct State {
     held: usize,
     /// Lines in `places`.
     lines: usize,
+    /// Bytes of a line, on the mean of the latest.
+    mean: usize,
     closed: bool,
 }
 
@@ -48,13 +60,18 @@ impl Default for Window {
 
 impl Window {
     /// A window of so many items, at least one, that hands out no more while lines of so many bytes
-    /// are held back. What is in flight then may still add to these bytes.
+    /// are held back, or would be if all that is handed out came before the oldest. Lines that are suddenly
+    /// longer than those before may still add to these bytes.
     #[must_use]
     pub fn new(items: usize, bytes: usize) -> Self {
+        let state = State {
+            mean: bytes / FIRST / MARGIN,
+            ..State::default()
+        };
         Self(Arc::new(Shared {
             items: items.max(1),
             bytes,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             room: Condvar::new(),
         }))
     }
@@ -104,6 +121,7 @@ impl Window {
         }
         state.held += line.len();
         state.lines += 1;
+        state.mean = state.mean - state.mean / MEMORY + line.len() / MEMORY;
         while let Some(line) = state.places.front_mut().and_then(|it| it.line.take()) {
             state.places.pop_front();
             state.held -= line.len();
@@ -122,7 +140,9 @@ impl Window {
 
     fn is_full(&self, state: &State) -> bool {
         // An empty one takes an item whatever the bounds are.
-        let over = state.places.len() >= self.0.items || state.held >= self.0.bytes;
+        let without = state.places.len() - state.lines;
+        let to_come = (state.mean * MARGIN).saturating_mul(without);
+        let over = state.places.len() >= self.0.items || state.held + to_come >= self.0.bytes;
         over && !state.places.is_empty()
     }
 
@@ -197,6 +217,38 @@ mod tests {
     fn a_window_full_of_items_or_of_bytes_waits_for_the_oldest() {
         third_waits_for_first(&Window::new(2, 1_000), 1);
         third_waits_for_first(&Window::new(100, 10), 10);
+    }
+
+    #[test]
+    fn no_more_is_handed_out_than_may_be_held_back() {
+        let window = Window::new(100_000, 1 << 20);
+        let mut next = 0;
+        let mut fill = || {
+            let from = next;
+            while !window.is_full(&window.state()) {
+                assert!(window.admit(next));
+                next += 1;
+            }
+            from..next
+        };
+        // Nothing is known of lines yet.
+        let first = fill();
+        assert_eq!(first.end as usize, FIRST);
+        // All but the oldest are at hand, and small: then many more may begin.
+        let mut out = BytesMut::new();
+        for index in 1..first.end {
+            window.place(index, &[b'x'; 100], &mut out).unwrap();
+        }
+        let second = fill();
+        assert!(second.end > 1_500, "{second:?}");
+        // And when all of these come, it is no more than was to be held back.
+        for index in second {
+            window.place(index, &[b'x'; 200], &mut out).unwrap();
+        }
+        assert!(window.state().held <= 1 << 20, "{}", window.state().held);
+        place(&window, 0, &mut out);
+        assert_eq!(window.held_back(), 0);
+        assert!(!window.is_full(&window.state()));
     }
 
     #[test]
