@@ -12,10 +12,14 @@ use fetchway_batch::{DoneItems, Input, InputError, Item, Window};
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
+use super::show::tell;
+
 /// Items handed on at once, when they are not waited for: a wake-up is worth many.
 const CHUNK: usize = 64;
 /// Chunks on their way.
 const CHUNKS: usize = 8;
+/// Lines that are left out and told of; further ones are only counted.
+const TOLD: u64 = 10;
 
 /// What to leave out, and in which order to hand on.
 pub(super) struct Choice {
@@ -40,7 +44,13 @@ pub(super) struct Account {
 
 /// Reads `input` on a thread of its own, which ends with the stream, or when the stream is dropped.
 pub(super) fn start(input: Input, choice: Choice) -> anyhow::Result<(Items, Arc<Account>)> {
-    let (to, from) = mpsc::channel(CHUNKS);
+    // Of a file the next item is there at once. What is written into a pipe may come in an hour, so nothing
+    // waits for that.
+    let (chunk, chunks) = match input.progress().total() {
+        Some(_) => (CHUNK, CHUNKS),
+        None => (1, CHUNK * CHUNKS),
+    };
+    let (to, from) = mpsc::channel(chunks);
     let account = Arc::new(Account::default());
     let items = Items {
         from,
@@ -49,12 +59,18 @@ pub(super) fn start(input: Input, choice: Choice) -> anyhow::Result<(Items, Arc<
     let of_thread = Arc::clone(&account);
     thread::Builder::new()
         .name("input".to_owned())
-        .spawn(move || read(input, &choice, &of_thread, &to))
+        .spawn(move || read(input, &choice, &of_thread, &to, chunk))
         .context("the input's thread can't be started")?;
     Ok((items, account))
 }
 
-fn read(input: Input, choice: &Choice, account: &Account, to: &mpsc::Sender<Vec<Item>>) {
+fn read(
+    input: Input,
+    choice: &Choice,
+    account: &Account,
+    to: &mpsc::Sender<Vec<Item>>,
+    most: usize,
+) {
     let mut chunk = Vec::new();
     for item in input {
         let item = match item {
@@ -72,8 +88,16 @@ fn read(input: Input, choice: &Choice, account: &Account, to: &mpsc::Sender<Vec<
             account.done.fetch_add(1, Ordering::Relaxed);
             continue;
         };
-        if choice.skip_bad && item.request.is_err() && item.depth == 0 {
-            account.skipped.fetch_add(1, Ordering::Relaxed);
+        if choice.skip_bad
+            && item.depth == 0
+            && let Err(error) = &item.request
+        {
+            let before = account.skipped.fetch_add(1, Ordering::Relaxed);
+            if before < TOLD {
+                tell(&format!("skipped: {}", error.detail));
+            } else if before == TOLD {
+                tell("further bad lines are skipped, and only counted");
+            }
             continue;
         }
         if let Some(window) = &choice.window
@@ -84,7 +108,7 @@ fn read(input: Input, choice: &Choice, account: &Account, to: &mpsc::Sender<Vec<
         chunk.push(item);
         // The window may wait for what is in here; and so may the run, if it has nothing else.
         let waited_for = choice.window.is_some() || to.capacity() == to.max_capacity();
-        if (waited_for || chunk.len() >= CHUNK)
+        if (waited_for || chunk.len() >= most)
             && to.blocking_send(std::mem::take(&mut chunk)).is_err()
         {
             return;

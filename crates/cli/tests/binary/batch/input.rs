@@ -1,9 +1,12 @@
 //! What goes in and what comes out when nothing goes wrong, or only in the input.
 
+use std::process::Stdio;
+
 use fetchway_lab::Origin;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
-use super::{Folder, assert_complete, batch, fed, lines, said, text, urls};
+use super::{Folder, assert_complete, batch, command, fed, lines, said, text, urls};
 
 #[tokio::test]
 async fn a_list_of_urls_becomes_a_line_each_at_the_rate() {
@@ -126,7 +129,7 @@ async fn a_bad_line_is_recorded_left_out_or_stops_everything() {
 
     let done = run("skip").await;
     assert_eq!(done.status.code(), Some(0), "{}", said(&done));
-    assert!(said(&done).contains("skipped"), "{}", said(&done));
+    assert!(said(&done).contains("skipped: Line 2: "), "{}", said(&done));
     assert_eq!(lines(&output).len(), 2);
 
     let before = origin.stats().requests;
@@ -152,8 +155,49 @@ async fn flags_that_make_no_sense_are_refused_with_2() {
         &["a", "--output", "x", "--strict"],
         &["a", "--output", "x", "--rate", "fast"],
         &["a", "--output", "x", "--concurrency", "0"],
+        &["a", "--output", "x", "--rate", "2000000/s", "--strict"],
     ] {
         let done = batch(flags).await;
         assert_eq!(done.status.code(), Some(2), "{flags:?}: {}", said(&done));
+    }
+}
+
+#[tokio::test]
+async fn a_line_of_a_pipe_is_fetched_before_the_next_comes() {
+    let origin = Origin::builder().start().expect("an origin");
+    let mut child = command(&["-", "--output", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // Several at once, and then nothing: all have their outcome nevertheless.
+    stdin
+        .write_all(urls(&origin, 5).as_bytes())
+        .await
+        .expect("it reads");
+    let mut outcomes = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    for _ in 0..5 {
+        let line = outcomes.next_line().await.expect("a line");
+        assert!(line.is_some(), "all have one");
+    }
+    drop(stdin);
+    assert!(child.wait().await.expect("it ends").success());
+}
+
+#[tokio::test]
+async fn files_that_would_overwrite_one_another_are_refused() {
+    let folder = Folder::new("same");
+    let input = folder.file("urls.txt", "http://127.0.0.1:1/\n");
+    let output = folder.path("out.jsonl");
+    let (input, output) = (text(&input), text(&output));
+    for (other, twice) in [
+        ("--summary", output),
+        ("--report", output),
+        ("--dispatch-log", input),
+    ] {
+        let done = batch(&[input, "--output", output, other, twice]).await;
+        assert_eq!(done.status.code(), Some(2), "{}", said(&done));
+        assert!(said(&done).contains("name two files"), "{}", said(&done));
+        assert_eq!(std::fs::metadata(input).expect("it is there").len(), 20);
     }
 }
