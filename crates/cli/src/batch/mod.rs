@@ -12,7 +12,7 @@ mod show;
 mod via;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use fetchway_batch::{
-    About, DoneItems, Found, Handle, Input, Journal, Options, Performer, Progress, Resume,
-    RunConfig, Source, Summary, Window, report,
+    About, DoneItems, Found, Handle, Input, Journal, MAX_STRICT, Options, Performer, Progress,
+    Resume, RunConfig, Source, Summary, Window, report,
 };
 use fetchway_node::config::DEFAULT;
 use fetchway_node::{Config, LocalFetches, Signal, Signals, fdlimit};
@@ -80,6 +80,15 @@ fn prepare(args: &Args) -> anyhow::Result<Plan> {
             args.concurrency()
         ));
     }
+    must_differ(args)?;
+    if let Some(rate) = args.rate.and_then(|pace| pace.0)
+        && args.strict
+        && rate.count > MAX_STRICT
+    {
+        bail!(
+            "with --strict a window has {MAX_STRICT} requests at most: ask for less, or a shorter window"
+        );
+    }
     let source = args.source();
     if args.on_bad_line == OnBadLine::Stop {
         source.check()?;
@@ -106,6 +115,46 @@ fn prepare(args: &Args) -> anyhow::Result<Plan> {
         earlier,
         window,
     })
+}
+
+/// What is written must be a file of its own: the summary would take the place of all outcomes.
+fn must_differ(args: &Args) -> anyhow::Result<()> {
+    let output = Some(&args.output).filter(|_| !args.to_stdout());
+    let input = args.input.as_ref().filter(|it| it.as_os_str() != "-");
+    let named = [
+        ("input", input),
+        ("output", output),
+        ("summary", args.summary.as_ref()),
+        ("report", args.report.as_ref()),
+        ("dispatch log", args.dispatch_log.as_ref()),
+    ];
+    let mut seen: Vec<(&str, PathBuf)> = Vec::new();
+    for (what, path) in named {
+        // Devices may be written to by several.
+        let Some(path) = path.filter(|it| it.metadata().map_or(true, |it| it.is_file())) else {
+            continue;
+        };
+        let place = place(path);
+        if let Some((other, _)) = seen.iter().find(|it| it.1 == place) {
+            let path = path.display();
+            bail!("the {other} and the {what} are both {path}: name two files");
+        }
+        seen.push((what, place));
+    }
+    Ok(())
+}
+
+/// Where a file is, or will be.
+fn place(path: &Path) -> PathBuf {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let to_be = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize()
+        .ok()
+        .or_else(to_be)
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// So that this is known before the run and not after it. What is in the file stays until then.
@@ -350,6 +399,14 @@ fn conclude(
         written.with_context(|| format!("the report {} can't be written", path.display()))?;
     }
     kept.logged.context("the dispatch log can't be written")?;
+    if let Ok(written) = &kept.written
+        && written.held_back > 0
+    {
+        tell(&format!(
+            "{} outcomes were held back for the order and are not written: they are fetched again",
+            written.held_back
+        ));
+    }
     let failed = match (kept.written, account.failed.get()) {
         (Err(error), _) => Some(error.to_string()),
         (Ok(_), Some(error)) => Some(error.to_string()),
@@ -364,7 +421,9 @@ fn conclude(
         resume_by(args);
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    if progress.failed == 0 {
+    // Those of an earlier run are in the output, too.
+    let earlier = about.earlier.failed - about.earlier.again;
+    if progress.failed + earlier == 0 {
         return Ok(ExitCode::SUCCESS);
     }
     if is_resumable(args) && !args.ordered {

@@ -107,7 +107,8 @@ async fn what_failed_is_fetched_again_when_asked_for() {
     assert_eq!(done.status.code(), Some(1), "{}", said(&done));
     // Resumed, it has an answer for everything, failures too.
     let done = batch(&[&given[..], &["--resume"]].concat()).await;
-    assert_eq!((done.status.code(), origin.stats().requests), (Some(0), 3));
+    assert_eq!((done.status.code(), origin.stats().requests), (Some(1), 3));
+    assert!(said(&done).contains("--retry-failed"), "{}", said(&done));
     let done = batch(&[&given[..], &["--retry-failed"]].concat()).await;
     assert_eq!(done.status.code(), Some(0), "{}", said(&done));
     assert_eq!(origin.stats().requests, 5);

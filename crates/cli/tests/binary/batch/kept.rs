@@ -360,7 +360,10 @@ async fn bodies_that_never_end() {
     assert_eq!(succeeded, 20);
     origin.wait_until(|stats| stats.in_flight == 0).await;
     // They have their lines; only who asks for it has them tried again.
-    goes_on(&origin, &given, "--resume", 0).await;
+    let before = origin.stats().requests;
+    let done = batch(&[&given[..], &["--resume"]].concat()).await;
+    assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+    assert_eq!(origin.stats().requests, before);
     let done = batch(&[&given[..], &["--retry-failed"]].concat()).await;
     assert_eq!(done.status.code(), Some(1), "{}", said(&done));
     assert_eq!((lines(&output).len(), origin.stats().requests), (23, 26));
