@@ -1,4 +1,4 @@
-//! What is sent next: a pure machine, driven by `run`.
+//! What is sent next: a pure machine, driven by `worker`.
 //!
 //! ```text
 //!                    ┌── its origin may be sent to ───────────────┐

@@ -184,7 +184,7 @@ impl Origins {
         self.open.first().map(|first| first.0)
     }
 
-    /// Gives up all that waits. Says how many of them had been sent before.
+    /// Gives up all that waits.
     pub(crate) fn clear(&mut self) {
         self.open.clear();
         for id in 0..self.slots.len() {

@@ -138,6 +138,7 @@ fn gzip() -> GzEncoder<Vec<u8>> {
 fn named(code: ErrorCode) -> io::Error {
     io::Error::other(get_error_name(code))
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -204,7 +204,8 @@ impl Resume {
     /// them, at once and on disk. Returns what need not be fetched again.
     ///
     /// # Errors
-    /// If it cannot be written; then the file is as it was. If the order is to be kept while failures
+    /// If it cannot be written; then the file is as it was, or without the lines of a frame that was not ended,
+    /// which are fetched again. If the order is to be kept while failures
     /// are retried, since their lines would come last.
     pub fn start(mut self, options: Options) -> Result<(Journal, DoneItems), JournalError> {
         if self.retry && options.ordered.is_some() {

@@ -36,6 +36,10 @@ pub(super) enum Seen<'a> {
     Open(u64),
 }
 
+/// How each line begins.
+const BEGINNING: &[u8] = b"{\"index\":";
+const NO_OUTCOME: &str = "a line is no outcome";
+
 /// Why reading ended before the end.
 enum Stop {
     /// The rest was cut off while it was written.
@@ -97,6 +101,11 @@ pub(super) fn scan(
     Ok(whole)
 }
 
+/// Whether this is the beginning of a line, as far as it goes.
+fn begins_like_ours(line: &[u8]) -> bool {
+    BEGINNING.starts_with(&line[..line.len().min(BEGINNING.len())])
+}
+
 /// Every line is whole by itself.
 fn plain<R: BufRead>(reader: &mut R, whole: &mut u64, see: See<'_>) -> Result<(), Stop> {
     let mut lines = Lines::new(reader, MAX_LINE);
@@ -113,7 +122,7 @@ fn known(line: Line<'_>) -> Result<(&[u8], Record), Stop> {
     match line {
         Line::Whole(line) => match decode(line) {
             Some(record) => Ok((line, record)),
-            None => Err(Stop::Damage("a line is no outcome")),
+            None => Err(Stop::Damage(NO_OUTCOME)),
         },
         Line::Unended(_) => Err(Stop::Torn),
         Line::TooLong => Err(Stop::Damage("a line has more than 1 GiB")),
@@ -145,7 +154,18 @@ fn frame(decoder: impl Read, open: &mut u64, see: See<'_>) -> Result<(), Stop> {
     let mut lines = Lines::new(BufReader::with_capacity(BUFFER, decoder), MAX_LINE);
     let (mut count, mut bytes) = (0, 0);
     *open = 0;
-    while let Some(line) = lines.next().map_err(undecodable)? {
+    loop {
+        let line = match lines.next() {
+            Ok(Some(line)) => line,
+            Ok(None) => break,
+            Err(error) => {
+                let begun = lines.last().unwrap_or_default();
+                return Err(match undecodable(error) {
+                    Stop::Torn if !begins_like_ours(begun) => Stop::Damage(NO_OUTCOME),
+                    stop => stop,
+                });
+            }
+        };
         let (line, record) = match known(line) {
             Err(Stop::Torn) => return Err(Stop::Damage("a frame ends within a line")),
             other => other?,
@@ -206,13 +226,13 @@ struct Counted<R> {
 }
 
 /// Bytes by which an output is told from other files.
-const START: usize = 9;
+const START: usize = BEGINNING.len();
 
 impl<R: BufRead> Counted<R> {
     /// Whether the file's first bytes are those of an output, as far as it has them.
     fn begins_like(&self, format: Format) -> bool {
         let ours: &[u8] = match format {
-            Format::Plain => b"{\"index\":",
+            Format::Plain => BEGINNING,
             Format::Gzip => &[0x1f, 0x8b, 8],
             Format::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
         };

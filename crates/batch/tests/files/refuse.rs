@@ -1,6 +1,7 @@
 //! What is refused, and that nothing is changed by it.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use fetchway_batch::{Journal, Options, Resume, Source};
@@ -210,4 +211,23 @@ fn a_full_device_is_one_sentence() {
     );
     // The lines stay unwritten; later ones must not follow the hole.
     assert!(refusal(journal.flush()).contains("failed before"));
+}
+
+#[test]
+fn a_compressed_file_that_is_cut_off_and_no_output_is_not_cut() {
+    let folder = folder("foreign-cut");
+    let text: Vec<u8> = (0..200_000_u32)
+        .flat_map(|n| n.wrapping_mul(n).to_le_bytes())
+        .collect();
+    let text: Vec<u8> = text.into_iter().filter(|byte| *byte != b'\n').collect();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&text).unwrap();
+    let zstd = zstd::encode_all(&text[..], 1).unwrap();
+    for (name, whole) in [("a.gz", gzip.finish().unwrap()), ("a.zst", zstd)] {
+        let (path, half) = (folder.join(name), &whole[..whole.len() / 2]);
+        fs::write(&path, half).unwrap();
+        let says = refusal(Resume::open(&path, false));
+        assert!(says.contains("no outcome"), "{says}");
+        assert_eq!(fs::read(&path).unwrap(), half);
+    }
 }

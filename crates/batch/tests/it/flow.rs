@@ -193,11 +193,11 @@ async fn a_performer_that_panics_ends_the_run_instead_of_hanging_it() {
 
 /// Performs nothing that takes time, but waits where it is asked what an origin may be sent.
 struct Held {
-    asked: mpsc::Sender<()>,
+    asked: mpsc::SyncSender<()>,
     go_on: Mutex<mpsc::Receiver<()>>,
     begun: Arc<AtomicUsize>,
     /// Dropped with the last task.
-    _gone: mpsc::Sender<()>,
+    _gone: mpsc::SyncSender<()>,
 }
 
 impl Performer for Held {
@@ -232,9 +232,9 @@ fn nothing_begins_once_the_outcomes_are_dropped() {
         .build()
         .expect("a runtime");
     let _within = runtime.enter();
-    let (asked, is_asked) = mpsc::channel();
-    let (go_on, told) = mpsc::channel();
-    let (gone, all_gone) = mpsc::channel();
+    let (asked, is_asked) = mpsc::sync_channel(1);
+    let (go_on, told) = mpsc::sync_channel(1);
+    let (gone, all_gone) = mpsc::sync_channel(1);
     let begun = Arc::new(AtomicUsize::new(0));
     let held = Held {
         asked,
