@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
+use fetchway_batch::MAX_STRICT;
 use fetchway_policy::Rate;
 use url::form_urlencoded;
 
@@ -74,6 +75,12 @@ impl Params {
         }
         if params.strict && params.rate.is_none() {
             return Err("strict says how a rate is kept: give a rate too.".to_owned());
+        }
+        if params.strict && params.rate.is_some_and(|rate| rate.count > MAX_STRICT) {
+            return Err(format!(
+                "A window that is kept strictly has {MAX_STRICT} requests at most: ask for less, or for a \
+                 shorter window."
+            ));
         }
         if params.concurrency == 0 {
             let default = if params.rate.is_some() {
@@ -163,6 +170,7 @@ mod tests {
             ("ordered=yes", "expected true or false"),
             ("ordered", "expected true or false"),
             ("strict=true", "give a rate too"),
+            ("strict=true&rate=1000001/s", "1000000 requests at most"),
             ("concurrency=0", "from 1 to 100"),
             ("concurrency=99999999999999999999", "from 1 to 100"),
             ("concurrency=101", "may have 100 fetches under way here"),
