@@ -286,7 +286,9 @@ impl Resume {
 
     /// A file beside the output gets its lines but the failures', and then its name.
     fn without_failures(&self) -> io::Result<Result<(File, u64), JournalError>> {
-        let mut name = self.path.clone().into_os_string();
+        // Where a link leads to, not the link, is what is replaced.
+        let path = self.path.canonicalize()?;
+        let mut name = path.clone().into_os_string();
         name.push(".retry");
         let beside = PathBuf::from(name);
         let file = OpenOptions::new()
@@ -305,8 +307,8 @@ impl Resume {
             Ok(bytes) => file
                 .sync_all()
                 .and_then(|()| fs::set_permissions(&beside, self.file.metadata()?.permissions()))
-                .and_then(|()| fs::rename(&beside, &self.path))
-                .and_then(|()| sync_folder(folder_of(&self.path)))
+                .and_then(|()| fs::rename(&beside, &path))
+                .and_then(|()| sync_folder(folder_of(&path)))
                 .map(|()| Ok((file, bytes))),
             Err(error) => Ok(Err(error)),
         };

@@ -133,3 +133,21 @@ fn a_folder_for_bodies_that_cannot_be_made_costs_no_line() {
         }
     }
 }
+
+#[test]
+fn an_output_behind_a_link_stays_there() {
+    let folder = folder("retry-link");
+    let source = input(&folder, 2);
+    let (path, link) = (folder.join("out.jsonl"), folder.join("link.jsonl"));
+    let mut journal = Journal::create(&path, Options::default()).unwrap();
+    for (item, status) in items(&source).into_iter().zip([200, 500]) {
+        journal.write(&outcome(item, 1, status)).unwrap();
+    }
+    journal.finish().unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let resume = Resume::open(&link, true).unwrap();
+    let (journal, _) = resume.start(Options::default()).unwrap();
+    journal.finish().unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(indexes(&path), [0]);
+}

@@ -6,7 +6,7 @@ use fetchway_lab::Origin;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
-use super::{Folder, assert_complete, batch, command, fed, lines, said, text, urls};
+use super::{Folder, assert_complete, batch, command, fed, lines, said, sentence, text, urls};
 
 #[tokio::test]
 async fn a_list_of_urls_becomes_a_line_each_at_the_rate() {
@@ -155,7 +155,6 @@ async fn flags_that_make_no_sense_are_refused_with_2() {
         &["a", "--output", "x", "--strict"],
         &["a", "--output", "x", "--rate", "fast"],
         &["a", "--output", "x", "--concurrency", "0"],
-        &["a", "--output", "x", "--rate", "2000000/s", "--strict"],
     ] {
         let done = batch(flags).await;
         assert_eq!(done.status.code(), Some(2), "{flags:?}: {}", said(&done));
@@ -185,7 +184,7 @@ async fn a_line_of_a_pipe_is_fetched_before_the_next_comes() {
 }
 
 #[tokio::test]
-async fn files_that_would_overwrite_one_another_are_refused() {
+async fn what_would_cost_outcomes_or_time_is_refused() {
     let folder = Folder::new("same");
     let input = folder.file("urls.txt", "http://127.0.0.1:1/\n");
     let output = folder.path("out.jsonl");
@@ -200,4 +199,8 @@ async fn files_that_would_overwrite_one_another_are_refused() {
         assert!(said(&done).contains("name two files"), "{}", said(&done));
         assert_eq!(std::fs::metadata(input).expect("it is there").len(), 20);
     }
+    let rate = ["--rate", "2000000/s", "--strict"];
+    let done = batch(&[&[input, "--output", output][..], &rate].concat()).await;
+    assert_eq!(done.status.code(), Some(2), "{}", said(&done));
+    assert!(sentence(&done).contains("1000000 requests at most"));
 }
