@@ -33,7 +33,7 @@ use keep::{Dispatches, Keeper, Kept};
 use show::{Shown, tell, write_error};
 use via::{Relays, Way};
 
-use crate::{complain, flags, runtime};
+use crate::{complain, flags};
 
 /// The run itself failed.
 const FAILED: u8 = 2;
@@ -43,7 +43,7 @@ const INTERRUPTED: u8 = 130;
 /// Runs a batch. All that goes wrong is told here: 1 means that items failed.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let ended = prepare(args).and_then(|plan| {
-        let runtime = runtime()?;
+        let runtime = runtime(args)?;
         let ended = runtime.block_on(perform(args, plan));
         // A second Ctrl-C leaves tasks behind.
         runtime.shutdown_background();
@@ -53,6 +53,17 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         complain(&error);
         ExitCode::from(FAILED)
     })
+}
+
+/// At full speed a core is left to the threads that read and write: workers that wait for each other less
+/// take less of it all. A rate needs a worker that is free when a slot is due.
+fn runtime(args: &Args) -> io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if args.rate.and_then(|pace| pace.0).is_none() && !args.adaptive {
+        let cores = std::thread::available_parallelism()?.get();
+        builder.worker_threads(cores.saturating_sub(1).max(1));
+    }
+    builder.enable_all().build()
 }
 
 /// What a run begins with.
