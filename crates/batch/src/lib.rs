@@ -40,7 +40,7 @@ pub use item::{Item, Request};
 pub use journal::{
     DoneItems, Format, Found, Journal, JournalError, Options, Resume, Window, Written,
 };
-pub use outcome::{Body, Outcome, Response, Timing};
+pub use outcome::{Outcome, Response, Timing};
 pub use perform::Performer;
 pub use progress::{Adaptive, AdaptiveRate, Progress};
 pub use run::{Done, Handle, Outcomes, Places, RunConfig, run};

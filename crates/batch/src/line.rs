@@ -13,7 +13,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::outcome::is_failure;
-use crate::{Body, Outcome, Response, Timing, follow};
+use crate::{Outcome, Response, Timing, follow};
 
 /// Room for a line at first, its body aside.
 const LINE: usize = 512;
@@ -40,13 +40,9 @@ pub(crate) fn encode(out: &mut BytesMut, outcome: &Outcome, body: &Shown<'_>) {
 pub(crate) fn encoder(outcome: Outcome) -> Encoder {
     let mut before = BytesMut::with_capacity(LINE);
     put_before(&mut before, &outcome);
-    match outcome.result.map(|response| response.body) {
-        Ok(Body::Whole(body)) => {
-            let names = [b",\"body\":", b",\"bodyBase64\":".as_slice()];
-            return Encoder::new(before, body, names, b"\"}\n");
-        }
-        Ok(Body::File(path, _)) => put_body(&mut before, &Shown::File(&path.to_string_lossy())),
-        Err(_) => {}
+    if let Ok(response) = outcome.result {
+        let names = [b",\"body\":", b",\"bodyBase64\":".as_slice()];
+        return Encoder::new(before, response.body, names, b"\"}\n");
     }
     before.extend_from_slice(b"}\n");
     Encoder::plain(before)
@@ -266,7 +262,7 @@ mod tests {
             url: Url::parse("http://h.example/b").unwrap(),
             status: StatusCode::from_u16(status).unwrap(),
             headers,
-            body: Body::Whole(Bytes::new()),
+            body: Bytes::new(),
         }
     }
 
@@ -300,7 +296,7 @@ mod tests {
         let error = FetchError::new(ErrorName::DnsError, "no such name");
         let with = |body: &'static [u8]| {
             let mut response = response(200);
-            response.body = Body::Whole(Bytes::from_static(body));
+            response.body = Bytes::from_static(body);
             outcome(Ok(response))
         };
         for of in [
@@ -311,11 +307,8 @@ mod tests {
         ] {
             let mut whole = BytesMut::new();
             let body = match &of.result {
-                Ok(Response {
-                    body: Body::Whole(body),
-                    ..
-                }) => body.clone(),
-                _ => Bytes::new(),
+                Ok(response) => response.body.clone(),
+                Err(_) => Bytes::new(),
             };
             encode(&mut whole, &of, &Shown::Inside(&body));
             let mut line = of.into_line();

@@ -1,7 +1,5 @@
 //! What became of one item.
 
-use std::path::PathBuf;
-
 use bytes::Bytes;
 use fetchway_policy::FetchError;
 use fetchway_wire::json::{Encoder, Id};
@@ -65,16 +63,7 @@ pub struct Response {
     /// Its fields, hop-by-hop ones removed.
     pub headers: HeaderMap,
     /// Its body, decoded.
-    pub body: Body,
-}
-
-/// A response's body.
-#[derive(Clone, Debug)]
-pub enum Body {
-    /// In memory.
-    Whole(Bytes),
-    /// In a file, complete, of so many bytes.
-    File(PathBuf, u64),
+    pub body: Bytes,
 }
 
 /// When what happened to an item, of the try that counts: microseconds since the Unix epoch, on the

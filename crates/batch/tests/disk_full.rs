@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use fetchway_batch::{Body, Journal, Options, Outcome, Response, Resume, Source, Timing};
+use fetchway_batch::{Journal, Options, Outcome, Response, Resume, Source, Timing};
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
@@ -38,7 +38,7 @@ fn outcome(index: u64, fingerprint: u64) -> Outcome {
             url: Url::parse("http://h.example/").unwrap(),
             status: StatusCode::OK,
             headers: HeaderMap::new(),
-            body: Body::Whole(Bytes::from_static(&[b'x'; 300])),
+            body: Bytes::from_static(&[b'x'; 300]),
         }),
         attempts: 1,
         timing: Timing::default(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_batch::{About, Body, Outcome, Pace, Response, Statistics, Summary, Timing, report};
+use fetchway_batch::{About, Outcome, Pace, Response, Statistics, Summary, Timing, report};
 use fetchway_policy::{ErrorName, FetchError, Rate};
 use http::{HeaderMap, StatusCode};
 use rand::rngs::StdRng;
@@ -28,7 +28,7 @@ fn outcome(at: u64, took: u64, result: Result<u16, ErrorName>) -> Outcome {
                 url: Url::parse("http://h.example/").unwrap(),
                 status: StatusCode::from_u16(status).unwrap(),
                 headers: HeaderMap::new(),
-                body: Body::Whole(Bytes::from_static(b"ten bytes.")),
+                body: Bytes::from_static(b"ten bytes."),
             }),
             Err(name) => Err(FetchError::new(name, "so it is")),
         },

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fetchway_batch::{Body, Handover, Performer, Request, Response};
+use fetchway_batch::{Handover, Performer, Request, Response};
 use fetchway_fetch::{
     Door, Engine, FetchRequest, Fetched, Hold, NoObserver, RequestBody, Session, SessionConfig,
     SessionLimits,
@@ -152,7 +152,7 @@ impl Performer for LocalFetches {
             url,
             status: head.status,
             headers: head.headers,
-            body: Body::Whole(body),
+            body,
         };
         Ok((response, hold))
     }

@@ -14,7 +14,7 @@ use http::header::LINK;
 use url::Url;
 
 use crate::outcome::is_failure;
-use crate::{Body, Request, Response};
+use crate::{Request, Response};
 use pointer::Pointer;
 
 /// Where a response names the page that comes after it.
@@ -69,7 +69,7 @@ impl Follow {
     /// against where the response came from. None if it names none that can be fetched, or failed.
     ///
     /// Of several links the first that can be fetched counts. A JSON value that is no string, or an
-    /// empty one, is the end, and so is a body that is no JSON, or in a file. Reading a body takes its
+    /// empty one, is the end, and so is a body that is no JSON. Reading a body takes its
     /// length in time and next to no memory.
     #[must_use]
     pub fn next(&self, response: &Response) -> Option<Url> {
@@ -98,10 +98,7 @@ impl Follow {
                 })
             }
             Self::Json(pointer) => {
-                let Body::Whole(body) = &response.body else {
-                    return None;
-                };
-                let named = Pointer::new(pointer).string_in(body)?;
+                let named = Pointer::new(pointer).string_in(&response.body)?;
                 // The empty reference would be the page itself.
                 (!named.is_empty()).then(|| resolved(named.as_bytes()))?
             }

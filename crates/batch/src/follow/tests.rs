@@ -20,7 +20,7 @@ fn response(links: &[&[u8]], body: &'static [u8]) -> Response {
         url: HERE.parse().expect("a URL"),
         status: StatusCode::OK,
         headers,
-        body: Body::Whole(Bytes::from_static(body)),
+        body: Bytes::from_static(body),
     }
 }
 
@@ -118,16 +118,13 @@ fn links_are_read_as_rfc_8288_has_them() {
 }
 
 #[test]
-fn what_has_failed_or_lies_in_a_file_names_nothing() {
+fn what_has_failed_names_nothing() {
     let follow = Follow::Link("next".to_owned());
     let mut failed = response(&[b"</b>; rel=next"], b"");
     for (status, named) in [(200, true), (302, true), (400, false), (503, false)] {
         failed.status = StatusCode::from_u16(status).expect("a status");
         assert_eq!(follow.next(&failed).is_some(), named, "{status}");
     }
-    let mut file = response(&[], b"");
-    file.body = Body::File("x".into(), 1);
-    assert_eq!(Follow::Json("/next".to_owned()).next(&file), None);
 }
 
 #[test]

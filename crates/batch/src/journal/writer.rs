@@ -9,8 +9,8 @@ use bytes::BytesMut;
 use super::bodies::{Bodies, sync_folder};
 use super::format::{FRAME, Format, Framer};
 use super::{JournalError, Window};
+use crate::Outcome;
 use crate::line::{Shown, encode};
-use crate::{Body, Outcome};
 
 /// How an output is written.
 #[derive(Clone, Debug, Default)]
@@ -139,17 +139,13 @@ impl Journal {
         let file;
         let body = match outcome.result.as_ref().map(|response| &response.body) {
             Err(_) => Shown::Inside(b""),
-            Ok(Body::Whole(bytes)) => match &mut self.bodies {
+            Ok(bytes) => match &mut self.bodies {
                 Some(bodies) if !bytes.is_empty() => {
                     file = bodies.store((outcome.index, outcome.depth), bytes)?;
                     Shown::File(&file)
                 }
                 Some(_) | None => Shown::Inside(bytes),
             },
-            Ok(Body::File(path, _)) => {
-                file = path.to_string_lossy().into_owned();
-                Shown::File(&file)
-            }
         };
         if let Some(window) = &self.ordered {
             self.line.clear();

@@ -6,7 +6,7 @@ use fetchway_policy::ErrorName;
 use hdrhistogram::{Counter, Histogram};
 
 use super::series::{Merge, Series};
-use crate::{Body, Outcome};
+use crate::Outcome;
 
 /// The longest latency that is told apart, in microseconds: a day.
 const LONGEST: u64 = 86_400_000_000;
@@ -107,10 +107,7 @@ impl Statistics {
         match &outcome.result {
             Ok(response) => {
                 *self.statuses.entry(response.status.as_u16()).or_default() += 1;
-                self.bytes += match &response.body {
-                    Body::Whole(bytes) => bytes.len() as u64,
-                    Body::File(_, length) => *length,
-                };
+                self.bytes += response.body.len() as u64;
                 if sent {
                     self.answered.saturating_record(latency);
                     let coarse = ended.latency.get_or_insert_with(|| histogram(2));

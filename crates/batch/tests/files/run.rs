@@ -5,9 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use fetchway_batch::{
-    Body, Item, Journal, Options, Outcome, Response, Resume, Source, Timing, Window,
-};
+use fetchway_batch::{Item, Journal, Options, Outcome, Response, Resume, Source, Timing, Window};
 use http::{HeaderMap, StatusCode};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -58,7 +56,7 @@ pub(crate) fn outcome(item: Item, run: u32, status: u16) -> Outcome {
             url: request.url,
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
-            body: Body::Whole(body),
+            body,
         }),
         attempts: run,
         timing: Timing::default(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use fetchway_batch::{Body, Done, Handover, Item, Outcomes, Performer, Request, Response};
+use fetchway_batch::{Done, Handover, Item, Outcomes, Performer, Request, Response};
 use fetchway_policy::redirect::RedirectMode;
 use fetchway_policy::{ErrorName, FetchError, Timeouts};
 use futures_util::StreamExt as _;
@@ -96,7 +96,7 @@ impl Performer for Fake {
             url: request.url.clone(),
             status: StatusCode::from_u16(status).expect("a status"),
             headers,
-            body: Body::Whole(Bytes::new()),
+            body: Bytes::new(),
         };
         Ok((response, ()))
     }

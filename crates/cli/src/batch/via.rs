@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
-use fetchway_batch::{Body, Handover, Performer, Request, Response};
+use fetchway_batch::{Handover, Performer, Request, Response};
 use fetchway_client::{CertificateDer, Client, Encoding, Error, FinalUrl, Options};
 use fetchway_policy::{ErrorName, FetchError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -155,7 +155,7 @@ impl Performer for Relays {
             url: url.unwrap_or_else(|| request.url.clone()),
             status: head.status,
             headers: head.headers,
-            body: Body::Whole(body),
+            body,
         };
         Ok((response, room))
     }
