@@ -52,16 +52,22 @@ fn about() -> About {
         }),
         wall: Duration::from_secs(2),
         skipped: 3,
-        held_up: vec![("concurrency".to_owned(), Duration::from_millis(250))],
+        held_up: vec![
+            ("concurrency".to_owned(), Duration::from_millis(250)),
+            ("output".to_owned(), Duration::ZERO),
+        ],
         ..About::default()
     }
 }
 
-/// 200 requests in two seconds, of which some fail.
+/// 200 items in two seconds, of which some fail, and one takes three requests.
 fn small() -> Summary {
-    let (mut pace, mut statistics) = (Pace::new(START), Statistics::new(START));
+    let (mut pace, mut statistics) = (Pace::new(START, about().target), Statistics::new(START));
     for n in 0..200 {
-        pace.dispatched(START + n * 10_000, false);
+        // That of item 9 has never been sent.
+        for request in 0..if n == 7 { 3 } else { u64::from(n != 9) } {
+            pace.dispatched(START + n * 10_000, request > 0);
+        }
         let result = match n {
             7 => Ok(503),
             8 => Err(ErrorName::DnsError),
@@ -83,7 +89,7 @@ fn small() -> Summary {
 
 #[test]
 fn pages_are_told_apart_from_items_where_there_are_any() {
-    let (pace, mut statistics) = (Pace::new(START), Statistics::new(START));
+    let (pace, mut statistics) = (Pace::new(START, None), Statistics::new(START));
     for n in 0..5 {
         let mut outcome = outcome(n, 20, Ok(200));
         outcome.depth = u32::from(n > 1);
@@ -127,12 +133,16 @@ fn the_account_says_what_became_of_every_item() {
     assert_eq!(rate["target"], "50/500ms");
     assert_eq!(rate["targetPerSecond"], 100.0);
     assert_eq!(
-        (&rate["fullestSecond"], &rate["emptiestSecond"]),
-        (&json!(100), &json!(100))
+        (&rate["fullestWindow"], &rate["emptiestWindow"]),
+        (&json!(51), &json!(49))
     );
-    assert_eq!(rate["heldUpSeconds"], json!({"concurrency": 0.25}));
+    assert_eq!(rate["windowSeconds"], 0.5);
+    assert_eq!(
+        rate["heldUpSeconds"],
+        json!({"concurrency": 0.25, "output": 0.0})
+    );
     let mean = rate["meanPerSecond"].as_f64().unwrap();
-    assert!((mean - 100.0).abs() < 1e-9, "{mean}");
+    assert!((mean - 200.0 / 1.99).abs() < 1e-9, "{mean}");
     let latency = &value["latency"];
     assert_eq!(latency["count"], 198);
     let near = |name: &str, ms: f64| {
@@ -152,9 +162,9 @@ fn the_account_says_what_became_of_every_item() {
     };
     assert_eq!(
         (sum("dispatched"), sum("succeeded"), sum("failed")),
-        (200, 197, 3)
+        (201, 197, 3)
     );
-    assert_eq!(points[0]["dispatched"], 100);
+    assert_eq!(points[0]["dispatched"], 101);
 }
 
 #[test]
@@ -169,7 +179,7 @@ errors      dns_error: 1  invalid_request: 1
 requests    201, 1 item more than once
 latency     p50 20.0 ms  p90 20.0 ms  p99 20.0 ms  p99.9 900 ms  max 900 ms from the scheduled time
   of errors p50 20.0 ms  p90 20.0 ms  p99 20.0 ms  p99.9 20.0 ms  max 20.0 ms
-rate        100.0/s of 50/500ms; fullest second 100, emptiest 100
+rate        100.5/s of 50/500ms; fullest 500ms window 51, emptiest 49
   held up   250 ms by concurrency
 bodies      1.9 KiB
 ";
@@ -180,7 +190,7 @@ bodies      1.9 KiB
 fn large() -> Summary {
     let seed = 7;
     let mut random = StdRng::seed_from_u64(seed);
-    let (mut pace, mut statistics) = (Pace::new(START), Statistics::new(START));
+    let (mut pace, mut statistics) = (Pace::new(START, None), Statistics::new(START));
     for n in 0..60_000_u64 {
         let at = n * 5 + random.random_range(0..4);
         let refused = (40_000..44_000).contains(&n) && random.random_range(0..3) == 0;
@@ -205,6 +215,52 @@ fn large() -> Summary {
     Summary::new(about, &pace, &statistics)
 }
 
+#[test]
+fn the_tables_name_the_window_and_leave_out_what_held_up_nothing() {
+    let page = report(&small());
+    assert!(page.contains("in the fullest 500ms window"));
+    assert!(page.contains("held up by concurrency") && !page.contains("held up by output"));
+    assert!(report(&large()).contains("in the fullest second"));
+}
+
+/// What ends in the last moments of a run is on the page as well.
+#[test]
+fn the_last_moments_are_plotted() {
+    let plots = |last: u64, took: u64| {
+        let (mut pace, mut statistics) = (Pace::new(START, None), Statistics::new(START));
+        for n in 0..=100 {
+            let (at, took) = if n < 100 { (n * 30, 20) } else { (last, took) };
+            pace.dispatched(START + at * 1_000, false);
+            statistics.record(&outcome(at, took, Ok(200)));
+        }
+        let about = About {
+            wall: Duration::from_millis(last + took),
+            target: None,
+            ..about()
+        };
+        let page = report(&Summary::new(about, &pace, &statistics));
+        let path = |class: &str, plot: usize| {
+            let figure = page.split("<figure>").nth(plot).unwrap();
+            let path = figure
+                .split(&format!("<path class=\"{class}\" d=\""))
+                .nth(1);
+            path.unwrap().split('"').next().unwrap().to_owned()
+        };
+        (path("main", 1), path("other", 2))
+    };
+    // One slow answer within the first 100 ms of the fourth second, and one request.
+    let (rate, latency) = plots(3_050, 1);
+    assert_eq!(rate.matches('H').count(), 4, "{rate}");
+    assert_eq!(latency.matches('H').count(), 4, "{latency}");
+    // The request is taken with the second before, and makes no rate of its own.
+    let heights: Vec<&str> = rate.split(['M', 'V', 'H', ' ']).collect();
+    let height = |at: usize| heights[at].parse::<f64>().unwrap();
+    assert!(
+        (height(heights.len() - 2) - height(2)).abs() < 15.0,
+        "{rate}"
+    );
+}
+
 /// A run that never got anything.
 fn empty() -> Summary {
     let about = About {
@@ -212,7 +268,7 @@ fn empty() -> Summary {
         stopped: true,
         ..About::default()
     };
-    Summary::new(about, &Pace::new(START), &Statistics::new(START))
+    Summary::new(about, &Pace::new(START, None), &Statistics::new(START))
 }
 
 /// Every element that is opened is closed, in order; what was named by others is escaped.

@@ -1,21 +1,35 @@
-//! The rate that was held: dispatches over time, and in the fullest and emptiest second.
+//! The rate that was held: dispatches over time, and in the fullest and emptiest window.
 
 use std::collections::VecDeque;
+use std::time::Duration;
+
+use fetchway_policy::Rate;
 
 use super::series::Series;
 
-/// Microseconds of the window that slides.
-const WINDOW: u64 = 1_000_000;
+/// The window of a run without a rate.
+const SECOND: Duration = Duration::from_secs(1);
 
-/// Counts dispatches. Keeps those of the last second: 16 bytes for each microsecond of it that has
-/// any.
+/// Moments that are told apart in a window, at most: a window above a second slides by so many steps.
+const MOMENTS: u64 = 1_000_000;
+
+/// Counts dispatches. Keeps those of the last window: 16 bytes for each moment of it that has any, and so
+/// 16 MB at most, however long it is.
 #[derive(Clone, Debug)]
 pub struct Pace {
     pub(super) series: Series<u64>,
-    /// Of the last second: when, and how many then.
+    /// The window that slides: the rate's, or a second.
+    pub(super) window: Duration,
+    /// Microseconds of a moment.
+    grain: u64,
+    /// Moments of the window.
+    length: u64,
+    /// Of the last window: at which moment, and how many then.
     recent: VecDeque<(u64, u32)>,
+    /// In the window that ends with the last moment, and in the one that ends just before that.
     in_window: u64,
-    pub(super) count: u64,
+    before: u64,
+    count: u64,
     pub(super) first: Option<u64>,
     pub(super) last: u64,
     pub(super) fullest: u64,
@@ -23,13 +37,21 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Of a run that starts at this moment, in microseconds since the Unix epoch.
+    /// Of a run that starts at `start`, in microseconds since the Unix epoch, and has this rate: its
+    /// window is the one that is looked at.
     #[must_use]
-    pub fn new(start: u64) -> Self {
+    pub fn new(start: u64, rate: Option<Rate>) -> Self {
+        let window = rate.map_or(SECOND, |rate| rate.window);
+        let micros = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
+        let grain = micros.div_ceil(MOMENTS).max(1);
         Self {
             series: Series::new(start),
+            window,
+            grain,
+            length: (micros / grain).max(1),
             recent: VecDeque::new(),
             in_window: 0,
+            before: 0,
             count: 0,
             first: None,
             last: 0,
@@ -39,28 +61,29 @@ impl Pace {
     }
 
     /// A request was sent, at this moment, in microseconds since the Unix epoch. To be called about
-    /// in the order of time: what comes late counts in the second that is still open, and not in
+    /// in the order of time: what comes late counts in the window that is still open, and not in
     /// others.
     ///
-    /// A `retry` does not count as one that there was work for: the emptiest second is one between
+    /// A `retry` does not count as one that there was work for: the emptiest window is one between
     /// first tries, or every run would end with an empty one.
     pub fn dispatched(&mut self, at: u64, retry: bool) {
         self.count += 1;
         *self.series.at(at) += 1;
-        let first = *self.first.get_or_insert(at);
-        let at = at.max(self.last);
-        self.last = at;
-        // The second that ends just before this one.
-        self.forget(|moment| moment + WINDOW < at);
-        if !retry && at - first >= WINDOW {
-            let least = self.emptiest.unwrap_or(u64::MAX);
-            self.emptiest = Some(least.min(self.in_window));
+        let first = *self.first.get_or_insert(at) / self.grain;
+        self.last = at.max(self.last);
+        let (at, length) = (self.last / self.grain, self.length);
+        if self.recent.back().is_none_or(|(moment, _)| *moment != at) {
+            self.forget(|moment| moment + length < at);
+            self.before = self.in_window;
+            self.forget(|moment| moment + length <= at);
+            self.recent.push_back((at, 0));
         }
-        // The second that ends with this one.
-        self.forget(|moment| moment + WINDOW <= at);
-        match self.recent.back_mut() {
-            Some((moment, count)) if *moment == at => *count += 1,
-            Some(_) | None => self.recent.push_back((at, 1)),
+        if !retry && at.saturating_sub(first) >= length {
+            let least = self.emptiest.unwrap_or(u64::MAX);
+            self.emptiest = Some(least.min(self.before));
+        }
+        if let Some((_, count)) = self.recent.back_mut() {
+            *count += 1;
         }
         self.in_window += 1;
         self.fullest = self.fullest.max(self.in_window);
@@ -73,6 +96,12 @@ impl Pace {
             self.in_window -= u64::from(count);
             self.recent.pop_front();
         }
+    }
+
+    /// Dispatches so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     /// Dispatches a second, from the first to the last.
@@ -89,8 +118,12 @@ mod tests {
 
     use super::*;
 
-    fn of(moments: &[u64]) -> Pace {
-        let mut pace = Pace::new(0);
+    fn of(moments: &[u64], window: u64) -> Pace {
+        let rate = Rate {
+            count: 1,
+            window: Duration::from_micros(window),
+        };
+        let mut pace = Pace::new(0, Some(rate));
         for at in moments {
             pace.dispatched(*at, false);
         }
@@ -98,25 +131,25 @@ mod tests {
     }
 
     /// What a window can hold changes only where one of its ends passes a dispatch.
-    fn by_hand(moments: &[u64]) -> (u64, Option<u64>) {
+    fn by_hand(moments: &[u64], window: u64) -> (u64, Option<u64>) {
         let (first, last) = (moments[0], *moments.last().unwrap());
         let begins = moments
             .iter()
-            .flat_map(|at| [*at, at + 1, at.saturating_sub(WINDOW)]);
+            .flat_map(|at| [*at, at + 1, at.saturating_sub(window)]);
         let count = |begin: u64| {
-            let inside = |at: &&u64| (begin..begin + WINDOW).contains(*at);
+            let inside = |at: &&u64| (begin..begin + window).contains(*at);
             moments.iter().filter(inside).count() as u64
         };
         let begins: Vec<u64> = begins.collect();
         let full = begins.iter().map(|begin| count(*begin)).max().unwrap();
         let within = begins
             .iter()
-            .filter(|begin| **begin >= first && **begin + WINDOW <= last);
+            .filter(|begin| **begin >= first && **begin + window <= last);
         (full, within.map(|begin| count(*begin)).min())
     }
 
     #[test]
-    fn the_worst_seconds_are_found_wherever_they_begin() {
+    fn the_worst_windows_are_found_wherever_they_begin() {
         for seed in 0..50 {
             let mut random = StdRng::seed_from_u64(seed);
             let mut at = 0;
@@ -126,28 +159,45 @@ mod tests {
                     at
                 })
                 .collect();
-            let pace = of(&moments);
-            assert_eq!(
-                (pace.fullest, pace.emptiest),
-                by_hand(&moments),
-                "seed {seed}"
-            );
+            for window in [1, 250_000, 1_000_000] {
+                let pace = of(&moments, window);
+                assert_eq!(
+                    (pace.fullest, pace.emptiest),
+                    by_hand(&moments, window),
+                    "seed {seed}, {window} µs"
+                );
+            }
+            // Looked at in steps of 15 µs, and then at what is so far apart.
+            let apart: Vec<u64> = moments.iter().map(|at| at * 15).collect();
+            let pace = of(&apart, 15_000_000);
+            let found = (pace.fullest, pace.emptiest);
+            assert_eq!(found, by_hand(&apart, 15_000_000), "seed {seed}");
         }
     }
 
     #[test]
     fn an_even_pace_has_its_rate_as_mean() {
         let moments: Vec<u64> = (0..5_000).map(|k| k * 1_000).collect();
-        let pace = of(&moments);
+        let pace = of(&moments, 1_000_000);
         assert!((pace.mean().unwrap() - 1_000.0).abs() < 1e-6);
         assert_eq!((pace.fullest, pace.emptiest), (1_000, Some(1_000)));
-        assert_eq!(of(&[]).mean(), None);
-        assert_eq!(of(&[5]).mean(), None);
+        assert_eq!(of(&[], 1).mean(), None);
+        assert_eq!(of(&[5], 1).mean(), None);
     }
 
     #[test]
-    fn retries_after_the_end_leave_no_empty_second() {
-        let mut pace = of(&[0, 400_000, 800_000, 1_200_000]);
+    fn a_long_window_is_bounded() {
+        let mut pace = of(&[], 86_400_000_000);
+        for k in 0..3 * MOMENTS {
+            pace.dispatched(k * 60_000, false);
+        }
+        assert!(pace.recent.len() as u64 <= MOMENTS);
+        assert_eq!((pace.fullest, pace.emptiest), (1_440_000, Some(1_440_000)));
+    }
+
+    #[test]
+    fn retries_after_the_end_leave_no_empty_window() {
+        let mut pace = of(&[0, 400_000, 800_000, 1_200_000], 1_000_000);
         pace.dispatched(9_000_000, true);
         assert_eq!(pace.emptiest, Some(2));
         pace.dispatched(9_000_001, false);

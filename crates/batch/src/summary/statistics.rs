@@ -21,7 +21,6 @@ pub struct Statistics {
     pub(super) failed: u64,
     pub(super) statuses: BTreeMap<u16, u64>,
     pub(super) errors: BTreeMap<ErrorName, u64>,
-    pub(super) attempts: u64,
     pub(super) retried: u64,
     pub(super) never_sent: u64,
     pub(super) followed: u64,
@@ -75,7 +74,6 @@ impl Statistics {
             failed: 0,
             statuses: BTreeMap::new(),
             errors: BTreeMap::new(),
-            attempts: 0,
             retried: 0,
             never_sent: 0,
             followed: 0,
@@ -92,7 +90,6 @@ impl Statistics {
         let sent = outcome.attempts > 0;
         let latency = timing.end.saturating_sub(timing.scheduled).max(1);
         self.end = self.end.max(timing.end);
-        self.attempts += u64::from(outcome.attempts);
         self.retried += u64::from(outcome.attempts > 1);
         self.never_sent += u64::from(!sent);
         self.followed += u64::from(outcome.depth > 0);

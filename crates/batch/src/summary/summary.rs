@@ -105,9 +105,9 @@ pub struct Items {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sends {
-    /// Of all items with an outcome.
+    /// All that were handed to a connection: tries, redirects, and what was sent again on another one.
     pub total: u64,
-    /// Items that were sent more than once.
+    /// Items with an outcome that were tried more than once.
     pub retried_items: u64,
 }
 
@@ -141,10 +141,12 @@ pub struct Held {
     pub target_per_second: Option<f64>,
     /// From the first request to the last; none with fewer than two.
     pub mean_per_second: Option<f64>,
-    /// Requests in the second that had most, wherever it begins.
-    pub fullest_second: u64,
+    /// How many seconds the windows are long that follow: as the rate's, one without a rate.
+    pub window_seconds: f64,
+    /// Requests in the window that had most, wherever it begins, to a millionth of its length.
+    pub fullest_window: u64,
     /// In the one that had fewest, of those between first tries; none if the run is shorter.
-    pub emptiest_second: Option<u64>,
+    pub emptiest_window: Option<u64>,
     /// Seconds for which the schedule was held up, by what.
     pub held_up_seconds: BTreeMap<String, f64>,
     /// The rates found, of an adaptive run.
@@ -214,6 +216,16 @@ fn written(rate: Rate) -> String {
     format!("{}/{unit}", rate.count)
 }
 
+impl Held {
+    /// What the windows are called: `second`, `15s window`, `250ms window`.
+    pub(super) fn window(&self) -> String {
+        match self.window_seconds {
+            1.0 => "second".to_owned(),
+            seconds => format!("{:?} window", Duration::from_secs_f64(seconds)),
+        }
+    }
+}
+
 impl Summary {
     /// Of a run that has ended, or that stands still.
     #[must_use]
@@ -243,7 +255,7 @@ impl Summary {
                 .map(|(name, count)| (name.as_str(), *count))
                 .collect(),
             sends: Sends {
-                total: statistics.attempts,
+                total: pace.count(),
                 retried_items: statistics.retried,
             },
             latency: Latency::of(&statistics.answered),
@@ -252,8 +264,9 @@ impl Summary {
                 target: about.target.map(written),
                 target_per_second: about.target.map(|rate| 1.0 / rate.interval().as_secs_f64()),
                 mean_per_second: pace.mean(),
-                fullest_second: pace.fullest,
-                emptiest_second: pace.emptiest,
+                window_seconds: pace.window.as_secs_f64(),
+                fullest_window: pace.fullest,
+                emptiest_window: pace.emptiest,
                 held_up_seconds: held_up.map(|(why, how)| (why, how.as_secs_f64())).collect(),
                 adaptive: about.adaptive,
             },

@@ -96,9 +96,9 @@ impl Summary {
         if rate.adaptive.is_some() {
             held += ", adaptive";
         }
-        if let Some(emptiest) = rate.emptiest_second {
-            let fullest = grouped(rate.fullest_second);
-            held += &format!("; fullest second {fullest}, emptiest {}", grouped(emptiest));
+        if let Some(emptiest) = rate.emptiest_window {
+            let (fullest, emptiest) = (grouped(rate.fullest_window), grouped(emptiest));
+            held += &format!("; fullest {} {fullest}, emptiest {emptiest}", rate.window());
         }
         held
     }

@@ -3,17 +3,24 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use anyhow::Context as _;
 use fetchway_batch::{Journal, JournalError, Outcomes, Pace, Sent, Statistics, Written};
+use fetchway_policy::Rate;
 use tokio::sync::oneshot;
 
-/// The times at which requests were handed over, on their way to the output's thread. The run waits for
-/// that, so they are bounded with the outcomes.
+/// Times that are kept at most. Whoever adds one beyond counts them all, which takes a fraction of a
+/// millisecond.
+const MOST: usize = 4_096;
+
+/// The times at which requests were handed over. They are counted with the next outcomes, by the output's
+/// thread; where none come, as while all is tried again, by those who send.
 pub(super) struct Dispatches {
     times: Mutex<Vec<Sent>>,
+    /// Of a run that has begun.
+    pace: OnceLock<Mutex<Pace>>,
     log: Option<Mutex<Log>>,
 }
 
@@ -32,6 +39,7 @@ impl Dispatches {
         let log = log.transpose()?;
         Ok(Arc::new(Self {
             times: Mutex::default(),
+            pace: OnceLock::new(),
             log: log.map(|file| {
                 let to = BufWriter::new(file);
                 Mutex::new(Log { to, failed: None })
@@ -41,11 +49,27 @@ impl Dispatches {
 
     /// A request is handed over.
     pub(super) fn add(&self, sent: Sent) {
-        lock(&self.times).push(sent);
+        let kept = {
+            let mut times = lock(&self.times);
+            times.push(sent);
+            times.len()
+        };
+        if kept >= MOST
+            && let Some(pace) = self.pace.get()
+        {
+            self.note(pace);
+        }
+    }
+
+    /// What counts them, of a run that began at this moment, with this rate.
+    fn begin(&self, began: u64, rate: Option<Rate>) -> &Mutex<Pace> {
+        self.pace.get_or_init(|| Mutex::new(Pace::new(began, rate)))
     }
 
     /// Counts what has come, and logs it.
-    fn note(&self, pace: &mut Pace) {
+    fn note(&self, pace: &Mutex<Pace>) {
+        // Locked before they are taken: they stay in order.
+        let mut pace = lock(pace);
         let all = std::mem::take(&mut *lock(&self.times));
         for sent in &all {
             pace.dispatched(sent.at, sent.again);
@@ -91,22 +115,24 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Writes `outcomes` to `journal` until the last, or until they can't be written: then they are
-    /// dropped, and the run with them. Counts from `began` on.
+    /// dropped, and the run with them. Counts from `began` on, in windows of the rate.
     pub(super) fn start<H: Send + 'static>(
         outcomes: Outcomes<H>,
         journal: Journal,
         dispatches: Arc<Dispatches>,
         began: u64,
+        rate: Option<Rate>,
     ) -> io::Result<Self> {
         let (to, kept) = oneshot::channel();
         let thread = thread::Builder::new().name("output".to_owned());
         thread.spawn(move || {
-            let (mut pace, mut statistics) = (Pace::new(began), Statistics::new(began));
-            let counts = (&mut pace, &mut statistics);
-            let written = write(outcomes, journal, &dispatches, counts);
-            dispatches.note(&mut pace);
+            let pace = dispatches.begin(began, rate);
+            let mut statistics = Statistics::new(began);
+            let note = || dispatches.note(pace);
+            let written = write(outcomes, journal, note, &mut statistics);
+            note();
             let kept = Kept {
-                pace,
+                pace: lock(pace).clone(),
                 statistics,
                 written,
                 logged: dispatches.finish(),
@@ -127,8 +153,8 @@ impl Keeper {
 fn write<H>(
     mut outcomes: Outcomes<H>,
     mut journal: Journal,
-    dispatches: &Dispatches,
-    (pace, statistics): (&mut Pace, &mut Statistics),
+    note: impl Fn(),
+    statistics: &mut Statistics,
 ) -> Result<Written, JournalError> {
     let mut chunk = Vec::new();
     loop {
@@ -137,7 +163,7 @@ fn write<H>(
         if chunk.is_empty() {
             return journal.finish();
         }
-        dispatches.note(pace);
+        note();
         for done in &chunk {
             journal.write(&done.outcome)?;
         }
@@ -147,5 +173,30 @@ fn write<H>(
             statistics.record(&done.outcome);
         }
         drop(places);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_counted_where_no_outcome_comes() {
+        let name = format!("fetchway-dispatches-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let dispatches = Dispatches::new(Some(&path)).expect("a log");
+        let pace = dispatches.begin(0, None);
+        for at in 0..3 * MOST as u64 + 7 {
+            dispatches.add(Sent { at, again: at > 0 });
+            assert!(lock(&dispatches.times).len() < MOST);
+        }
+        assert_eq!(lock(pace).count(), 3 * MOST as u64);
+        dispatches.note(pace);
+        dispatches.finish().expect("it is written");
+        assert_eq!(lock(pace).count(), 3 * MOST as u64 + 7);
+        let log = std::fs::read_to_string(&path).expect("the log");
+        std::fs::remove_file(&path).expect("it is there");
+        let times: Vec<u64> = log.lines().map(|it| it.parse().expect("a time")).collect();
+        assert!(times.into_iter().eq(0..3 * MOST as u64 + 7));
     }
 }

@@ -275,7 +275,13 @@ async fn drive(args: &Args, plan: Plan, performer: impl Performer) -> anyhow::Re
     };
     let (items, account) = feed::start(plan.input, choice)?;
     let (outcomes, handle) = fetchway_batch::run(&config, items, performer);
-    let keeper = Keeper::start(outcomes, plan.journal, dispatches, handle.began())?;
+    let keeper = Keeper::start(
+        outcomes,
+        plan.journal,
+        dispatches,
+        handle.began(),
+        config.rate,
+    )?;
     let shown = tokio::spawn(show::show(Shown {
         handle: handle.clone(),
         input,

@@ -215,18 +215,20 @@ fn requests(summary: &Summary) -> Vec<[String; 2]> {
             grouped(summary.items.never_sent),
         ),
         (
-            "in the fullest second".to_owned(),
-            grouped(summary.rate.fullest_second),
+            format!("in the fullest {}", summary.rate.window()),
+            grouped(summary.rate.fullest_window),
         ),
     ];
     if summary.items.cut > 0 {
         let cut = grouped(summary.items.cut);
         rows.push(("items with more pages than are followed".to_owned(), cut));
     }
-    if let Some(emptiest) = summary.rate.emptiest_second {
-        rows.push(("in the emptiest second".to_owned(), grouped(emptiest)));
+    if let Some(emptiest) = summary.rate.emptiest_window {
+        let name = format!("in the emptiest {}", summary.rate.window());
+        rows.push((name, grouped(emptiest)));
     }
-    for (why, seconds) in &summary.rate.held_up_seconds {
+    let held_up = summary.rate.held_up_seconds.iter();
+    for (why, seconds) in held_up.filter(|(_, seconds)| **seconds > 0.0) {
         rows.push((format!("held up by {why}"), duration(*seconds)));
     }
     rows.into_iter()

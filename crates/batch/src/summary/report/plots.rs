@@ -72,6 +72,7 @@ pub(super) fn rate(summary: &Summary) -> Option<String> {
     let time = Time::of(summary);
     let length = summary.point_seconds as f64;
     let ends = summary.dispatch_seconds;
+    let mut last: Option<&Point> = None;
     let steps: Vec<_> = summary
         .points
         .iter()
@@ -79,8 +80,16 @@ pub(super) fn rate(summary: &Summary) -> Option<String> {
             let (from, to) = time.span(summary, point);
             // Of the last point only what was before the last request.
             let covered = (ends - point.from as f64).min(length);
-            let told = tells(covered, summary);
-            (from, to, told.then(|| point.dispatched as f64 / covered))
+            let before = last.replace(point);
+            // Next to nothing of a point gives wild numbers: it is taken with the one before.
+            let rate = match before.filter(|_| covered < length / 5.0) {
+                _ if covered <= 0.0 => None,
+                Some(before) => {
+                    Some((before.dispatched + point.dispatched) as f64 / (length + covered))
+                }
+                None => Some(point.dispatched as f64 / covered),
+            };
+            (from, to, rate)
         })
         .collect();
     let target = summary.rate.target_per_second;
@@ -99,12 +108,6 @@ pub(super) fn rate(summary: &Summary) -> Option<String> {
         plot.level("target", target);
     }
     Some(plot.finish())
-}
-
-/// Whether a point says something of which so many seconds are covered: next to nothing of one at the
-/// end gives wild numbers.
-fn tells(covered: f64, summary: &Summary) -> bool {
-    covered >= summary.point_seconds as f64 / 5.0 || (summary.points.len() == 1 && covered > 0.0)
 }
 
 /// Latencies of responses over time; none if there were none.
@@ -126,8 +129,7 @@ pub(super) fn latency(summary: &Summary) -> Option<String> {
     ] {
         let step = |point: &Point| {
             let (from, to) = time.span(summary, point);
-            let covered = summary.wall_seconds - point.from as f64;
-            (from, to, get(point).filter(|_| tells(covered, summary)))
+            (from, to, get(point))
         };
         plot.steps(class, &summary.points.iter().map(step).collect::<Vec<_>>());
     }
