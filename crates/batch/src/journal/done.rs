@@ -114,7 +114,8 @@ impl DoneItems {
     }
 
     /// The highest item that has a line.
-    pub(super) fn highest(&self) -> Option<u64> {
+    #[must_use]
+    pub fn highest(&self) -> Option<u64> {
         let (number, page) = self.pages.last_key_value()?;
         let word = page.seen.iter().rposition(|word| *word != 0)?;
         let bit = 63 - u64::from(page.seen[word].leading_zeros());

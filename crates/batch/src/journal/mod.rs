@@ -1,13 +1,14 @@
 //! The output, which is also the journal: after a crash it alone says what is done.
 //!
 //! `writer` appends lines in whole writes, `format` is their compression, `bodies` the files beside
-//! it, `window` what is held back for the order; `scan` reads an output, `done` is what it found, with `chains`,
+//! it, `window` what is held back for the order, `lock` keeps other runs off; `scan` reads an output, `done` is what it found, with `chains`,
 //! `resume` goes on from there.
 
 mod bodies;
 mod chains;
 mod done;
 mod format;
+mod lock;
 mod resume;
 mod scan;
 mod window;

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use super::bodies::{Bodies, sync_folder};
 use super::done::PAGE;
 use super::format::{FRAME, Format, Framer};
+use super::lock::lock;
 use super::scan::{Seen, scan};
-use super::writer::{folder_of, lock};
+use super::writer::folder_of;
 use super::{DoneItems, Journal, JournalError, Options};
 use crate::line::{Record, url_of};
 use crate::{InputError, Source};
@@ -43,6 +44,8 @@ pub struct Found {
     pub torn: u64,
     /// Lines among these, in a frame that was not ended, and counted above. They will be written again.
     pub open: u64,
+    /// A line stands after one of a later item.
+    pub unordered: bool,
 }
 
 impl Found {
@@ -205,8 +208,8 @@ impl Resume {
     ///
     /// # Errors
     /// If it cannot be written; then the file is as it was, or without the lines of a frame that was not ended,
-    /// which are fetched again. If the order is to be kept while failures
-    /// are retried, since their lines would come last.
+    /// which are fetched again. If the order is to be kept though the lines that there are have none, or while
+    /// failures are retried, since their lines would come last.
     pub fn start(mut self, options: Options) -> Result<(Journal, DoneItems), JournalError> {
         if self.retry && options.ordered.is_some() {
             return Err(JournalError::new(
@@ -214,6 +217,13 @@ impl Resume {
                  retry them without it."
                     .to_owned(),
             ));
+        }
+        if self.found.unordered && options.ordered.is_some() {
+            return Err(JournalError::new(format!(
+                "The output {} is not in input order, so it cannot be gone on with in order: go on without \
+                 it.",
+                self.path.display()
+            )));
         }
         if let Some(bodies) = &options.bodies {
             // Nothing may fail any more once the output is cut.
@@ -373,7 +383,7 @@ fn read(
     path: &Path,
     (mut done, retry): (DoneItems, bool),
 ) -> Result<(DoneItems, Found), JournalError> {
-    let mut found = Found::default();
+    let (mut found, mut highest) = (Found::default(), 0);
     let mut pending: Vec<Record> = Vec::new();
     let mut see = |seen: Seen<'_>| {
         match seen {
@@ -390,6 +400,8 @@ fn read(
         for record in pending.drain(..) {
             let (index, depth) = (record.index, record.depth);
             let again = retry && is_again(&done, &record);
+            found.unordered |= index < highest;
+            highest = highest.max(index);
             found.lines += 1;
             found.pages += u64::from(depth > 0);
             found.failed += u64::from(record.failed);

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 
 use super::bodies::{Bodies, sync_folder};
 use super::format::{FRAME, Format, Framer};
+use super::lock::lock;
 use super::{JournalError, Window};
 use crate::Outcome;
 use crate::line::{Shown, encode};
@@ -261,19 +262,6 @@ impl Journal {
             }
         }
     }
-}
-
-/// Keeps other runs off the file, for as long as it is open.
-pub(super) fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
-    file.try_lock().map_err(|error| match error {
-        std::fs::TryLockError::WouldBlock => JournalError::new(format!(
-            "The output {} is being written by another run: wait for it or stop it.",
-            path.display()
-        )),
-        std::fs::TryLockError::Error(error) => {
-            JournalError::at(path, "cannot be locked", error, "choose another")
-        }
-    })
 }
 
 /// The folder that a path is in.

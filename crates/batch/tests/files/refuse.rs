@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fetchway_batch::{Journal, Options, Resume, Source};
 
-use crate::run::{folder, input, items, outcome, random, resume};
+use crate::run::{folder, input, items, options, outcome, random, resume};
 
 fn done(source: &Source, path: &Path) -> Vec<u8> {
     let mut journal = Journal::create(path, Options::default()).unwrap();
@@ -229,5 +229,31 @@ fn a_compressed_file_that_is_cut_off_and_no_output_is_not_cut() {
         let says = refusal(Resume::open(&path, false));
         assert!(says.contains("no outcome"), "{says}");
         assert_eq!(fs::read(&path).unwrap(), half);
+    }
+}
+
+#[test]
+fn an_output_without_order_is_not_gone_on_with_in_order() {
+    for (name, order) in [("out.jsonl", [0, 2, 1]), ("out.zst", [1, 0, 2])] {
+        let folder = folder(&format!("unordered-{name}"));
+        let source = input(&folder, 4);
+        let path = folder.join(name);
+        let mut journal = Journal::create(&path, Options::default()).unwrap();
+        let all = items(&source);
+        for at in order {
+            journal.write(&outcome(all[at].clone(), 1, 200)).unwrap();
+        }
+        journal.finish().unwrap();
+        let before = fs::read(&path).unwrap();
+        let earlier = Resume::open(&path, false).unwrap();
+        assert!(earlier.found().unordered);
+        let says = refusal(earlier.start(options(true)));
+        assert!(says.contains("not in input order"), "{says}");
+        assert_eq!(fs::read(&path).unwrap(), before);
+        let (journal, _) = Resume::open(&path, false)
+            .unwrap()
+            .start(options(false))
+            .unwrap();
+        journal.finish().unwrap();
     }
 }
