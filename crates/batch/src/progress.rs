@@ -19,6 +19,7 @@ pub(crate) struct Tally {
     pub(crate) cut: u64,
     pub(crate) again: u64,
     pub(crate) refused: u64,
+    pub(crate) panicked: bool,
 }
 
 /// What is counted of an outcome.
@@ -85,8 +86,11 @@ pub struct Progress {
     pub slipped: [(Cause, Duration); Cause::ALL.len()],
     /// How long fetches were kept from being sent because outcomes were not taken.
     pub untaken: Duration,
-    /// The run was told to stop.
+    /// The run was told to stop, or has panicked.
     pub stopped: bool,
+    /// A task of the run, its performer or its items have panicked: nothing more is sent, and items may be
+    /// without an outcome.
+    pub panicked: bool,
 }
 
 impl Progress {
@@ -111,6 +115,7 @@ impl Progress {
             slipped: Cause::ALL.map(|cause| (cause, slipped[cause as usize])),
             untaken: dispatch.untaken_time(now),
             stopped: dispatch.stopped,
+            panicked: tally.panicked,
         }
     }
 

@@ -45,6 +45,10 @@ type Performed<P> = Result<(Response, <P as Performer>::Hold), FetchError>;
 
 /// Reads items while there is room for them.
 pub(crate) async fn read<P: Performer>(desk: Arc<Desk<P>>, items: impl Stream<Item = Item> + Send) {
+    let _watch = Watch {
+        shared: &desk.shared,
+        flying: 0,
+    };
     let mut items = pin!(items);
     let mut batch: Vec<Item> = Vec::new();
     loop {
@@ -90,6 +94,7 @@ pub(crate) async fn read<P: Performer>(desk: Arc<Desk<P>>, items: impl Stream<It
 /// Starts what is due, when it is.
 pub(crate) async fn time<P: Performer>(desk: Arc<Desk<P>>) {
     let shared = &desk.shared;
+    let _watch = Watch { shared, flying: 0 };
     loop {
         let deadline = {
             let mut state = shared.state();
@@ -113,7 +118,10 @@ pub(crate) async fn time<P: Performer>(desk: Arc<Desk<P>>) {
 
 /// Performs a fetch, and the next that is due, until none is.
 async fn work<P: Performer>(desk: Arc<Desk<P>>, mut job: Box<Job>) {
-    let _watch = Watch(&desk.shared);
+    let _watch = Watch {
+        shared: &desk.shared,
+        flying: 1,
+    };
     loop {
         let handover = Handover::new(&desk.shared, job.tries > 1);
         let performed = desk.performer.perform(&job.request, &handover).await;
@@ -124,15 +132,23 @@ async fn work<P: Performer>(desk: Arc<Desk<P>>, mut job: Box<Job>) {
     }
 }
 
-/// A worker whose performer panics would keep its place for ever: the run ends instead, and what it
-/// still owes is told by what has no outcome.
-struct Watch<'a>(&'a Shared);
+/// A task that panics would be waited for for ever, be it for its items, its time or its place: the run
+/// is stopped instead, and what it still owes is told by what has no outcome.
+struct Watch<'a> {
+    shared: &'a Shared,
+    /// Fetches in flight that it performs.
+    flying: usize,
+}
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.state().dispatch.in_flight -= 1;
-            self.0.stop();
+            {
+                let mut state = self.shared.state();
+                state.dispatch.in_flight -= self.flying;
+                state.tally.panicked = true;
+            }
+            self.shared.stop();
         }
     }
 }

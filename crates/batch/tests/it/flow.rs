@@ -188,7 +188,24 @@ async fn a_performer_that_panics_ends_the_run_instead_of_hanging_it() {
     });
     let (outcomes, handle) = run(&config(1), items(100), performer);
     assert_eq!(outcomes.count().await, 50);
-    assert!(handle.progress().stopped);
+    let progress = handle.progress();
+    assert!(progress.stopped && progress.panicked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_that_panic_end_the_run_instead_of_hanging_it() {
+    // One at a time, so that those before it have been taken.
+    let list = items(100).then(|item| async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        item
+    });
+    let list = list.inspect(|item| assert_ne!(item.index, 50));
+    let performer = Fake::new(|_: &Request| async { status(200) });
+    let (outcomes, handle) = run(&config(5), list, performer);
+    let over = tokio::time::timeout(Duration::from_secs(60), outcomes.count()).await;
+    assert_eq!(over, Ok(50));
+    let progress = handle.progress();
+    assert!(progress.stopped && progress.panicked);
 }
 
 /// Performs nothing that takes time, but waits where it is asked what an origin may be sent.

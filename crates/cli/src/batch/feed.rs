@@ -1,6 +1,8 @@
 //! The input's thread: reads items, leaves out what is done or not wanted, and hands on the rest, of an
 //! item whose pages are followed the one that is to come.
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -39,7 +41,33 @@ pub(super) struct Account {
     /// Lines that were left out.
     pub(super) skipped: AtomicU64,
     /// Why it ended too soon.
-    pub(super) failed: OnceLock<InputError>,
+    pub(super) failed: OnceLock<Ended>,
+}
+
+/// Why no more is read, though there may be more.
+#[derive(Debug)]
+pub(super) enum Ended {
+    Input(InputError),
+    Panicked,
+    /// An item that comes before one that the output has.
+    Disorder(u64),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(error) => error.fmt(f),
+            Self::Panicked => f.write_str(
+                "the input's thread has panicked, which is a fault of fetchway: items after those that \
+                 have a line were not fetched",
+            ),
+            Self::Disorder(index) => write!(
+                f,
+                "item {index} has no line and later items have one, so the output was written without \
+                 --ordered and can't be gone on with in order: leave it out"
+            ),
+        }
+    }
 }
 
 /// Reads `input` on a thread of its own, which ends with the stream, or when the stream is dropped.
@@ -59,24 +87,34 @@ pub(super) fn start(input: Input, choice: Choice) -> anyhow::Result<(Items, Arc<
     let of_thread = Arc::clone(&account);
     thread::Builder::new()
         .name("input".to_owned())
-        .spawn(move || read(input, &choice, &of_thread, &to, chunk))
+        .spawn(move || told(&of_thread, || read(input, &choice, &of_thread, &to, chunk)))
         .context("the input's thread can't be started")?;
     Ok((items, account))
 }
 
+/// Reads, and tells if that panics: it would look like the input's end. The items end only after this.
+fn told(account: &Account, read: impl FnOnce()) {
+    // What it leaves behind half-way is dropped.
+    if catch_unwind(AssertUnwindSafe(read)).is_err() {
+        let _first = account.failed.set(Ended::Panicked);
+    }
+}
+
 fn read(
-    input: Input,
+    input: impl Iterator<Item = Result<Item, InputError>>,
     choice: &Choice,
     account: &Account,
     to: &mpsc::Sender<Vec<Item>>,
     most: usize,
 ) {
     let mut chunk = Vec::new();
+    let highest = choice.done.as_ref().and_then(DoneItems::highest);
+    let after = highest.unwrap_or_default();
     for item in input {
         let item = match item {
             Ok(item) => item,
             Err(error) => {
-                let _first = account.failed.set(error);
+                let _first = account.failed.set(Ended::Input(error));
                 break;
             }
         };
@@ -100,10 +138,15 @@ fn read(
             }
             continue;
         }
-        if let Some(window) = &choice.window
-            && !window.admit(item.index)
-        {
-            break;
+        if let Some(window) = &choice.window {
+            // Its line would come after those.
+            if item.index < after {
+                let _first = account.failed.set(Ended::Disorder(item.index));
+                break;
+            }
+            if !window.admit(item.index) {
+                break;
+            }
         }
         chunk.push(item);
         // The window may wait for what is in here; and so may the run, if it has nothing else.
@@ -139,5 +182,27 @@ impl Stream for Items {
                 None => return Poll::Ready(None),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_is_no_end_of_the_input() {
+        let (to, mut from) = mpsc::channel(1);
+        let account = Account::default();
+        let choice = Choice {
+            done: None,
+            skip_bad: false,
+            window: None,
+        };
+        let input = std::iter::from_fn(|| panic!("as a fault would"));
+        told(&account, || read(input, &choice, &account, &to, 1));
+        drop(to);
+        assert!(from.blocking_recv().is_none());
+        let why = account.failed.get().map(ToString::to_string);
+        assert!(why.is_some_and(|why| why.contains("has panicked")));
     }
 }

@@ -434,6 +434,11 @@ fn conclude(
         resume_by(args);
         return Ok(ExitCode::from(FAILED));
     }
+    if progress.panicked {
+        tell("a task of the run has panicked, which is a fault of fetchway; what was done is kept");
+        resume_by(args);
+        return Ok(ExitCode::from(FAILED));
+    }
     if progress.stopped {
         resume_by(args);
         return Ok(ExitCode::from(INTERRUPTED));

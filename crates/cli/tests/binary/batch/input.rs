@@ -45,6 +45,58 @@ async fn a_list_of_urls_becomes_a_line_each_at_the_rate() {
 }
 
 #[tokio::test]
+async fn redirects_and_retries_are_requests() {
+    let (origin, folder) = (
+        Origin::builder().start().expect("an origin"),
+        Folder::new("requests"),
+    );
+    let twice = origin.url("/redirect?n=2") + "\n";
+    let again = origin.url("/fail?key=1&times=1&code=500") + "\n";
+    let input = folder.file("urls.txt", &(twice.repeat(10) + &again));
+    let (output, log) = (folder.path("out.jsonl"), folder.path("sent.log"));
+    let summary = folder.path("summary.json");
+    let given = [text(&input), "--output", text(&output)];
+    let rate = ["--rate", "20/250ms", "--dispatch-log", text(&log)];
+    let done = batch(&[&given[..], &rate, &["--summary", text(&summary)]].concat()).await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    let log = std::fs::read_to_string(log).expect("a log");
+    let summary = std::fs::read_to_string(summary).expect("a summary");
+    let summary: Value = serde_json::from_str(&summary).expect("JSON");
+    assert_eq!(origin.stats().requests, 32);
+    assert_eq!(log.lines().count(), 32);
+    assert_eq!(summary["sends"], json!({"total": 32, "retriedItems": 1}));
+    assert_eq!(summary["rate"]["windowSeconds"], 0.25);
+}
+
+/// Lines of later items stand where this one's would have to.
+#[tokio::test]
+async fn an_output_with_a_gap_is_not_gone_on_with_in_order() {
+    let (origin, folder) = (
+        Origin::builder().start().expect("an origin"),
+        Folder::new("gap"),
+    );
+    let input = folder.file("urls.txt", &urls(&origin, 5));
+    let output = folder.path("out.jsonl");
+    let given = [text(&input), "--output", text(&output), "--ordered"];
+    assert_eq!(batch(&given).await.status.code(), Some(0));
+    let all = std::fs::read_to_string(&output).expect("an output");
+    let gap: String = (0..)
+        .zip(all.split_inclusive('\n'))
+        .filter(|it| it.0 != 2)
+        .map(|it| it.1)
+        .collect();
+    folder.file("out.jsonl", &gap);
+    let done = batch(&[&given[..], &["--resume"]].concat()).await;
+    assert_eq!(done.status.code(), Some(2), "{}", said(&done));
+    assert!(sentence(&done).contains("item 2 has no line"));
+    assert_eq!(std::fs::read_to_string(&output).expect("it"), gap);
+    let done = batch(&[&given[..3], &["--resume"]].concat()).await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert_complete(&lines(&output), 5);
+    assert_eq!(origin.stats().requests, 6);
+}
+
+#[tokio::test]
 async fn json_lines_say_how_each_is_to_be_fetched() {
     let (origin, folder) = (
         Origin::builder().start().expect("an origin"),
