@@ -66,8 +66,15 @@ impl AddressPolicy {
             };
             if !self.allow_nets.iter().any(|net| net.contains(destination)) {
                 let what = describe(ip, destination);
+                let remedy = match kind {
+                    // Whoever may fetch from there may become the machine.
+                    ranges::METADATA => {
+                        "it gives out credentials: use another destination".to_owned()
+                    }
+                    _ => format!("`--allow-net {destination}` allows it"),
+                };
                 return Err(prohibited(format!(
-                    "{what} is {kind} and so refused by default; `--allow-net {destination}` allows it"
+                    "{what} is {kind} and so refused by default; {remedy}"
                 )));
             }
         }

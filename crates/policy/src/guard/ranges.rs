@@ -10,7 +10,7 @@ use super::IpNet;
 /// What an address range is, as an error says it: with its article.
 pub(super) type RangeKind = &'static str;
 
-const METADATA: RangeKind = "a cloud metadata address";
+pub(super) const METADATA: RangeKind = "a cloud metadata address";
 const PRIVATE: RangeKind = "a private address";
 const LOOPBACK: RangeKind = "a loopback address";
 const LINK_LOCAL: RangeKind = "a link-local address";
