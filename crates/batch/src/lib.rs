@@ -47,5 +47,6 @@ pub use run::{Done, Handle, Outcomes, Places, RunConfig, run};
 pub use shared::{OnSent, Sent};
 pub use strict::MAX_STRICT;
 pub use summary::{
-    About, Bytes, Held, Items, Latency, Pace, Point, Sends, Statistics, Summary, report,
+    About, Bytes, Held, Items, Latency, Pace, Point, Sends, Statistics, Summary, counted, grouped,
+    report,
 };

@@ -123,6 +123,7 @@ fn the_account_says_what_became_of_every_item() {
             "earlier": 0, "earlierFailed": 0},
         "statuses": {"200": 197, "503": 1},
         "errors": {"dns_error": 1, "invalid_request": 1},
+        "errorExamples": {"dns_error": "so it is", "invalid_request": "so it is"},
         "sends": {"total": 201, "retriedItems": 1},
         "bytes": {"bodies": 1980},
     });
@@ -176,6 +177,8 @@ succeeded   197
 failed      3, 1 never sent
 statuses    200: 197  503: 1
 errors      dns_error: 1  invalid_request: 1
+  such as   dns_error: so it is
+  such as   invalid_request: so it is
 requests    201, 1 item more than once
 latency     p50 20.0 ms  p90 20.0 ms  p99 20.0 ms  p99.9 900 ms  max 900 ms from the scheduled time
   of errors p50 20.0 ms  p90 20.0 ms  p99 20.0 ms  p99.9 20.0 ms  max 20.0 ms
@@ -184,6 +187,41 @@ rate        100.5/s of 50/500ms; fullest 500ms window 51, emptiest 49
 bodies      1.9 KiB
 ";
     assert_eq!(text, expected);
+}
+
+#[test]
+fn each_error_name_has_one_example_that_fits_a_line_or_two() {
+    let mut statistics = Statistics::new(START);
+    let long = format!("first\n{}", "ä".repeat(200));
+    for detail in [long, "second".to_owned()] {
+        let mut outcome = outcome(0, 20, Ok(200));
+        outcome.result = Err(FetchError::new(ErrorName::DnsError, detail));
+        statistics.record(&outcome);
+    }
+    let summary = Summary::new(about(), &Pace::new(START), &statistics);
+    let example = format!("first {}…", "ä".repeat(153));
+    assert_eq!(summary.error_examples.len(), 1);
+    assert_eq!(summary.error_examples["dns_error"], example);
+    let line = format!("  such as   dns_error: {example}\n");
+    assert!(summary.text().contains(&line), "{}", summary.text());
+    assert!(report(&summary).contains(&example));
+}
+
+#[test]
+fn nothing_is_said_of_a_rate_where_nothing_was_sent() {
+    let text = empty().text();
+    assert!(text.starts_with("done        0 items in "), "{text}");
+    assert!(!text.contains("rate"), "{text}");
+    let mut pace = Pace::new(START);
+    pace.dispatched(START, false);
+    let mut statistics = Statistics::new(START);
+    statistics.record(&outcome(0, 20, Ok(200)));
+    let text = Summary::new(about(), &pace, &statistics).text();
+    assert!(text.starts_with("done        1 item in "), "{text}");
+    assert!(
+        text.contains("rate        too short to tell of 50/500ms\n"),
+        "{text}"
+    );
 }
 
 /// A run as they are: five minutes that begin well, with an origin that refuses for a while.

@@ -18,3 +18,4 @@ pub use pace::Pace;
 pub use report::report;
 pub use statistics::Statistics;
 pub use summary::{About, Bytes, Held, Items, Latency, Point, Sends, Summary};
+pub use text::{counted, grouped};

@@ -8,6 +8,8 @@ use hdrhistogram::{Counter, Histogram};
 use super::series::{Merge, Series};
 use crate::Outcome;
 
+/// Characters of an example of a failure, at most.
+const EXAMPLE: usize = 160;
 /// The longest latency that is told apart, in microseconds: a day.
 const LONGEST: u64 = 86_400_000_000;
 
@@ -21,6 +23,8 @@ pub struct Statistics {
     pub(super) failed: u64,
     pub(super) statuses: BTreeMap<u16, u64>,
     pub(super) errors: BTreeMap<ErrorName, u64>,
+    /// Of each name the first sentence that there was.
+    pub(super) examples: BTreeMap<ErrorName, String>,
     pub(super) retried: u64,
     pub(super) never_sent: u64,
     pub(super) followed: u64,
@@ -63,6 +67,19 @@ fn histogram<C: Counter>(digits: u8) -> Histogram<C> {
     }
 }
 
+/// A sentence, or its beginning, on one line.
+fn excerpt(sentence: &str) -> String {
+    let mut left = sentence
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c });
+    let mut excerpt: String = left.by_ref().take(EXAMPLE).collect();
+    if left.next().is_some() {
+        excerpt.pop();
+        excerpt.push('…');
+    }
+    excerpt
+}
+
 impl Statistics {
     /// Of a run that starts at this moment, in microseconds since the Unix epoch.
     #[must_use]
@@ -74,6 +91,7 @@ impl Statistics {
             failed: 0,
             statuses: BTreeMap::new(),
             errors: BTreeMap::new(),
+            examples: BTreeMap::new(),
             retried: 0,
             never_sent: 0,
             followed: 0,
@@ -113,6 +131,8 @@ impl Statistics {
             }
             Err(error) => {
                 *self.errors.entry(error.name).or_default() += 1;
+                let example = self.examples.entry(error.name);
+                example.or_insert_with(|| excerpt(&error.detail));
                 if sent {
                     self.unanswered.saturating_record(latency);
                 }

@@ -55,6 +55,8 @@ pub struct Summary {
     pub statuses: BTreeMap<u16, u64>,
     /// Items without a response, by the name of the error.
     pub errors: BTreeMap<&'static str, u64>,
+    /// Of each of these names the sentence of one such item, 160 characters at most.
+    pub error_examples: BTreeMap<&'static str, String>,
     /// Requests.
     pub sends: Sends,
     /// From the scheduled time to the end, of items with a response; none without any.
@@ -253,6 +255,11 @@ impl Summary {
                 .errors
                 .iter()
                 .map(|(name, count)| (name.as_str(), *count))
+                .collect(),
+            error_examples: statistics
+                .examples
+                .iter()
+                .map(|(name, detail)| (name.as_str(), detail.clone()))
                 .collect(),
             sends: Sends {
                 total: pace.count(),

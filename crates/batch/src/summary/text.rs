@@ -24,10 +24,12 @@ impl Summary {
         lines.add("failed", &format!("{}{sent}", grouped(items.failed)));
         lines.add("statuses", &listed(self.statuses.iter()));
         lines.add("errors", &listed(self.errors.iter()));
+        for (name, detail) in &self.error_examples {
+            lines.add("  such as", &format!("{name}: {detail}"));
+        }
         let again = match self.sends.retried_items {
             0 => String::new(),
-            1 => ", 1 item more than once".to_owned(),
-            items => format!(", {} items more than once", grouped(items)),
+            items => format!(", {} more than once", counted(items, "item")),
         };
         lines.add("requests", &format!("{}{again}", grouped(self.sends.total)));
         if let Some(latency) = &self.latency {
@@ -55,8 +57,7 @@ impl Summary {
                 lines.add("  found", &format!("{rate} at {}, {basis}", found.origin));
             }
             if adaptive.others > 0 {
-                let others = grouped(adaptive.others);
-                lines.add("  and", &format!("{others} more origins"));
+                lines.add("  and", &counted(adaptive.others, "more origin"));
             }
         }
         lines.add("bodies", &bytes(self.bytes.bodies));
@@ -68,27 +69,31 @@ impl Summary {
         let stopped = if self.stopped { ", then stopped" } else { "" };
         let pages = match items.followed {
             0 => String::new(),
-            pages => format!(" and {} pages that followed", grouped(pages)),
+            pages => format!(" and {} that followed", counted(pages, "page")),
         };
         let mut done = format!(
-            "{} items{pages} in {}{stopped}",
-            grouped(items.done - items.followed),
+            "{}{pages} in {}{stopped}",
+            counted(items.done - items.followed, "item"),
             duration(self.wall_seconds)
         );
         if items.earlier > 0 {
             done += &format!("; {} before", grouped(items.earlier));
         }
         if items.skipped > 0 {
-            done += &format!("; {} bad lines skipped", grouped(items.skipped));
+            done += &format!("; {} skipped", counted(items.skipped, "bad line"));
         }
         done
     }
 
-    pub(super) fn held(&self) -> String {
+    /// Of nothing there is no rate.
+    fn held(&self) -> String {
+        if self.points.iter().all(|point| point.dispatched == 0) {
+            return String::new();
+        }
         let rate = &self.rate;
         let mut held = match rate.mean_per_second {
             Some(mean) => format!("{}/s", decimal(mean)),
-            None => "none: fewer than two requests".to_owned(),
+            None => "too short to tell".to_owned(),
         };
         if let Some(target) = &rate.target {
             held += &format!(" of {target}");
@@ -140,8 +145,16 @@ fn shown(latency: &Latency) -> String {
         .join("  ")
 }
 
+/// `1 item`, `1,234 items`: of things that take an s for more than one.
+#[must_use]
+pub fn counted(n: u64, what: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{} {what}{s}", grouped(n))
+}
+
 /// `1,234,567`.
-pub(super) fn grouped(n: u64) -> String {
+#[must_use]
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {

@@ -7,7 +7,7 @@ mod plots;
 mod scale;
 
 use super::summary::{Latency, Summary};
-use super::text::{bytes, duration, found_rate, grouped};
+use super::text::{bytes, counted, duration, found_rate, grouped};
 use crate::{Adaptive, AdaptiveRate};
 
 const STYLE: &str = include_str!("report.css");
@@ -48,7 +48,7 @@ fn tiles(summary: &Summary) -> String {
     let items = &summary.items;
     let mut done = match items.followed {
         0 => "items".to_owned(),
-        pages => format!("items, of them {} pages that followed", grouped(pages)),
+        pages => format!("items, of them {} that followed", counted(pages, "page")),
     };
     if items.earlier > 0 {
         done += &format!(", {} before", grouped(items.earlier));
@@ -153,10 +153,11 @@ fn tables(summary: &Summary) -> String {
     tables += &table(
         "Errors",
         ["without a response", "items"],
-        summary
-            .errors
-            .iter()
-            .map(|(name, count)| [(*name).to_owned(), grouped(*count)]),
+        summary.errors.iter().map(|(name, count)| {
+            let example = summary.error_examples.get(name);
+            let example = example.map_or_else(String::new, |it| format!(", such as: {it}"));
+            [format!("{name}{example}"), grouped(*count)]
+        }),
     );
     let latencies = [
         ("responses", &summary.latency),
