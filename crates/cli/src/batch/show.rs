@@ -1,9 +1,11 @@
 //! What a person sees while a batch runs: a bar on a terminal, else a line now and then.
 
+use std::collections::VecDeque;
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use fetchway_batch::{Handle, InputProgress, Progress};
+use fetchway_batch::{Handle, InputProgress, Progress, counted, grouped};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -13,6 +15,13 @@ const EVERY: Duration = Duration::from_millis(200);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// The current rate is that of so long a time.
 const OVER: usize = 10;
+/// A terminal has that many at least, and some leave the last one free.
+const COLUMNS: usize = 79;
+/// Columns of the bar, if there is room for it.
+const BAR: usize = 20;
+
+/// The bar that is on the terminal, which must make way for whatever else is told.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// What a run is shown by.
 pub(super) struct Shown {
@@ -24,12 +33,21 @@ pub(super) struct Shown {
     pub(super) before: u64,
 }
 
+/// How many items there will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Total {
+    Unknown,
+    /// By how much of the file has been read.
+    Guess(u64),
+    Known(u64),
+}
+
 /// Shows the run until dropped.
 pub(super) async fn show(shown: Shown) {
-    let bar = bar();
+    let bar = Bar::new();
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut recent = std::collections::VecDeque::new();
+    let mut recent = VecDeque::new();
     let mut said = Instant::now();
     loop {
         ticks.tick().await;
@@ -43,88 +61,168 @@ pub(super) async fn show(shown: Shown) {
             (progress.dispatched - sent) as f64 / passed.max(1e-3)
         });
         let total = shown.total(&progress);
-        let says = shown.says(&progress, rate, total);
         match &bar {
             Some(bar) => {
-                bar.set_length(total.unwrap_or(0).max(progress.over));
-                bar.set_position(progress.over);
-                bar.set_message(says);
+                let parts = parts(&progress, rate, shown.target, total);
+                bar.0
+                    .set_message(with_bar(fitting(parts), progress.over, total));
             }
             None if said.elapsed() >= LINE_EVERY => {
                 said = Instant::now();
-                tell(&format!("{} done, {says}", progress.over));
+                let parts = parts(&progress, rate, shown.target, total);
+                tell(&joined(&parts));
             }
             None => {}
         }
     }
 }
 
-fn bar() -> Option<ProgressBar> {
-    if !std::io::stderr().is_terminal() {
-        return None;
+/// The bar as long as it is shown; gone from the terminal when dropped.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Option<Self> {
+        if !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let bar = ProgressBar::no_length();
+        // All of it is one text, so that no frame has half of it. A narrow terminal cuts it.
+        if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+            bar.set_style(style);
+        }
+        *lock() = Some(bar.clone());
+        Some(Self(bar))
     }
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{bar:24.cyan/blue} {pos}/{len} done, {msg}");
-    if let Ok(style) = style {
-        bar.set_style(style);
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        *lock() = None;
+        self.0.finish_and_clear();
     }
-    Some(bar)
+}
+
+fn lock() -> std::sync::MutexGuard<'static, Option<ProgressBar>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shown {
-    /// How many items there will be, as far as can be told: of a file from how much of it has been
-    /// read.
-    fn total(&self, progress: &Progress) -> Option<u64> {
-        let (read, all) = (self.input.read(), self.input.total()?);
+    /// Of a file from how much of it has been read.
+    fn total(&self, progress: &Progress) -> Total {
+        let Some(all) = self.input.total() else {
+            return Total::Unknown;
+        };
+        let read = self.input.read();
         if read >= all {
-            return Some(progress.read);
+            return Total::Known(progress.read);
         }
         let items = progress.read + self.before;
+        if items == 0 {
+            return Total::Unknown;
+        }
         let total = items as f64 * all as f64 / read.max(1) as f64;
-        Some((total as u64).saturating_sub(self.before))
-    }
-
-    fn says(&self, progress: &Progress, rate: f64, total: Option<u64>) -> String {
-        let mut says = format!("{} failed, {rate:.0}/s", progress.failed);
-        if progress.followed > 0 {
-            says = format!("{} pages followed, {says}", progress.followed);
-        }
-        // What is allowed now says more than what is allowed at most.
-        if let Some(target) = progress.allowed.or(self.target) {
-            says += &format!(" of {target:.0}/s");
-        }
-        if progress.allowed.is_some() {
-            says += " (adaptive)";
-        }
-        if progress.slowed > 0 {
-            says += &format!(", {} slowed", origins(progress.slowed));
-        }
-        let left = total.map(|total| total.saturating_sub(progress.over));
-        // Items to come are taken to have as many pages as those that are over, once there are any.
-        let known = progress.over > 0 || progress.followed == 0;
-        if let Some(left) = left.filter(|left| *left > 0 && known)
-            && rate > 0.0
-        {
-            let each = (progress.done as f64 / progress.over.max(1) as f64).max(1.0);
-            says += &format!(", about {} left", time(left as f64 * each / rate));
-        }
-        says
+        let total = (total as u64).saturating_sub(self.before);
+        Total::Guess(total.max(progress.over))
     }
 }
 
-fn origins(count: usize) -> String {
-    match count {
-        1 => "1 origin".to_owned(),
-        count => format!("{count} origins"),
+/// What there is to say, in order, each with its rank: what does not fit is left out, the highest rank first.
+fn parts(progress: &Progress, rate: f64, target: Option<f64>, total: Total) -> Vec<(u8, String)> {
+    let over = grouped(progress.over);
+    let done = match total {
+        Total::Unknown => over,
+        Total::Guess(total) => format!("{over}/{}", about(total)),
+        Total::Known(total) => format!("{over}/{}", grouped(total)),
+    };
+    let mut parts = vec![(0, format!("{done} done"))];
+    if progress.followed > 0 {
+        parts.push((
+            3,
+            format!("{} followed", counted(progress.followed, "page")),
+        ));
+    }
+    parts.push((0, format!("{} failed", grouped(progress.failed))));
+    let mut speed = format!("{rate:.0}/s");
+    // What is allowed now says more than what is allowed at most.
+    if let Some(target) = progress.allowed.or(target) {
+        speed += &format!(" of {target:.0}/s");
+    }
+    if progress.allowed.is_some() {
+        speed += " (adaptive)";
+    }
+    parts.push((1, speed));
+    if progress.slowed > 0 {
+        let slowed = counted(progress.slowed as u64, "origin");
+        parts.push((4, format!("{slowed} slowed")));
+    }
+    if progress.stopped {
+        parts.push((2, format!("stopping, {} in flight", progress.in_flight)));
+    } else if let Some(left) = left(progress, rate, total) {
+        parts.push((2, left));
+    }
+    parts
+}
+
+/// How long it will take yet, if that can be told.
+fn left(progress: &Progress, rate: f64, total: Total) -> Option<String> {
+    let (Total::Guess(total) | Total::Known(total)) = total else {
+        return None;
+    };
+    let left = total.saturating_sub(progress.over);
+    // Items to come are taken to have as many pages as those that are over, once there are any.
+    let known = progress.over > 0 || progress.followed == 0;
+    if left == 0 || !known || rate <= 0.0 {
+        return None;
+    }
+    let each = (progress.done as f64 / progress.over.max(1) as f64).max(1.0);
+    Some(format!("{} left", time(left as f64 * each / rate)?))
+}
+
+/// A guess, with the two digits that it is good for.
+fn about(n: u64) -> String {
+    let unit = 10_u64.pow(n.checked_ilog10().unwrap_or(0).saturating_sub(1));
+    format!("~{}", grouped((n / unit).saturating_mul(unit)))
+}
+
+fn joined(parts: &[(u8, String)]) -> String {
+    let texts: Vec<&str> = parts.iter().map(|(_, text)| text.as_str()).collect();
+    texts.join(", ")
+}
+
+/// As much as fits a line.
+fn fitting(mut parts: Vec<(u8, String)>) -> String {
+    loop {
+        let line = joined(&parts);
+        let most = parts.iter().map(|(rank, _)| *rank).max().unwrap_or(0);
+        if line.len() <= COLUMNS || most == 0 {
+            return line;
+        }
+        parts.retain(|(rank, _)| *rank != most);
     }
 }
 
-fn time(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
+/// The line behind a bar, if both fit.
+fn with_bar(line: String, over: u64, total: Total) -> String {
+    let (Total::Guess(total) | Total::Known(total)) = total else {
+        return line;
+    };
+    if line.len() + BAR + 1 > COLUMNS {
+        return line;
+    }
+    let share = over as f64 / total.max(1) as f64;
+    let full = ((share * BAR as f64) as usize).min(BAR);
+    format!("{}{} {line}", "█".repeat(full), "░".repeat(BAR - full))
+}
+
+/// In the largest unit that says enough; none for what nobody waits for.
+fn time(seconds: f64) -> Option<String> {
+    const DAY: f64 = 86_400.0;
     match seconds {
-        0..=99 => format!("{seconds} s"),
-        100..=5_999 => format!("{} min", seconds.div_ceil(60)),
-        _ => format!("{:.1} h", seconds as f64 / 3_600.0),
+        s if s < 99.5 => Some(format!("{s:.0} s")),
+        s if s < 5_999.5 => Some(format!("{:.0} min", (s / 60.0).ceil())),
+        s if s < 2.0 * DAY => Some(format!("{:.1} h", s / 3_600.0)),
+        s if s < 1_000.0 * DAY => Some(format!("{:.0} days", s / DAY)),
+        _ => None,
     }
 }
 
@@ -133,7 +231,69 @@ pub(super) fn tell(what: &str) {
     write_error(&format!("fetchway: {what}\n"));
 }
 
+/// Writes on standard error; the bar makes way for it.
 #[expect(clippy::print_stderr, reason = "this is where a person is told")]
 pub(super) fn write_error(text: &str) {
-    eprint!("{text}");
+    let bar = lock().clone();
+    match bar {
+        Some(bar) => bar.suspend(|| eprint!("{text}")),
+        None => eprint!("{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_fits_eighty_columns_whatever_there_is_to_say() {
+        let parts = |count: u64| {
+            let number = grouped(count);
+            vec![
+                (0, format!("{number}/~{number} done")),
+                (3, format!("{number} pages followed")),
+                (0, format!("{number} failed")),
+                (1, format!("{count}/s of {count}/s (adaptive)")),
+                (4, format!("{number} origins slowed")),
+                (2, "3 min left".to_owned()),
+            ]
+        };
+        let shown = |count| {
+            let line = with_bar(fitting(parts(count)), count, Total::Guess(2 * count));
+            assert!(line.chars().count() <= COLUMNS, "{line}");
+            line
+        };
+        let small = "1/~1 done, 1 pages followed, 1 failed, 1/s of 1/s (adaptive), 3 min left";
+        assert_eq!(shown(1), small);
+        let thousands = "5,000/~5,000 done, 5,000 failed, 5000/s of 5000/s (adaptive), 3 min left";
+        assert_eq!(shown(5_000), thousands);
+        let most = shown(123_456_789_012);
+        assert!(most.ends_with("failed"), "{most}");
+        let plain = vec![(0, "1,000/2,000 done".to_owned()), (1, "500/s".to_owned())];
+        let line = with_bar(fitting(plain), 1_000, Total::Known(2_000));
+        assert_eq!(line, "██████████░░░░░░░░░░ 1,000/2,000 done, 500/s");
+        assert!(with_bar(String::new(), 9, Total::Known(3)).starts_with(&"█".repeat(BAR)));
+    }
+
+    #[test]
+    fn a_guess_looks_like_one() {
+        let said = [0, 9, 99, 104, 5_681, 6_029, u64::MAX].map(about);
+        let largest = "~18,000,000,000,000,000,000";
+        let expected = ["~0", "~9", "~99", "~100", "~5,600", "~6,000", largest];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn nothing_absurd_is_said_of_the_time_left() {
+        let said = [2.4, 100.0, 7_200.0, 400_000.0, 1e14].map(time);
+        let said = said.each_ref().map(Option::as_deref);
+        let expected = [
+            Some("2 s"),
+            Some("2 min"),
+            Some("2.0 h"),
+            Some("5 days"),
+            None,
+        ];
+        assert_eq!(said, expected);
+    }
 }
