@@ -61,7 +61,7 @@ impl FromStr for Range {
         });
         range.ok_or_else(|| {
             InputError::new(format!(
-                "The range {text:?} is none: write it as 1..1000000, the last number included."
+                "{text:?} is no range of numbers: write one as 1..1000000, the last number included."
             ))
         })
     }

@@ -15,7 +15,21 @@ The input has one URL a line, or JSON lines {url, method, headers, body|bodyBase
 that was stopped or killed goes on with --resume. An item has failed if there is no response, or if its \
 status is 400 or above.
 
-Exit status: 0 all items succeeded, 1 some failed, 2 the run itself failed, 130 it was interrupted.";
+Exit status: 0 all items succeeded, 1 some failed, 2 the run itself failed, 130 it was interrupted.
+
+Examples:
+  fetchway batch urls.txt --output out.jsonl --rate 5000/s
+  fetchway batch --url 'https://h.example/{}' --range 1..1000000 --output out.jsonl.zst --adaptive";
+
+const INPUT: &str = "Input";
+const OUTPUT: &str = "Output";
+const RATE: &str = "Rate";
+const FETCHES: &str = "Fetches";
+const PAGES: &str = "Pages that follow";
+const RELAYS: &str = "Through relays";
+const AGAIN: &str = "Going on with a run";
+const AFTER: &str = "What is told of the run";
+const CONFIG: &str = "Configuration";
 
 /// Flags of `batch`.
 #[derive(clap::Args)]
@@ -25,50 +39,74 @@ pub(crate) struct Args {
     #[arg(required_unless_present = "url", conflicts_with = "url")]
     pub(super) input: Option<PathBuf>,
     /// Fetch a URL for each number of --range, which takes the place of {}
-    #[arg(long, value_name = "TEMPLATE", requires = "range")]
+    #[arg(long, value_name = "TEMPLATE", requires = "range", help_heading = INPUT)]
     pub(super) url: Option<Template>,
     /// The numbers, such as 1..1000000, the last one included
-    #[arg(long, value_name = "A..B", requires = "url")]
+    #[arg(
+        long,
+        value_name = "A..B",
+        requires = "url",
+        help_heading = INPUT,
+        allow_hyphen_values = true
+    )]
     pub(super) range: Option<Range>,
+    /// What to do with a line that is no request
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "record", help_heading = INPUT)]
+    pub(super) on_bad_line: OnBadLine,
     /// Where to write the outcomes, or - for standard output; compressed if it ends in .gz or .zst
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", help_heading = OUTPUT)]
     pub(super) output: PathBuf,
-    /// Requests in each window, evenly, such as 5000/s or 100/15s [default: as fast as they go]
-    #[arg(long, value_name = "N/WINDOW")]
+    /// Write outcomes in the order of the input, within a window of 65,536 items
+    #[arg(long, conflicts_with_all = ["retry_failed", "follow"], help_heading = OUTPUT)]
+    pub(super) ordered: bool,
+    /// Write response bodies into files of this folder
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
+    pub(super) bodies: Option<PathBuf>,
+    /// Let what is written survive the loss of power too
+    #[arg(long, help_heading = OUTPUT)]
+    pub(super) sync: bool,
+    /// Requests in each window, evenly, such as 5000/s or 100/15s [default: unlimited]
+    #[arg(long, value_name = "N/WINDOW", help_heading = RATE, allow_hyphen_values = true)]
     pub(super) rate: Option<Pace>,
     /// No window of that length holds more, wherever it begins; the rate is lower by 5 ms a window
-    #[arg(long, requires = "rate")]
+    #[arg(long, requires = "rate", help_heading = RATE)]
     pub(super) strict: bool,
     /// Find the highest rate that each origin bears, and keep to it; --rate is then the most in all
-    #[arg(long)]
+    #[arg(long, help_heading = RATE)]
     pub(super) adaptive: bool,
     /// Fetches under way at once [default: 1024 with --rate or --adaptive, else 64]
-    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = one_or_more,
+        help_heading = RATE,
+        allow_hyphen_values = true
+    )]
     pub(super) concurrency: Option<usize>,
     /// Further tries of a fetch that failed, if its method allows it
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        help_heading = FETCHES,
+        allow_hyphen_values = true
+    )]
     pub(super) retries: u32,
     /// The longest that one try may take, such as 30s [default: the lane's, 15m]
-    #[arg(long, value_name = "TIME")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = some_time,
+        help_heading = FETCHES,
+        allow_hyphen_values = true
+    )]
     pub(super) timeout: Option<Dur>,
     /// Let fetches go to this private network, such as 10.0.0.0/8; may be repeated
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", help_heading = FETCHES)]
     pub(super) allow_net: Vec<String>,
-    /// Send the fetches through this relay, ws://HOST:PORT or wss://HOST:PORT; may be repeated
-    #[arg(long, value_name = "RELAY")]
-    pub(super) via: Vec<String>,
-    /// The relays' token, in a file
-    #[arg(long, value_name = "FILE", requires = "via")]
-    pub(super) token_file: Option<PathBuf>,
-    /// Go on with the run that began this output: fetch what it does not have
-    #[arg(long)]
-    pub(super) resume: bool,
-    /// The same, and what failed in it is fetched again
-    #[arg(long)]
-    pub(super) retry_failed: bool,
     /// Fetch the page that each response names too: link:RELATION, such as link:next, in a Link field, or
     /// json:POINTER, such as json:/next, in a JSON body
-    #[arg(long, value_name = "WHERE")]
+    #[arg(long, value_name = "WHERE", help_heading = PAGES)]
     pub(super) follow: Option<Follow>,
     /// Pages followed from one item, at most
     #[arg(
@@ -76,36 +114,38 @@ pub(crate) struct Args {
         value_name = "N",
         requires = "follow",
         default_value_t = 1_000,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = PAGES,
+        allow_hyphen_values = true
     )]
     pub(super) follow_most: u32,
-    /// Write outcomes in the order of the input, within a window of 65,536 items
-    #[arg(long, conflicts_with_all = ["retry_failed", "follow"])]
-    pub(super) ordered: bool,
-    /// Write response bodies into files of this folder
-    #[arg(long, value_name = "DIR")]
-    pub(super) bodies: Option<PathBuf>,
-    /// Let what is written survive the loss of power too
-    #[arg(long)]
-    pub(super) sync: bool,
-    /// What to do with a line that is no request
-    #[arg(long, value_enum, value_name = "WHAT", default_value = "record")]
-    pub(super) on_bad_line: OnBadLine,
+    /// Send the fetches through this relay, ws://HOST:PORT or wss://HOST:PORT; may be repeated
+    #[arg(long, value_name = "RELAY", help_heading = RELAYS)]
+    pub(super) via: Vec<String>,
+    /// The relays' token, in a file
+    #[arg(long, value_name = "FILE", requires = "via", help_heading = RELAYS)]
+    pub(super) token_file: Option<PathBuf>,
+    /// Go on with the run that began this output: fetch what it does not have
+    #[arg(long, help_heading = AGAIN)]
+    pub(super) resume: bool,
+    /// The same, and what failed in it is fetched again
+    #[arg(long, help_heading = AGAIN)]
+    pub(super) retry_failed: bool,
     /// Write a page with plots of the run
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = AFTER)]
     pub(super) report: Option<PathBuf>,
     /// Write the summary as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = AFTER)]
     pub(super) summary: Option<PathBuf>,
     /// Write the time of each request as it is handed to its connection: microseconds since 1970, one a
     /// line
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = AFTER)]
     pub(super) dispatch_log: Option<PathBuf>,
     /// Configuration file (TOML), as of `serve`: lanes, limits of origins, guard, certificates
-    #[arg(long, value_name = "FILE", env = "FETCHWAY_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "FETCHWAY_CONFIG", help_heading = CONFIG)]
     pub(super) config: Option<PathBuf>,
     /// Any key of the configuration, such as --set fetch.ca-file=ca.pem; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", help_heading = CONFIG)]
     pub(super) set: Vec<String>,
 }
 
@@ -117,6 +157,15 @@ pub(super) enum OnBadLine {
     Skip,
     /// Record it as an item that failed
     Record,
+}
+
+/// A time in which something can happen.
+fn some_time(text: &str) -> Result<Dur, String> {
+    let time: Dur = text.parse().map_err(|error| format!("{error}"))?;
+    if time.0.is_zero() {
+        return Err("in no time no fetch ends: give more, such as 30s".to_owned());
+    }
+    Ok(time)
 }
 
 impl Args {
@@ -145,7 +194,7 @@ impl Args {
     }
 
     pub(super) fn concurrency(&self) -> usize {
-        let paced = self.rate.is_some() || self.adaptive;
+        let paced = self.rate.is_some_and(|pace| pace.0.is_some()) || self.adaptive;
         let default = if paced { 1_024 } else { 64 };
         self.concurrency.unwrap_or(default)
     }

@@ -1,18 +1,20 @@
 //! `fetchway batch`: a list of fetches at a rate, and a line of what became of each.
 //!
 //! `args` are the flags. `feed` reads the input on a thread, `keep` writes the output on another, and
-//! the run between them is the library's. `show` is what a person sees meanwhile, `again` the command
-//! that goes on with a run, `via` performs fetches through relays.
+//! the run between them is the library's. `files` looks at what is named before anything is fetched. `show`
+//! is what a person sees meanwhile, `again` the command that goes on with a run, `via` performs fetches
+//! through relays.
 
 mod again;
 mod args;
 mod feed;
+mod files;
 mod keep;
 mod show;
 mod via;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +23,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use fetchway_batch::{
     About, DoneItems, Found, Handle, Input, Journal, MAX_STRICT, Options, Performer, Progress,
-    Resume, RunConfig, Source, Summary, Window, report,
+    Resume, RunConfig, Source, Summary, Window, counted, report,
 };
 use fetchway_node::config::DEFAULT;
 use fetchway_node::{Config, LocalFetches, Signal, Signals, fdlimit};
@@ -66,17 +68,14 @@ fn runtime(args: &Args) -> io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-/// What a run begins with.
+/// What a run begins with. The output is opened last: what is wrong before leaves none behind.
 struct Plan {
     config: Config,
+    source: Source,
     input: Input,
-    journal: Journal,
-    done: Option<DoneItems>,
-    earlier: Found,
-    window: Option<Window>,
 }
 
-/// Everything that can be wrong before the first fetch.
+/// What can be wrong with what is given.
 fn prepare(args: &Args) -> anyhow::Result<Plan> {
     let mut layers = flags::read(args.config.as_deref());
     if !args.allow_net.is_empty() {
@@ -91,7 +90,12 @@ fn prepare(args: &Args) -> anyhow::Result<Plan> {
             args.concurrency()
         ));
     }
-    must_differ(args)?;
+    files::must_differ(args)?;
+    if args.strict && args.rate.is_some_and(|pace| pace.0.is_none()) {
+        bail!(
+            "--strict holds a rate, and unlimited is none: give --rate a number, or leave --strict out"
+        );
+    }
     if let Some(rate) = args.rate.and_then(|pace| pace.0)
         && args.strict
         && rate.count > MAX_STRICT
@@ -104,77 +108,12 @@ fn prepare(args: &Args) -> anyhow::Result<Plan> {
     if args.on_bad_line == OnBadLine::Stop {
         source.check()?;
     }
-    let window = args.ordered.then(Window::default);
-    let options = Options {
-        bodies: args.bodies.clone(),
-        sync: args.sync,
-        ordered: window.clone(),
-    };
-    for (what, path) in [("summary", &args.summary), ("report", &args.report)] {
-        if let Some(path) = path {
-            must_be_writable(what, path)?;
-        }
-    }
-    // Before the output: an input that can't be read leaves none behind.
     let input = source.open()?;
-    let (journal, done, earlier) = output(args, &source, options)?;
+    files::must_be_writable(args)?;
     Ok(Plan {
         config,
+        source,
         input,
-        journal,
-        done,
-        earlier,
-        window,
-    })
-}
-
-/// What is written must be a file of its own: the summary would take the place of all outcomes.
-fn must_differ(args: &Args) -> anyhow::Result<()> {
-    let output = Some(&args.output).filter(|_| !args.to_stdout());
-    let input = args.input.as_ref().filter(|it| it.as_os_str() != "-");
-    let named = [
-        ("input", input),
-        ("output", output),
-        ("summary", args.summary.as_ref()),
-        ("report", args.report.as_ref()),
-        ("dispatch log", args.dispatch_log.as_ref()),
-    ];
-    let mut seen: Vec<(&str, PathBuf)> = Vec::new();
-    for (what, path) in named {
-        // Devices may be written to by several.
-        let Some(path) = path.filter(|it| it.metadata().map_or(true, |it| it.is_file())) else {
-            continue;
-        };
-        let place = place(path);
-        if let Some((other, _)) = seen.iter().find(|it| it.1 == place) {
-            let path = path.display();
-            bail!("the {other} and the {what} are both {path}: name two files");
-        }
-        seen.push((what, place));
-    }
-    Ok(())
-}
-
-/// Where a file is, or will be.
-fn place(path: &Path) -> PathBuf {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let to_be = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
-    path.canonicalize()
-        .ok()
-        .or_else(to_be)
-        .unwrap_or_else(|| path.to_owned())
-}
-
-/// So that this is known before the run and not after it. What is in the file stays until then.
-fn must_be_writable(what: &str, path: &Path) -> anyhow::Result<()> {
-    let mut how = std::fs::OpenOptions::new();
-    let opened = how.append(true).create(true).open(path);
-    opened.map(|_| ()).with_context(|| {
-        let path = path.display();
-        format!("the {what} {path} can't be written, so nothing was fetched; choose another")
     })
 }
 
@@ -199,21 +138,7 @@ fn output(
     let earlier = Resume::following(&args.output, args.retry_failed, args.depth())?;
     earlier.check(source)?;
     let found = earlier.found();
-    let mut going_on = format!(
-        "going on after {} {} that are done",
-        found.lines - found.again,
-        match found.pages {
-            0 => "items",
-            _ => "items and pages",
-        }
-    );
-    if found.again > 0 {
-        going_on += &format!("; {} that failed are fetched again", found.again);
-    }
-    if found.to_come > 0 {
-        going_on += &format!("; of {} items pages are to come", found.to_come);
-    }
-    tell(&going_on);
+    tell(&again::going_on(&found));
     let (journal, done) = earlier.start(options)?;
     Ok((journal, Some(done), found))
 }
@@ -263,25 +188,26 @@ async fn perform(args: &Args, plan: Plan) -> anyhow::Result<ExitCode> {
 }
 
 async fn drive(args: &Args, plan: Plan, performer: impl Performer) -> anyhow::Result<ExitCode> {
+    let window = args.ordered.then(Window::default);
+    let options = Options {
+        bodies: args.bodies.clone(),
+        sync: args.sync,
+        ordered: window.clone(),
+    };
+    let (journal, done, earlier) = output(args, &plan.source, options)?;
     let mut signals = Signals::new().context("signals can't be listened for")?;
     let dispatches = Dispatches::new(args.dispatch_log.as_deref())?;
     let config = run_config(args, &plan.config, &dispatches);
     let input = plan.input.progress();
-    let before = plan.done.as_ref().map_or(0, DoneItems::len);
+    let before = done.as_ref().map_or(0, DoneItems::len);
     let choice = Choice {
-        done: plan.done,
+        done,
         skip_bad: args.on_bad_line == OnBadLine::Skip,
-        window: plan.window.clone(),
+        window: window.clone(),
     };
     let (items, account) = feed::start(plan.input, choice)?;
     let (outcomes, handle) = fetchway_batch::run(&config, items, performer);
-    let keeper = Keeper::start(
-        outcomes,
-        plan.journal,
-        dispatches,
-        handle.began(),
-        config.rate,
-    )?;
+    let keeper = Keeper::start(outcomes, journal, dispatches, handle.began(), config.rate)?;
     let shown = tokio::spawn(show::show(Shown {
         handle: handle.clone(),
         input,
@@ -289,7 +215,7 @@ async fn drive(args: &Args, plan: Plan, performer: impl Performer) -> anyhow::Re
         before,
     }));
     let finished = keeper.finished();
-    let kept = until_over(finished, &mut signals, &handle, plan.window.as_ref()).await;
+    let kept = until_over(finished, &mut signals, &handle, window.as_ref()).await;
     shown.abort();
     // Its bar is gone before anything else is said.
     let _cancelled = shown.await;
@@ -302,7 +228,7 @@ async fn drive(args: &Args, plan: Plan, performer: impl Performer) -> anyhow::Re
     let progress = handle.progress();
     let about = About {
         target: config.rate,
-        earlier: plan.earlier,
+        earlier,
         adaptive: handle.adaptive(),
         ..about(args, &progress, &account)
     };
@@ -334,9 +260,12 @@ async fn until_over<T>(
                 if let Some(window) = window {
                     window.close();
                 }
-                let flying = handle.progress().in_flight;
+                let flying = match handle.progress().in_flight {
+                    1 => "1 fetch".to_owned(),
+                    flying => format!("{flying} fetches"),
+                };
                 tell(&format!(
-                    "stopping: {flying} fetches in flight are finished first; once more stops at once"
+                    "stopping: {flying} in flight will be finished first; once more stops at once"
                 ));
             }
         }
@@ -344,24 +273,12 @@ async fn until_over<T>(
 }
 
 fn resume_by(args: &Args) {
-    if is_resumable(args) {
+    if files::is_resumable(args) {
         let command = again::command(std::env::args_os(), "--resume");
         tell(&format!("to go on: {command}"));
     } else {
         tell("this run can't be resumed: that takes an input and an output that are files");
     }
-}
-
-/// Whether input and output can be read again: pipes and devices can't.
-fn is_resumable(args: &Args) -> bool {
-    // An input that is gone may come back.
-    let is_file = |path: &Path| path.metadata().map_or(true, |it| it.is_file());
-    let input = match args.source() {
-        Source::File(path) => is_file(&path),
-        Source::Stdin => false,
-        Source::Range(..) => true,
-    };
-    input && !args.to_stdout() && is_file(&args.output)
 }
 
 /// What the summary cannot know by itself.
@@ -420,8 +337,8 @@ fn conclude(
         && written.held_back > 0
     {
         tell(&format!(
-            "{} outcomes were held back for the order and are not written: they are fetched again",
-            written.held_back
+            "held back for the order and not written, so fetched again: {}",
+            counted(written.held_back as u64, "outcome")
         ));
     }
     let failed = match (kept.written, account.failed.get()) {
@@ -448,7 +365,7 @@ fn conclude(
     if progress.failed + earlier == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    if is_resumable(args) && !args.ordered {
+    if files::is_resumable(args) && !args.ordered {
         let command = again::command(std::env::args_os(), "--retry-failed");
         tell(&format!("to fetch again what failed: {command}"));
     }

@@ -138,7 +138,7 @@ async fn a_page_that_failed_is_retried_and_the_chain_goes_on_from_it() {
     assert_complete(&all, 40);
     let again = origin.stats().requests - before;
     assert_eq!(again as usize, all.len() - (first.len() - 30));
-    let told = "30 that failed are fetched again; of 30 items pages are to come";
+    let told = "30 that failed are fetched again; pages of 30 items are to come";
     assert!(said(&done).contains(told), "{}", said(&done));
 }
 

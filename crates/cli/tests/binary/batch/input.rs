@@ -214,6 +214,47 @@ async fn flags_that_make_no_sense_are_refused_with_2() {
 }
 
 #[tokio::test]
+async fn a_value_that_makes_no_sense_is_told_by_its_own_flag() {
+    let url = ["--url", "http://h/{}"];
+    for (flags, says) in [
+        (["--rate", "-1/s"], "expected a rate of at least one"),
+        (["--retries", "-1"], "invalid value '-1' for '--retries"),
+        (["--timeout", "-1s"], "expected a duration with a unit"),
+        (["--timeout", "0s"], "in no time no fetch ends"),
+        (
+            ["--concurrency", "-1"],
+            "expected a whole number, 1 or more",
+        ),
+        (["--range", "-3..3"], "\"-3..3\" is no range of numbers"),
+        (["--range", "1-3"], "write one as 1..1000000"),
+    ] {
+        let done = batch(&[&url[..], &flags, &["--output", "x"]].concat()).await;
+        assert_eq!(done.status.code(), Some(2), "{flags:?}: {}", said(&done));
+        assert!(said(&done).contains(says), "{flags:?}: {}", said(&done));
+    }
+}
+
+#[tokio::test]
+async fn help_is_in_groups_and_ends_with_examples() {
+    let done = batch(&["--help"]).await;
+    let help = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success());
+    let groups = [
+        "Input:",
+        "Output:",
+        "Rate:",
+        "Fetches:",
+        "Through relays:",
+        "Examples:",
+    ];
+    let at: Vec<_> = groups
+        .iter()
+        .map(|it| help.find(&format!("\n{it}\n")))
+        .collect();
+    assert!(at.iter().all(Option::is_some) && at.is_sorted(), "{help}");
+}
+
+#[tokio::test]
 async fn a_line_of_a_pipe_is_fetched_before_the_next_comes() {
     let origin = Origin::builder().start().expect("an origin");
     let mut child = command(&["-", "--output", "-"])
@@ -251,8 +292,13 @@ async fn what_would_cost_outcomes_or_time_is_refused() {
         assert!(said(&done).contains("name two files"), "{}", said(&done));
         assert_eq!(std::fs::metadata(input).expect("it is there").len(), 20);
     }
-    let rate = ["--rate", "2000000/s", "--strict"];
-    let done = batch(&[&[input, "--output", output][..], &rate].concat()).await;
-    assert_eq!(done.status.code(), Some(2), "{}", said(&done));
-    assert!(sentence(&done).contains("1000000 requests at most"));
+    for (rate, says) in [
+        ("2000000/s", "1000000 requests at most"),
+        ("unlimited", "unlimited is none"),
+    ] {
+        let rate = ["--rate", rate, "--strict"];
+        let done = batch(&[&[input, "--output", output][..], &rate].concat()).await;
+        assert_eq!(done.status.code(), Some(2), "{}", said(&done));
+        assert!(sentence(&done).contains(says), "{}", said(&done));
+    }
 }

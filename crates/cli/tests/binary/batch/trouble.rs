@@ -25,6 +25,15 @@ async fn private_addresses_are_refused_unless_allowed() {
         assert_eq!(line["errorCode"], "destination_ip_prohibited", "{line}");
     }
     assert_eq!(origin.stats().connections, 0);
+    // What to do stands on the terminal too, not only in each line.
+    let example = "  such as   destination_ip_prohibited: ";
+    let told = said(&done);
+    let told = told.lines().find(|line| line.starts_with(example));
+    assert!(
+        told.is_some_and(|line| line.contains("`--allow-net 127.0.0.1` allows it")),
+        "{}",
+        said(&done)
+    );
 }
 
 #[tokio::test]
@@ -101,11 +110,36 @@ async fn what_cannot_be_written_or_read_is_told_before_anything_is_fetched() {
             "The folder for bodies /proc/bodies cannot be made: No such file or directory (os error 2); \
              choose another.",
         ),
+        (
+            &[input, "--output", output, "--dispatch-log", nowhere],
+            "the dispatch log /no/such/folder/file can't be written, so nothing was fetched; choose \
+             another: No such file or directory (os error 2)",
+        ),
+        (
+            &[input, "--output", output, "--report", "-"],
+            "the report needs the name of a file, and - is none: /dev/stdout is one",
+        ),
     ] {
         let done = batch(flags).await;
         assert_eq!(done.status.code(), Some(2), "{}", said(&done));
         assert_eq!(sentence(&done), says);
         assert!(!std::path::Path::new(output).exists(), "{says}");
+    }
+    // What others say of theirs may change: that it is known first does not.
+    for flags in [
+        ["--set", "fetch.ca-file=/no/such/file"].as_slice(),
+        &["--via", "ws://127.0.0.1:1"],
+        &["--via", "ws://127.0.0.1:1", "--token-file", nowhere],
+    ] {
+        let done = tokio::process::Command::new(BINARY)
+            .args(["batch", input, "--output", output])
+            .args(flags)
+            .env_clear()
+            .output()
+            .await
+            .expect("the binary runs");
+        assert_eq!(done.status.code(), Some(2), "{}", said(&done));
+        assert!(!std::path::Path::new(output).exists(), "{flags:?}");
     }
     assert_eq!(origin.stats().requests, 0);
     let done = batch(&[input, "--output", output]).await;
