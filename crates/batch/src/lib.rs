@@ -35,7 +35,7 @@ pub use dispatch::Cause;
 pub use fingerprint::fingerprint;
 pub use follow::Follow;
 pub use handover::Handover;
-pub use input::{Feed, Input, InputError, InputProgress, MAX_LINE, Range, Source, Template};
+pub use input::{Count, Feed, Input, InputError, InputProgress, MAX_LINE, Range, Source, Template};
 pub use item::{Item, Request};
 pub use journal::{
     DoneItems, Format, Found, Journal, JournalError, Options, Resume, Window, Written,

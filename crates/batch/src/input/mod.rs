@@ -13,7 +13,7 @@ mod template;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use feed::Feed;
 pub use parse::MAX_LINE;
@@ -65,18 +65,23 @@ impl std::error::Error for InputError {
 /// Ends after its first error. Reading blocks.
 pub struct Input {
     raw: Raw,
+    progress: InputProgress,
     ended: bool,
 }
 
 impl Input {
     pub(crate) fn new(raw: Raw) -> Self {
-        Self { raw, ended: false }
+        Self {
+            progress: raw.progress(),
+            raw,
+            ended: false,
+        }
     }
 
     /// How far it has been read; may be kept and asked while the input is read elsewhere.
     #[must_use]
     pub fn progress(&self) -> InputProgress {
-        self.raw.progress()
+        self.progress.clone()
     }
 }
 
@@ -88,9 +93,13 @@ impl Iterator for Input {
             return None;
         }
         let item = match self.raw.next() {
-            Ok(Some(Text { place, line })) => Ok(parse::item(place, line)),
+            Ok(Some(Text { place, line })) => {
+                self.progress.items.fetch_add(1, Ordering::Relaxed);
+                Ok(parse::item(place, line))
+            }
             Ok(None) => {
                 self.ended = true;
+                self.progress.ended.store(true, Ordering::Release);
                 return None;
             }
             Err(error) => {
@@ -107,6 +116,21 @@ impl Iterator for Input {
 pub struct InputProgress {
     read: Arc<AtomicU64>,
     total: Option<u64>,
+    /// `total` is of items.
+    of_items: bool,
+    items: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
+}
+
+/// How many items an input has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Nothing can be told.
+    Unknown,
+    /// About so many: the rest of a file is taken to be like what was read of it.
+    Guess(u64),
+    /// So many.
+    Known(u64),
 }
 
 impl InputProgress {
@@ -120,6 +144,23 @@ impl InputProgress {
     #[must_use]
     pub fn total(&self) -> Option<u64> {
         self.total
+    }
+
+    /// How many items there are in all.
+    #[must_use]
+    pub fn items(&self) -> Count {
+        if self.ended.load(Ordering::Acquire) {
+            return Count::Known(self.items.load(Ordering::Relaxed));
+        }
+        let items = self.items.load(Ordering::Relaxed);
+        match self.total {
+            Some(total) if self.of_items => Count::Known(total),
+            Some(total) if items > 0 => {
+                let guess = items as f64 * total as f64 / self.read().max(1) as f64;
+                Count::Guess(guess as u64)
+            }
+            Some(_) | None => Count::Unknown,
+        }
     }
 
     fn add(&self, by: u64) {

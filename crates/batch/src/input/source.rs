@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -112,7 +111,7 @@ impl Source {
             Self::Range(template, range) => {
                 return Ok(Raw {
                     name: self.name(),
-                    progress: progress(Some(range.count())),
+                    progress: progress(Some(range.count()), true),
                     from: From::Range {
                         template: template.clone(),
                         left: Some((range.first, range.last)),
@@ -133,7 +132,7 @@ impl Source {
                 None,
             ),
         };
-        let progress = progress(total);
+        let progress = progress(total, false);
         let counted = Counted {
             reader,
             progress: progress.clone(),
@@ -148,10 +147,13 @@ impl Source {
     }
 }
 
-fn progress(total: Option<u64>) -> InputProgress {
+fn progress(total: Option<u64>, of_items: bool) -> InputProgress {
     InputProgress {
-        read: Arc::new(AtomicU64::new(0)),
+        read: Arc::default(),
         total,
+        of_items,
+        items: Arc::default(),
+        ended: Arc::default(),
     }
 }
 

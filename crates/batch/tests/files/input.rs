@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 
-use fetchway_batch::{Source, fingerprint};
+use fetchway_batch::{Count, Source, fingerprint};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -54,7 +54,12 @@ fn the_same_items_come_out_of_every_compression() {
         assert_eq!(source.check().unwrap(), 3);
         let mut input = source.open().unwrap();
         let progress = input.progress();
+        assert_eq!(progress.items(), Count::Unknown);
+        assert!(input.next().is_some_and(|item| item.is_ok()));
+        // A file is read in large pieces.
+        assert!(matches!(progress.items(), Count::Guess(1..=3)));
         assert!(input.by_ref().all(|item| item.is_ok()));
+        assert_eq!(progress.items(), Count::Known(3));
         assert_eq!(progress.total(), Some(form.len() as u64));
         assert_eq!(progress.read(), form.len() as u64);
     }
@@ -86,6 +91,8 @@ fn byte_order_marks_line_ends_and_blank_lines_are_no_matter() {
 fn a_range_gives_its_urls_in_order() {
     let template = "http://h.example/{}.json".parse().unwrap();
     let source = Source::Range(template, "9..11".parse().unwrap());
+    let progress = source.open().unwrap().progress();
+    assert_eq!(progress.items(), Count::Known(3));
     let all = items(&source);
     let urls: Vec<&str> = all.iter().map(|item| item.url.as_str()).collect();
     assert_eq!(urls[0], "http://h.example/9.json");

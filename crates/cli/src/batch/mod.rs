@@ -213,6 +213,7 @@ async fn drive(args: &Args, plan: Plan, performer: impl Performer) -> anyhow::Re
         input,
         target: config.rate.map(per_second),
         before,
+        account: Arc::clone(&account),
     }));
     let finished = keeper.finished();
     let kept = until_over(finished, &mut signals, &handle, window.as_ref()).await;

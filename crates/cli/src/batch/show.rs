@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fetchway_batch::{Handle, InputProgress, Progress, counted, grouped};
+use fetchway_batch::{Count, Handle, InputProgress, Progress, counted, grouped};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::feed::Account;
 
 /// How often the bar moves, and what it says is looked at.
 const EVERY: Duration = Duration::from_millis(200);
@@ -31,15 +34,8 @@ pub(super) struct Shown {
     pub(super) target: Option<f64>,
     /// Items that an earlier run has done.
     pub(super) before: u64,
-}
-
-/// How many items there will be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Total {
-    Unknown,
-    /// By how much of the file has been read.
-    Guess(u64),
-    Known(u64),
+    /// What is left out of the input.
+    pub(super) account: Arc<Account>,
 }
 
 /// Shows the run until dropped.
@@ -107,32 +103,25 @@ fn lock() -> std::sync::MutexGuard<'static, Option<ProgressBar>> {
 }
 
 impl Shown {
-    /// Of a file from how much of it has been read.
-    fn total(&self, progress: &Progress) -> Total {
-        let Some(all) = self.input.total() else {
-            return Total::Unknown;
-        };
-        let read = self.input.read();
-        if read >= all {
-            return Total::Known(progress.read);
+    /// How many items this run will have.
+    fn total(&self, progress: &Progress) -> Count {
+        let gone = self.before + self.account.skipped.load(Ordering::Relaxed);
+        let left = |all: u64| all.saturating_sub(gone).max(progress.over);
+        match self.input.items() {
+            Count::Unknown => Count::Unknown,
+            Count::Guess(all) => Count::Guess(left(all)),
+            Count::Known(all) => Count::Known(left(all)),
         }
-        let items = progress.read + self.before;
-        if items == 0 {
-            return Total::Unknown;
-        }
-        let total = items as f64 * all as f64 / read.max(1) as f64;
-        let total = (total as u64).saturating_sub(self.before);
-        Total::Guess(total.max(progress.over))
     }
 }
 
 /// What there is to say, in order, each with its rank: what does not fit is left out, the highest rank first.
-fn parts(progress: &Progress, rate: f64, target: Option<f64>, total: Total) -> Vec<(u8, String)> {
+fn parts(progress: &Progress, rate: f64, target: Option<f64>, total: Count) -> Vec<(u8, String)> {
     let over = grouped(progress.over);
     let done = match total {
-        Total::Unknown => over,
-        Total::Guess(total) => format!("{over}/{}", about(total)),
-        Total::Known(total) => format!("{over}/{}", grouped(total)),
+        Count::Unknown => over,
+        Count::Guess(total) => format!("{over}/{}", about(total)),
+        Count::Known(total) => format!("{over}/{}", grouped(total)),
     };
     let mut parts = vec![(0, format!("{done} done"))];
     if progress.followed > 0 {
@@ -164,8 +153,8 @@ fn parts(progress: &Progress, rate: f64, target: Option<f64>, total: Total) -> V
 }
 
 /// How long it will take yet, if that can be told.
-fn left(progress: &Progress, rate: f64, total: Total) -> Option<String> {
-    let (Total::Guess(total) | Total::Known(total)) = total else {
+fn left(progress: &Progress, rate: f64, total: Count) -> Option<String> {
+    let (Count::Guess(total) | Count::Known(total)) = total else {
         return None;
     };
     let left = total.saturating_sub(progress.over);
@@ -202,8 +191,8 @@ fn fitting(mut parts: Vec<(u8, String)>) -> String {
 }
 
 /// The line behind a bar, if both fit.
-fn with_bar(line: String, over: u64, total: Total) -> String {
-    let (Total::Guess(total) | Total::Known(total)) = total else {
+fn with_bar(line: String, over: u64, total: Count) -> String {
+    let (Count::Guess(total) | Count::Known(total)) = total else {
         return line;
     };
     if line.len() + BAR + 1 > COLUMNS {
@@ -259,7 +248,7 @@ mod tests {
             ]
         };
         let shown = |count| {
-            let line = with_bar(fitting(parts(count)), count, Total::Guess(2 * count));
+            let line = with_bar(fitting(parts(count)), count, Count::Guess(2 * count));
             assert!(line.chars().count() <= COLUMNS, "{line}");
             line
         };
@@ -270,9 +259,9 @@ mod tests {
         let most = shown(123_456_789_012);
         assert!(most.ends_with("failed"), "{most}");
         let plain = vec![(0, "1,000/2,000 done".to_owned()), (1, "500/s".to_owned())];
-        let line = with_bar(fitting(plain), 1_000, Total::Known(2_000));
+        let line = with_bar(fitting(plain), 1_000, Count::Known(2_000));
         assert_eq!(line, "██████████░░░░░░░░░░ 1,000/2,000 done, 500/s");
-        assert!(with_bar(String::new(), 9, Total::Known(3)).starts_with(&"█".repeat(BAR)));
+        assert!(with_bar(String::new(), 9, Count::Known(3)).starts_with(&"█".repeat(BAR)));
     }
 
     #[test]
