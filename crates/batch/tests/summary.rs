@@ -198,7 +198,7 @@ fn each_error_name_has_one_example_that_fits_a_line_or_two() {
         outcome.result = Err(FetchError::new(ErrorName::DnsError, detail));
         statistics.record(&outcome);
     }
-    let summary = Summary::new(about(), &Pace::new(START), &statistics);
+    let summary = Summary::new(about(), &Pace::new(START, None), &statistics);
     let example = format!("first {}…", "ä".repeat(153));
     assert_eq!(summary.error_examples.len(), 1);
     assert_eq!(summary.error_examples["dns_error"], example);
@@ -212,7 +212,7 @@ fn nothing_is_said_of_a_rate_where_nothing_was_sent() {
     let text = empty().text();
     assert!(text.starts_with("done        0 items in "), "{text}");
     assert!(!text.contains("rate"), "{text}");
-    let mut pace = Pace::new(START);
+    let mut pace = Pace::new(START, None);
     pace.dispatched(START, false);
     let mut statistics = Statistics::new(START);
     statistics.record(&outcome(0, 20, Ok(200)));
