@@ -36,7 +36,7 @@ const MAX_STREAMS: u32 = 5;
 /// With the last clone, sockets are closed as their last fetches end.
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What the clones of a client share. `choice` is how a fetch gets hold of a stream.

@@ -127,7 +127,7 @@
 // How to read this: `builder`, `options`, `error` and `body` are what is to be seen from outside. A
 // fetch passes through `client` (from request to response, and what after a loss), `request` (what may
 // be sent), `choice` and `queue` (getting hold of a stream), `exchange` and `upload` (one try); `batch` is
-// many in one stream. `link` is one of the sockets, from its URL to its bytes.
+// many in one stream, `watch` tells which relays are there. `link` is one of the sockets, from its URL to its bytes.
 
 mod batch;
 mod body;
@@ -141,6 +141,7 @@ mod options;
 mod queue;
 mod request;
 mod upload;
+mod watch;
 
 pub use batch::{Batch, BatchItem, BatchOptions, Outcome, OutcomeTiming};
 pub use body::Body;
@@ -151,6 +152,7 @@ pub use fetchway_policy::redirect::RedirectMode;
 pub use fetchway_policy::{ErrorName, Timeouts};
 pub use options::{Failover, FinalUrl, Options};
 pub use rustls::pki_types::CertificateDer;
+pub use watch::{RelayNews, RelayWatch};
 
 /// Any error, as a request's body may have it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -42,6 +42,7 @@ pub(crate) use text::{MAX_REQUEST, Pending, Text, failed, line, too_long, whole}
 pub(crate) use unreached::Unreached;
 
 use crate::builder::Settings;
+use crate::error::Error;
 use crate::queue::Queue;
 
 /// What fetches travel by.
@@ -111,6 +112,8 @@ struct State {
     not_before: Option<Instant>,
     /// Why the relay could not be reached the last time.
     error: Option<Unreached>,
+    /// The same for those who watch, or why its last session was lost: until another is open.
+    trouble: Option<Error>,
     closed: bool,
     /// The task, while it dials.
     dialing: Option<AbortHandle>,
@@ -143,6 +146,7 @@ impl Link {
                 failures: 0,
                 not_before: None,
                 error: None,
+                trouble: None,
                 closed: false,
                 dialing: None,
             }),
@@ -178,6 +182,15 @@ impl Link {
     /// Why the relay could not be reached the last time, since when it has not been.
     pub(crate) fn error(&self) -> Option<Unreached> {
         self.lock().error.clone()
+    }
+
+    /// Why it is not open, as far as that is known: it could not be reached, or was lost.
+    pub(crate) fn trouble(&self) -> Option<Error> {
+        self.lock().trouble.clone()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     /// Opens it, unless that is under way. `alive` is held until all that comes of it has ended, by

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use fetchway_policy::ErrorName;
 use tokio::time::{sleep_until, timeout_at};
 
 use super::dial::{Dialed, Io, Speaks, dial};
@@ -14,6 +15,7 @@ use super::socket::Socket;
 use super::text::Text;
 use super::{Carrier, Link, Phase};
 use crate::builder::Encoding;
+use crate::error::Error;
 
 /// A task that opens a link. However it ends, the link is not left waiting for it.
 pub(super) struct Task {
@@ -54,9 +56,11 @@ impl Task {
             let line = Line::new(&link.settings, Arc::clone(&link.queue));
             if self.is_live(Carrier::Line(Arc::clone(&line))) {
                 let keeper = Keeper(&line);
-                let why = self.session(&line, io, rest).await;
+                let ended = self.session(&line, io, rest).await;
+                let why = why(&ended);
                 line.lose(&format!("{}: {why}", link.target));
                 drop(keeper);
+                self.note(&ended);
                 tracing::debug!(relay = %link.target, why, "a session ended");
             }
         } else {
@@ -71,6 +75,7 @@ impl Task {
                 let why = why(&ended);
                 text.lose(&format!("{}: {why}", link.target));
                 drop(keeper);
+                self.note(&ended);
                 tracing::debug!(relay = %link.target, why, "a JSON socket ended");
             }
         }
@@ -90,6 +95,7 @@ impl Task {
                     let error = &unreached.error;
                     tracing::debug!(relay = %link.target, %error, "not reached");
                     let mut state = link.lock();
+                    state.trouble = Some(error.clone());
                     state.error = Some(unreached);
                     link.postpone(&mut state);
                     let closed = state.closed;
@@ -110,29 +116,40 @@ impl Task {
             return false;
         }
         state.phase = Phase::Live(carrier);
-        (state.dialing, state.error) = (None, None);
+        (state.dialing, state.error, state.trouble) = (None, None, None);
         drop(state);
         self.link.queue.relay_changed();
         true
     }
 
-    /// Runs a session over one socket after the other. Says why it is over.
-    async fn session(&self, line: &Line, io: Io, rest: BytesMut) -> String {
+    /// Keeps why a session was lost, for those who watch. One that ended as it should tells nothing of
+    /// the relay.
+    fn note(&self, ended: &Ended) {
+        if let Ended::Lost(why) = ended {
+            let detail = format!("The relay {} was lost: {why}.", self.link.target);
+            let lost = Error::new(ErrorName::DestinationUnavailable, detail);
+            self.link.lock().trouble = Some(lost);
+        }
+    }
+
+    /// Runs a session over one socket after the other. Says how it ended.
+    async fn session(&self, line: &Line, io: Io, rest: BytesMut) -> Ended {
         let mut next = (io, rest);
         loop {
             let why = match drive(line, next.0, next.1).await {
                 Ended::Lost(why) => why,
-                ended => return why(&ended).to_owned(),
+                ended => return ended,
             };
             let Some((lost, until)) = line.park(self.link.settings.resume_within) else {
-                return why;
+                return Ended::Lost(why);
             };
             tracing::debug!(relay = %self.link.target, why, "a socket was lost");
             match self.again(line, until).await {
                 Some(dialed) => next = (dialed.io, dialed.rest),
                 None => {
                     let waited = until.saturating_duration_since(lost);
-                    return format!("{why}; it did not come back within {waited:?}");
+                    let why = format!("{why}; it did not come back within {waited:?}");
+                    return Ended::Lost(why);
                 }
             }
         }
@@ -156,11 +173,16 @@ impl Task {
                 Ok(Err(unreached)) => {
                     let error = &unreached.error;
                     tracing::debug!(relay = %link.target, %error, "not reached again");
-                    link.lock().error = Some(unreached);
+                    let mut state = link.lock();
+                    state.trouble = Some(error.clone());
+                    state.error = Some(unreached);
+                    drop(state);
                     link.queue.relay_changed();
                 }
                 Ok(Ok(dialed)) => {
-                    link.lock().error = None;
+                    let mut state = link.lock();
+                    (state.error, state.trouble) = (None, None);
+                    drop(state);
                     let greeted_by = Instant::now() + link.settings.connect_timeout;
                     return line.unpark(greeted_by.min(until)).then_some(dialed);
                 }

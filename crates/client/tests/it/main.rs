@@ -15,3 +15,4 @@ mod support;
 mod tls;
 mod unknown;
 mod waiting;
+mod watch;
