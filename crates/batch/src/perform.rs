@@ -17,6 +17,9 @@ pub trait Performer: Send + Sync + 'static {
     /// Performs `request` to the end of its response's body. It calls [`Handover::pass`] before each
     /// request that it sends, redirects and resends too, and [`Handover::answered`] when the response's
     /// header is there.
+    ///
+    /// Of a run that is stopped, a fetch that fails with `cancelled` has no outcome: so a performer that is
+    /// told of the stop gives back what it had no way to send yet.
     fn perform(
         &self,
         request: &Request,

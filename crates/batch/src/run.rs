@@ -115,7 +115,7 @@ impl std::fmt::Debug for Handle {
 
 impl Handle {
     /// Nothing more is sent; what is in flight is finished. What had not been sent, or was to be sent
-    /// again, has no outcome.
+    /// again, or fails with `cancelled` from now on, has no outcome.
     pub fn stop(&self) {
         self.0.stop();
     }

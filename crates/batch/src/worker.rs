@@ -252,6 +252,11 @@ impl<P: Performer> Desk<P> {
             }
             let (sent, met) = (sent.unwrap_or(job.taken), met(&performed, &hints, handover));
             state.dispatch.ended(origin, now, sent, met);
+            if state.dispatch.stopped && is_given_back(&performed) {
+                // A run that is stopped sends nothing again, and has no outcome of it.
+                state.dispatch.again(job, now, now);
+                return self.next(&mut state, now);
+            }
             if let Decision::Retry(wait) = decision {
                 state.dispatch.again(job, now, now + wait);
                 return self.next(&mut state, now);
@@ -368,6 +373,11 @@ fn met<H>(
             _ => Met::Otherwise,
         },
     }
+}
+
+/// Whether a performer that was told of the stop has ended a fetch before it was made.
+fn is_given_back<H>(performed: &Result<(Response, H), FetchError>) -> bool {
+    matches!(performed, Err(error) if error.name == ErrorName::Cancelled)
 }
 
 /// A try, as the rules for retries see it. A body that was cut short counts as its connection lost:

@@ -268,3 +268,32 @@ fn nothing_begins_once_the_outcomes_are_dropped() {
     assert!(over.is_err(), "all tasks are gone");
     assert_eq!(begun.load(Ordering::SeqCst), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_when_stopped_has_no_outcome() {
+    let gate = Arc::new(Notify::new());
+    let cancelled = || FetchError::new(ErrorName::Cancelled, "It was not made.");
+    let at_gate = Arc::clone(&gate);
+    let performer = Fake::new(move |_| {
+        let gate = Arc::clone(&at_gate);
+        async move {
+            gate.notified().await;
+            Err(cancelled())
+        }
+    });
+    let (mut outcomes, handle) = run(&config(2), items(3), performer);
+    settle().await;
+    gate.notify_one();
+    // Of a run that goes on it is a failure.
+    let first = outcomes.next().await.expect("an outcome").outcome;
+    assert_eq!(
+        first.result.expect_err("it failed").name,
+        ErrorName::Cancelled
+    );
+    handle.stop();
+    for _ in 0..2 {
+        gate.notify_one();
+        settle().await;
+    }
+    assert!(outcomes.next().await.is_none());
+}
