@@ -3,13 +3,14 @@
 //! `args` are the flags. `feed` reads the input on a thread, `keep` writes the output on another, and
 //! the run between them is the library's. `files` looks at what is named before anything is fetched. `show`
 //! is what a person sees meanwhile, `again` the command that goes on with a run, `via` performs fetches
-//! through relays.
+//! through relays, and `lookout` tells of those.
 
 mod again;
 mod args;
 mod feed;
 mod files;
 mod keep;
+mod lookout;
 mod show;
 mod via;
 
@@ -32,6 +33,7 @@ pub(crate) use args::Args;
 use args::OnBadLine;
 use feed::{Account, Choice};
 use keep::{Dispatches, Keeper, Kept};
+use lookout::Lookout;
 use show::{Shown, tell, write_error};
 use via::{Relays, Way};
 
@@ -96,6 +98,7 @@ fn prepare(args: &Args) -> anyhow::Result<Plan> {
             "--strict holds a rate, and unlimited is none: give --rate a number, or leave --strict out"
         );
     }
+    via::check(args)?;
     if let Some(rate) = args.rate.and_then(|pace| pace.0)
         && args.strict
         && rate.count > MAX_STRICT
@@ -164,7 +167,7 @@ async fn perform(args: &Args, plan: Plan) -> anyhow::Result<ExitCode> {
     let timeout = args.timeout.map(|timeout| timeout.0);
     if args.via.is_empty() {
         let performer = LocalFetches::new(&plan.config, args.concurrency(), timeout)?;
-        return drive(args, plan, performer).await;
+        return drive(args, plan, performer, None).await;
     }
     let token = args.token_file.as_ref().map(|path| {
         let text = std::fs::read_to_string(path);
@@ -183,11 +186,16 @@ async fn perform(args: &Args, plan: Plan) -> anyhow::Result<ExitCode> {
         cap: usize::try_from(cap).unwrap_or(usize::MAX),
         budget: usize::try_from(engine.body_budget).unwrap_or(usize::MAX),
     };
-    let performer = Relays::connect(&way).await?;
-    drive(args, plan, performer).await
+    let (performer, lookout) = Relays::connect(&way).await?;
+    drive(args, plan, performer, Some(lookout)).await
 }
 
-async fn drive(args: &Args, plan: Plan, performer: impl Performer) -> anyhow::Result<ExitCode> {
+async fn drive(
+    args: &Args,
+    plan: Plan,
+    performer: impl Performer,
+    relays: Option<Lookout>,
+) -> anyhow::Result<ExitCode> {
     let window = args.ordered.then(Window::default);
     let options = Options {
         bodies: args.bodies.clone(),
@@ -215,8 +223,21 @@ async fn drive(args: &Args, plan: Plan, performer: impl Performer) -> anyhow::Re
         before,
         account: Arc::clone(&account),
     }));
-    let finished = keeper.finished();
-    let kept = until_over(finished, &mut signals, &handle, window.as_ref()).await;
+    let told = relays.as_ref().map(Lookout::begin);
+    let stop = || {
+        handle.stop();
+        if let Some(window) = &window {
+            window.close();
+        }
+        // After the run's own stop: what they give back has no outcome then.
+        if let Some(relays) = &relays {
+            relays.stop();
+        }
+    };
+    let kept = until_over(keeper.finished(), &mut signals, &handle, stop).await;
+    if let Some(told) = told {
+        told.abort();
+    }
     shown.abort();
     // Its bar is gone before anything else is said.
     let _cancelled = shown.await;
@@ -245,7 +266,7 @@ async fn until_over<T>(
     over: impl Future<Output = T>,
     signals: &mut Signals,
     handle: &Handle,
-    window: Option<&Window>,
+    stop: impl Fn(),
 ) -> Option<T> {
     let mut over = std::pin::pin!(over);
     let mut stopped = false;
@@ -257,10 +278,7 @@ async fn until_over<T>(
                     return None;
                 }
                 stopped = true;
-                handle.stop();
-                if let Some(window) = window {
-                    window.close();
-                }
+                stop();
                 let flying = match handle.progress().in_flight {
                     1 => "1 fetch".to_owned(),
                     flying => format!("{flying} fetches"),

@@ -11,13 +11,13 @@ use super::crash::killed_when;
 use super::{Folder, batch, lines, said, text};
 
 /// Lists, the Nth with N % 8 pages that follow the first.
-fn lists(origin: &Origin, count: usize, more: &str) -> String {
+pub(super) fn lists(origin: &Origin, count: usize, more: &str) -> String {
     let url = |list| origin.url(&format!("/page?list={list}&of={}{more}", list % 8)) + "\n";
     (0..count).map(url).collect()
 }
 
 /// What each list of `count` has: all of its pages once, in their order, each naming the next.
-fn assert_complete(all: &[Value], count: usize) {
+pub(super) fn assert_complete(all: &[Value], count: usize) {
     let mut depths: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for line in all {
         let index = line["index"].as_u64().expect("an index");

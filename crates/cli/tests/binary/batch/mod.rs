@@ -54,9 +54,14 @@ impl Drop for Folder {
 
 /// A batch that may fetch from this machine.
 pub(crate) fn command(flags: &[&str]) -> Command {
+    bare(&[&["--allow-net", "127.0.0.0/8"], flags].concat())
+}
+
+/// A batch with no flag but these.
+pub(crate) fn bare(flags: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command
-        .args(["batch", "--allow-net", "127.0.0.0/8"])
+        .arg("batch")
         .args(flags)
         .env_clear()
         .stdin(Stdio::null())

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{Folder, batch, command, lines, said, text};
 
-async fn interrupt(child: &Child) {
+pub(super) async fn interrupt(child: &Child) {
     let pid = child.id().expect("it lives").to_string();
     let sent = Command::new("kill")
         .args(["-s", "INT", &pid])
@@ -18,7 +18,7 @@ async fn interrupt(child: &Child) {
 }
 
 /// Reads what it says up to a line that has `what` in it.
-async fn until_said(child: &mut Child, what: &str) -> String {
+pub(super) async fn until_said(child: &mut Child, what: &str) -> String {
     let stderr = child.stderr.as_mut().expect("a pipe");
     let mut lines = BufReader::new(stderr).lines();
     let mut all = String::new();
