@@ -25,8 +25,9 @@ pub struct RelayWatch {
 pub struct RelayNews {
     /// The relay's URL without its query.
     pub relay: String,
-    /// A socket to it is open, or why none is. A session that has lost its socket counts as open until
-    /// a dial has failed, or [`resume_within`](crate::Builder::resume_within) is over.
+    /// A socket to it is open, or why none is. A session that has lost its socket with fetches under way
+    /// counts as open until a dial has failed, or [`resume_within`](crate::Builder::resume_within) is
+    /// over.
     pub reached: Result<(), Error>,
     /// Nothing was told of this relay before.
     pub first: bool,

@@ -8,7 +8,7 @@ use fetchway_client::{By, ErrorName, RelayNews, RelayWatch};
 use http::StatusCode;
 use tokio::net::TcpListener;
 
-use crate::support::{Relay, builder, get, soon};
+use crate::support::{Relay, builder, client, get, soon};
 
 async fn news(watch: &mut RelayWatch) -> RelayNews {
     soon("news", watch.next()).await.expect("it is not closed")
@@ -94,4 +94,22 @@ async fn a_session_that_goes_on_is_no_news_and_a_relay_that_refuses_is_at_once()
     drop((relay, peer));
     let error = news(&mut watch).await.reached.expect_err("it is gone");
     assert_eq!(error.name, ErrorName::ConnectionRefused, "{error}");
+}
+
+#[tokio::test]
+async fn a_relay_that_is_lost_while_nothing_needs_it_is_told_of_without_a_dial() {
+    let relay = Relay::start().await;
+    let client = client(&[&relay]);
+    let mut watch = client.watch();
+    let connecting = tokio::spawn({
+        let client = client.clone();
+        async move { client.connect().await }
+    });
+    let peer = relay.peer().await;
+    let connected = soon("a relay", connecting).await.expect("no panic");
+    connected.expect("it is there");
+    assert!(news(&mut watch).await.reached.is_ok());
+    drop(peer);
+    let error = news(&mut watch).await.reached.expect_err("it is gone");
+    assert_eq!(error.name, ErrorName::DestinationUnavailable, "{error}");
 }
