@@ -31,7 +31,7 @@ pub struct RelayNews {
     pub reached: Result<(), Error>,
     /// Nothing was told of this relay before.
     pub first: bool,
-    /// Relays with an open socket.
+    /// Relays with an open socket, by all that was told so far, this included.
     pub open: usize,
 }
 
@@ -96,29 +96,22 @@ impl RelayWatch {
         }
     }
 
-    /// The first relay that is not as it was told.
+    /// A relay that is not as it was told. Those that are reached come first: so what is told never has
+    /// fewer of them than there are.
     fn look(&mut self) -> Option<RelayNews> {
-        let now: Vec<_> = (0..self.told.len())
-            .map(|relay| self.state(relay))
-            .collect();
-        let open = now.iter().flatten().filter(|it| it.is_ok()).count();
-        for (relay, reached) in now.into_iter().enumerate() {
-            // Nothing is known of one that is being dialled, or needed no more.
-            let Some(reached) = reached else { continue };
-            let before = self.told[relay];
-            if before == Some(reached.is_ok()) {
-                continue;
-            }
-            self.told[relay] = Some(reached.is_ok());
-            let mut links = self.links.iter().filter(|link| link.relay == relay);
-            return Some(RelayNews {
-                relay: links.next()?.target.to_string(),
-                reached,
-                first: before.is_none(),
-                open,
-            });
-        }
-        None
+        let relays = 0..self.told.len();
+        // Nothing is known of one that is being dialled, or needed no more.
+        let known = relays.filter_map(|relay| Some((relay, self.state(relay)?)));
+        let news = known.filter(|(relay, reached)| self.told[*relay] != Some(reached.is_ok()));
+        let (relay, reached) = news.min_by_key(|(_, reached)| reached.is_err())?;
+        let before = self.told[relay].replace(reached.is_ok());
+        let mut links = self.links.iter().filter(|link| link.relay == relay);
+        Some(RelayNews {
+            relay: links.next()?.target.to_string(),
+            reached,
+            first: before.is_none(),
+            open: self.told.iter().filter(|told| **told == Some(true)).count(),
+        })
     }
 
     /// How a relay is, as far as any of its sockets tells.
