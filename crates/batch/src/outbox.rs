@@ -10,9 +10,6 @@ use std::time::Duration;
 
 use crate::run::Done;
 
-/// How long a thread waits for more outcomes before it takes the few that there are.
-const GATHER: Duration = Duration::from_millis(1);
-
 /// One run's.
 pub(crate) struct Outbox<H> {
     waiting: Mutex<Waiting<H>>,
@@ -87,9 +84,9 @@ impl<H> Outbox<H> {
         }
     }
 
-    /// Waits for the first outcome, and a little for `enough` of them, and appends all that there are to
-    /// `into`: none when there are no more. Blocks.
-    pub(crate) fn wait(&self, into: &mut Vec<Done<H>>, enough: usize) {
+    /// Waits for the first outcome, and then for `enough` of them or so long, and appends all that there are
+    /// to `into`: none when there are no more. Blocks.
+    pub(crate) fn wait(&self, into: &mut Vec<Done<H>>, (enough, long): (usize, Duration)) {
         let mut waiting = self.lock();
         while waiting.outcomes.is_empty() && !waiting.closed {
             waiting.thread = Some(1);
@@ -98,7 +95,7 @@ impl<H> Outbox<H> {
         }
         if waiting.outcomes.len() < enough && !waiting.closed {
             waiting.thread = Some(enough);
-            let woken = self.enough.wait_timeout(waiting, GATHER);
+            let woken = self.enough.wait_timeout(waiting, long);
             waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         waiting.thread = None;

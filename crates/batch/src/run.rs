@@ -98,8 +98,8 @@ pub struct Done<H> {
 pub struct Outcomes<H> {
     outbox: Arc<Outbox<H>>,
     shared: Arc<Shared>,
-    /// As many are worth waking a thread for.
-    enough: usize,
+    /// As many are worth waking a thread for, or those that there are after so long.
+    gather: (usize, Duration),
     tasks: Arc<Tasks>,
 }
 
@@ -184,19 +184,26 @@ pub fn run<P: Performer>(
     let outcomes = Outcomes {
         outbox,
         shared: Arc::clone(&shared),
-        enough: (config.concurrency / 8).clamp(1, 64),
+        // Without a rate, places that wait are fetches that are not begun.
+        gather: match schedule {
+            Some(_) => (config.concurrency.clamp(1, 64), Duration::from_millis(1)),
+            None => (
+                (config.concurrency / 4).clamp(1, 64),
+                Duration::from_micros(300),
+            ),
+        },
         tasks,
     };
     (outcomes, Handle(shared))
 }
 
 impl<H> Outcomes<H> {
-    /// Waits for outcomes, a millisecond longer if there are only a few, and appends those that there are
+    /// Waits for outcomes, up to a millisecond longer if there are only a few, and appends those that there are
     /// to `into`: none when the run is over. They keep their places in flight until what is returned is
     /// dropped. Blocks.
     pub fn wait(&mut self, into: &mut Vec<Done<H>>) -> Places {
         let before = into.len();
-        self.outbox.wait(into, self.enough);
+        self.outbox.wait(into, self.gather);
         Places {
             shared: Arc::clone(&self.shared),
             count: into.len() - before,
