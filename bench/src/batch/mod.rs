@@ -52,7 +52,7 @@ pub(crate) struct Settings {
     #[arg(long, default_value_t = 5_000)]
     rate: u32,
     /// Requests a second in `relays`
-    #[arg(long, default_value_t = 8_000)]
+    #[arg(long, default_value_t = 20_000)]
     relay_rate: u32,
     /// Requests a second in `served`
     #[arg(long, default_value_t = 2_000)]
