@@ -15,10 +15,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fetchway_policy::{OriginLimits, Rate};
-use fetchway_wire::json::Id;
 use url::Position;
 
-use crate::item::Request;
+use crate::cause::{Cause, Slipped};
+use crate::job::Job;
 use crate::origin::{Ended, Hints};
 use crate::origins::{OriginId, Origins};
 use crate::schedule::Schedule;
@@ -34,107 +34,6 @@ const MAX_ASIDE: usize = 65_536;
 const MAX_ASIDE_BYTES: usize = 48 << 20;
 /// Outcomes that wait for longer are not taken fast enough.
 const TAKES: Duration = Duration::from_millis(20);
-/// What an item takes beside its URL, fields and body, in bytes.
-const ITEM_WEIGHT: usize = 512;
-
-/// An item on its way.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) index: u64,
-    /// Which of the item's pages it is.
-    pub(crate) depth: u32,
-    pub(crate) id: Option<Id>,
-    pub(crate) url: String,
-    pub(crate) fingerprint: u64,
-    pub(crate) request: Request,
-    pub(crate) origin: OriginId,
-    pub(crate) weight: usize,
-    /// Times that it was taken from the schedule.
-    pub(crate) tries: u32,
-    /// Of them, those in which it was sent.
-    pub(crate) attempts: u32,
-    /// The slot that it took first.
-    pub(crate) scheduled: Option<Duration>,
-    /// When it was last taken from the schedule.
-    pub(crate) taken: Duration,
-    /// Times that it was answered 429.
-    pub(crate) refused: u32,
-}
-
-impl Job {
-    /// One that was never sent.
-    pub(crate) fn new(
-        (index, depth): (u64, u32),
-        id: Option<Id>,
-        url: String,
-        fingerprint: u64,
-        request: Request,
-    ) -> Box<Self> {
-        Box::new(Self {
-            index,
-            depth,
-            id,
-            url,
-            fingerprint,
-            request,
-            origin: 0,
-            weight: 0,
-            tries: 0,
-            attempts: 0,
-            scheduled: None,
-            taken: Duration::ZERO,
-            refused: 0,
-        })
-    }
-
-    /// Bytes that a request keeps in memory.
-    fn weigh(request: &Request, url: &str) -> usize {
-        let fields = request.headers.iter();
-        let fields: usize = fields.map(|(n, v)| n.as_str().len() + v.len()).sum();
-        ITEM_WEIGHT + 2 * url.len() + fields + request.body.len()
-    }
-}
-
-/// What keeps slots from being used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// The timer or the machine was late.
-    Late,
-    /// There was nothing to send: the input was not read fast enough.
-    Input,
-    /// As many fetches were in flight as may be.
-    Concurrency,
-    /// Outcomes were not taken fast enough.
-    Output,
-    /// All that there was to send was for origins that must not be sent to yet.
-    Origins,
-}
-
-impl Cause {
-    /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 5] = [
-        Self::Late,
-        Self::Input,
-        Self::Concurrency,
-        Self::Output,
-        Self::Origins,
-    ];
-
-    /// Its name in summaries.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Late => "machine",
-            Self::Input => "input",
-            Self::Concurrency => "concurrency",
-            Self::Output => "output",
-            Self::Origins => "origins",
-        }
-    }
-}
-
-/// By how much the schedule has slipped, for each cause.
-pub(crate) type Slipped = [Duration; Cause::ALL.len()];
 
 /// The machine. Times are since the run's start.
 pub(crate) struct Dispatch {
@@ -171,10 +70,9 @@ pub(crate) struct Dispatch {
 impl Dispatch {
     /// `rate` is the schedule's.
     pub(crate) fn new(rate: Option<Rate>, concurrency: usize) -> Self {
-        let per_second = |rate: Rate| f64::from(rate.count.max(1)) / rate.window.as_secs_f64();
         Self {
             schedule: Schedule::new(rate),
-            most: rate.map(per_second),
+            most: rate.map(Rate::per_second),
             limit: concurrency.max(1),
             in_flight: 0,
             untaken: 0,

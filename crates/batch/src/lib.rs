@@ -6,16 +6,18 @@
 //!
 //! What is sent when is decided by pure machines: `dispatch` (what next), `schedule` (the rate),
 //! `origins` with `origin` (what each origin bears), `strict` (windows that hold no more), `follow` (the
-//! page that a response names). `worker` has the tasks that drive them, `outbox` what they are done with;
-//! `perform` and `handover` are where what performs a fetch meets them,
-//! `progress` is what is told meanwhile.
+//! page that a response names). A `job` is an item on its way through them. `worker` has the tasks that
+//! drive them, `outbox` what they are done with; `perform` and `handover` are where what performs a fetch
+//! meets them, `progress` is what is told meanwhile, and `cause` why it was slower than it should be.
 
+mod cause;
 mod dispatch;
 mod fingerprint;
 mod follow;
 mod handover;
 mod input;
 mod item;
+mod job;
 mod journal;
 mod line;
 mod origin;
@@ -31,7 +33,7 @@ mod strict;
 mod summary;
 mod worker;
 
-pub use dispatch::Cause;
+pub use cause::Cause;
 pub use fingerprint::fingerprint;
 pub use follow::Follow;
 pub use handover::Handover;

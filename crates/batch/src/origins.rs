@@ -6,9 +6,9 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use fetchway_policy::OriginLimits;
+use fetchway_policy::{OriginLimits, Rate};
 
-use crate::dispatch::Job;
+use crate::job::Job;
 use crate::origin::{Pace, Search};
 use crate::progress::{Adaptive, AdaptiveRate};
 
@@ -67,9 +67,7 @@ impl Origins {
     }
 
     fn add(&mut self, key: &str, limits: OriginLimits) -> OriginId {
-        let configured = limits
-            .rate
-            .map(|rate| f64::from(rate.count.max(1)) / rate.window.as_secs_f64());
+        let configured = limits.rate.map(Rate::per_second);
         let origin = Origin {
             key: key.into(),
             pace: Pace::new(configured, self.adaptive),

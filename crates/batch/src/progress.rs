@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::dispatch::{Cause, Job, Slipped};
+use crate::cause::{Cause, Slipped};
+use crate::job::Job;
+use crate::outcome::Outcome;
 use crate::shared::State;
 
 /// What has been counted.
@@ -22,17 +24,6 @@ pub(crate) struct Tally {
     pub(crate) panicked: bool,
 }
 
-/// What is counted of an outcome.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended {
-    pub(crate) failed: bool,
-    pub(crate) depth: u32,
-    /// A page follows.
-    pub(crate) goes_on: bool,
-    /// One would follow, but for the bound.
-    pub(crate) cut: bool,
-}
-
 impl Tally {
     /// A try begins.
     pub(crate) fn began(&mut self, job: &Job) {
@@ -40,13 +31,13 @@ impl Tally {
         self.again += u64::from(job.tries > 1);
     }
 
-    /// There is an outcome of an item, or of a page of it.
-    pub(crate) fn ended(&mut self, ended: &Ended) {
+    /// There is an outcome of an item, or of a page of it; `goes_on` if the page that it names follows.
+    pub(crate) fn ended(&mut self, outcome: &Outcome, goes_on: bool) {
         self.done += 1;
-        self.failed += u64::from(ended.failed);
-        self.followed += u64::from(ended.depth > 0);
-        self.over += u64::from(!ended.goes_on);
-        self.cut += u64::from(ended.cut);
+        self.failed += u64::from(outcome.is_failed());
+        self.followed += u64::from(outcome.depth > 0);
+        self.over += u64::from(!goes_on);
+        self.cut += u64::from(!goes_on && outcome.next.is_some());
     }
 }
 

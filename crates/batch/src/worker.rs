@@ -12,15 +12,14 @@ use futures_util::Stream;
 use tokio::task::JoinSet;
 use url::Url;
 
-use crate::dispatch::Job;
 use crate::follow::{self, Follow};
 use crate::handover::Handover;
 use crate::item::Item;
+use crate::job::Job;
 use crate::origin::{Ended as Met, Hints, Refused};
 use crate::outbox::Outbox;
 use crate::outcome::{Outcome, Response, Timing};
 use crate::perform::Performer;
-use crate::progress::Ended as Counted;
 use crate::run::Done;
 use crate::shared::{Shared, State};
 
@@ -166,8 +165,13 @@ impl<P: Performer> Desk<P> {
         let now = self.shared.clock.now();
         for item in batch.drain(..) {
             state.tally.read += 1;
-            let request = match item.request {
-                Ok(request) => request,
+            match item.request {
+                Ok(request) => {
+                    let place = (item.index, item.depth);
+                    let job = Job::new(place, item.id, item.url, item.fingerprint, request);
+                    let limits = |job: &Job| self.performer.limits(&job.request.url);
+                    state.dispatch.offer(job, now, limits);
+                }
                 Err(error) => {
                     let outcome = Outcome {
                         index: item.index,
@@ -183,26 +187,20 @@ impl<P: Performer> Desk<P> {
                             ..Timing::default()
                         },
                     };
-                    state.tally.ended(&Counted {
-                        failed: true,
-                        depth: outcome.depth,
-                        goes_on: false,
-                        cut: false,
-                    });
                     state.dispatch.wrong(now);
-                    self.outbox.put(Done {
-                        outcome,
-                        hold: None,
-                    });
-                    continue;
+                    let hold = None;
+                    self.give(&mut state, Done { outcome, hold }, false);
                 }
-            };
-            let place = (item.index, item.depth);
-            let job = Job::new(place, item.id, item.url, item.fingerprint, request);
-            let limits = |job: &Job| self.performer.limits(&job.request.url);
-            state.dispatch.offer(job, now, limits);
+            }
         }
         self.start(&mut state);
+    }
+
+    /// Counts an outcome, and gives it to whoever takes them. A page follows it if the run `goes_on` with
+    /// the one that it names.
+    fn give(&self, state: &mut State, done: Done<P::Hold>, goes_on: bool) {
+        state.tally.ended(&done.outcome, goes_on);
+        self.outbox.put(done);
     }
 
     /// Starts workers for all that is due, and sees to it that the timer wakes for the rest.
@@ -264,16 +262,9 @@ impl<P: Performer> Desk<P> {
         }
         let (next, page) = self.follow(&job, &performed);
         let done = self.outcome(job, performed, next, handover, now);
-        let counted = Counted {
-            failed: done.outcome.is_failed(),
-            depth: done.outcome.depth,
-            goes_on: page.is_some(),
-            cut: page.is_none() && done.outcome.next.is_some(),
-        };
         let mut state = shared.state();
-        state.tally.ended(&counted);
         // Before a page that it names can be sent: its line comes before that page's.
-        self.outbox.put(done);
+        self.give(&mut state, done, page.is_some());
         if let Some(page) = page {
             let limits = |page: &Job| self.performer.limits(&page.request.url);
             state.dispatch.follow(page, now, limits);

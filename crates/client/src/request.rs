@@ -97,7 +97,7 @@ impl Job {
         }
         let options = extensions.remove::<Options>().unwrap_or_default();
         let failover = options.failover.unwrap_or(failover);
-        let idempotent = retry::is_idempotent(&method) || retry::has_key(&fields);
+        let idempotent = retry::is_repeatable(&method, &fields);
         let head = RequestHead {
             tag: bytes::Bytes::new(),
             method,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fetchway_policy::budget::{BodyKey, Budget, Reserve, SessionKey};
 use fetchway_policy::{ErrorName, FetchError};
+use http::HeaderMap;
 use tokio::sync::oneshot;
 
 /// Bytes of whole bodies in memory, of all sessions.
@@ -60,6 +61,14 @@ impl Bytes {
             bytes: self.clone(),
         }
     }
+}
+
+/// What response fields take in memory beside a body that is held, in bytes.
+#[must_use]
+pub fn fields_weight(fields: &HeaderMap) -> u64 {
+    let weights = fields.iter();
+    let weights = weights.map(|(name, value)| (name.as_str().len() + value.len() + 32) as u64);
+    weights.sum()
 }
 
 /// What becomes of a body whose reader has no session any more.

@@ -34,7 +34,7 @@ mod tls;
 mod whole;
 
 pub use body::Body;
-pub use budget::Hold;
+pub use budget::{Hold, fields_weight};
 pub use config::{DEFAULT_LANE, EngineConfig, PoolConfig};
 pub use direct::{Direct, Idle, Leave, OpenGuard, Opened, Patience};
 pub use door::Door;

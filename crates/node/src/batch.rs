@@ -11,12 +11,11 @@ use std::time::Duration;
 use fetchway_batch::{Handover, Performer, Request, Response};
 use fetchway_fetch::{
     Door, Engine, FetchRequest, Fetched, Hold, NoObserver, RequestBody, Session, SessionConfig,
-    SessionLimits,
+    SessionLimits, fields_weight,
 };
 use fetchway_policy::guard::HostPattern;
 use fetchway_policy::{FetchError, OriginLimits};
 use fetchway_relay::Principal;
-use http::HeaderMap;
 use tokio::time::Instant;
 use url::Url;
 
@@ -110,10 +109,6 @@ impl LocalFetches {
             Some(principal) => principal.lane(engine, lane)?,
             None => engine.lane(lane)?,
         };
-        let mut timeouts = request.timeouts;
-        if let Some(most) = self.timeout {
-            timeouts.total = Some(timeouts.total.map_or(most, |asked| asked.min(most)));
-        }
         Ok(FetchRequest {
             method: request.method.clone(),
             url: request.url.clone(),
@@ -122,7 +117,7 @@ impl LocalFetches {
             lane,
             redirect: request.redirect,
             decode: request.decode,
-            timeouts,
+            timeouts: request.timeouts.within(self.timeout),
         })
     }
 }
@@ -143,7 +138,7 @@ impl Performer for LocalFetches {
         let Fetched { response, url } = engine.perform_through(session, queued, &door).await?;
         handover.answered();
         let (head, body) = response.into_parts();
-        let beside = OUTCOME_WEIGHT + weight(&head.headers) + url.as_str().len() as u64;
+        let beside = OUTCOME_WEIGHT + fields_weight(&head.headers) + url.as_str().len() as u64;
         let mut hold = session.hold();
         let body = body
             .whole(&mut hold, beside, engine.response_cap(lane))
@@ -172,10 +167,4 @@ impl Door for Through<'_> {
     fn pass(&self) -> Option<Instant> {
         self.0.pass()
     }
-}
-
-fn weight(headers: &HeaderMap) -> u64 {
-    let weights = headers.iter();
-    let weights = weights.map(|(name, value)| (name.as_str().len() + value.len() + 32) as u64);
-    weights.sum()
 }

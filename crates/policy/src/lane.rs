@@ -17,6 +17,12 @@ impl Rate {
     pub fn interval(self) -> Duration {
         self.window / self.count.max(1)
     }
+
+    /// Dispatches a second, on average.
+    #[must_use]
+    pub fn per_second(self) -> f64 {
+        f64::from(self.count.max(1)) / self.window.as_secs_f64()
+    }
 }
 
 /// What a lane's queue may hold. Beyond any bound a fetch is refused by name.
@@ -65,6 +71,15 @@ pub struct Timeouts {
     pub body_idle: Option<Duration>,
     /// See [`Clocks::total`].
     pub total: Option<Duration>,
+}
+
+impl Timeouts {
+    /// These, and `most` in all; none adds nothing.
+    #[must_use]
+    pub fn within(self, most: Option<Duration>) -> Self {
+        let total = [self.total, most].into_iter().flatten().min();
+        Self { total, ..self }
+    }
 }
 
 impl Clocks {

@@ -166,6 +166,13 @@ pub fn has_key(headers: &HeaderMap) -> bool {
         .is_some_and(|key| !key.is_empty())
 }
 
+/// Whether a request may be sent again though its origin may have had it: for its method, or as it names
+/// itself.
+#[must_use]
+pub fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
+    is_idempotent(method) || has_key(headers)
+}
+
 /// How long a `Retry-After` (RFC 9110 section 10.2.3) asks us to wait from `now`, but no longer than
 /// `cap`; zero for a date that has passed, nothing for a value that is neither seconds nor a date.
 #[must_use]

@@ -3,6 +3,7 @@
 use http::{HeaderMap, Method, StatusCode};
 
 use super::*;
+use crate::item::Request;
 
 const NO_LIMITS: OriginLimits = OriginLimits {
     rate: None,

@@ -28,6 +28,7 @@ use fetchway_batch::{
 };
 use fetchway_node::config::DEFAULT;
 use fetchway_node::{Config, LocalFetches, Signal, Signals, fdlimit};
+use fetchway_policy::Rate;
 
 pub(crate) use args::Args;
 use args::OnBadLine;
@@ -219,7 +220,7 @@ async fn drive(
     let shown = tokio::spawn(show::show(Shown {
         handle: handle.clone(),
         input,
-        target: config.rate.map(per_second),
+        target: config.rate.map(Rate::per_second),
         before,
         account: Arc::clone(&account),
     }));
@@ -255,10 +256,6 @@ async fn drive(
         ..about(args, &progress, &account)
     };
     conclude(args, &progress, &about, kept, &account)
-}
-
-fn per_second(rate: fetchway_policy::Rate) -> f64 {
-    f64::from(rate.count) / rate.window.as_secs_f64()
 }
 
 /// Waits for the last outcome. A first signal stops the run, a second one this wait: then none.

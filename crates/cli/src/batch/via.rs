@@ -103,14 +103,10 @@ impl Relays {
     }
 
     fn options(&self, request: &Request) -> Options {
-        let mut timeouts = request.timeouts;
-        if let Some(most) = self.timeout {
-            timeouts.total = Some(timeouts.total.map_or(most, |asked| asked.min(most)));
-        }
         let mut options = Options::default()
             .redirect(request.redirect)
             .decode(request.decode)
-            .timeouts(timeouts);
+            .timeouts(request.timeouts.within(self.timeout));
         if let Some(lane) = &request.lane {
             options = options.lane(lane);
         }
@@ -193,7 +189,7 @@ impl Performer for Relays {
         request: &Request,
         handover: &Handover<'_>,
     ) -> Result<(Response, Hold), FetchError> {
-        let may = retry::is_idempotent(&request.method) || retry::has_key(&request.headers);
+        let may = retry::is_repeatable(&request.method, &request.headers);
         let mut first_loss = None;
         for _ in 0..MAX_SENDS {
             if self.lookout.is_stopped() {

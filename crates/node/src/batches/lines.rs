@@ -123,8 +123,7 @@ impl Lines {
     fn put_last(&self, out: &mut BytesMut) {
         match self.failure.get() {
             Some(error) => put(out, error),
-            // Nobody has told it to.
-            None if self.handle.progress().stopped => {
+            None if self.handle.progress().panicked => {
                 let detail = "A task of the batch panicked; this is a fault of fetchway. Items may be \
                               without an outcome.";
                 put(out, &FetchError::new(ErrorName::ProxyInternalError, detail));

@@ -3,12 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fetchway_fetch::{FetchRequest, Fetched, Hold, Queued, RequestBody};
+use fetchway_fetch::{FetchRequest, Fetched, Hold, Queued, RequestBody, fields_weight};
 use fetchway_policy::{ErrorName, FetchError};
 use fetchway_wire::json::{
     Answer, FetchMessage, Id, Message, Outcome, Refusal, Timing, decode_request,
 };
-use http::HeaderMap;
 
 use super::outbox::{Outbox, Waiting};
 use super::running::{Entry, Running};
@@ -172,7 +171,7 @@ impl Session {
         let engine = self.fetches.engine();
         let Fetched { response, url } = engine.perform(&self.fetches, queued).await?;
         let (head, body) = response.into_parts();
-        let beside = ANSWER_WEIGHT + weight(&head.headers) + url.as_str().len() as u64;
+        let beside = ANSWER_WEIGHT + fields_weight(&head.headers) + url.as_str().len() as u64;
         // Not before: the budget lets the oldest body finish, so one must not count that waits for
         // a permit which a younger one keeps until there is room for it.
         let mut hold = self.fetches.hold();
@@ -211,11 +210,4 @@ impl Session {
     pub(crate) fn abort(&self) {
         self.running().abort_all();
     }
-}
-
-fn weight(headers: &HeaderMap) -> u64 {
-    headers
-        .iter()
-        .map(|(name, value)| (name.as_str().len() + value.len() + 32) as u64)
-        .sum()
 }
