@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use bytes::BytesMut;
-use fetchway_lab::{Kind, filler};
+use fetchway_test_origins::{Kind, filler};
 use fetchway_wire::v1::session::FILL;
 use fetchway_wire::v1::{Breach, Config, Event as Happened, MAX_MESSAGE, RequestHead, SUBPROTOCOL};
 use fetchway_wire::v1::{Session, decode};

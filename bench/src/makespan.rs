@@ -81,7 +81,7 @@ async fn scenario(settings: &Settings, protocol: Protocol, count: usize) -> anyh
     let fetches = relay.fetch(
         all,
         |req| format!("{scheme}://{addr}/delay?ms={ms}&req={req}&size={size}"),
-        |req, body| fetchway_lab::verify(req as u64, body.as_bytes()).is_ok(),
+        |req, body| fetchway_test_origins::verify(req as u64, body.as_bytes()).is_ok(),
     );
     let run = timeout(Duration::from_millis(ms) + SLACK, fetches)
         .await

@@ -1,4 +1,4 @@
-//! The lab's origin as a child process.
+//! A test origin as a child process.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -36,7 +36,7 @@ impl OriginProcess {
         })
     }
 
-    /// The lab's routes over `protocol`: the origin, its scheme, and the configuration that makes a
+    /// The test origin's routes over `protocol`: the origin, its scheme, and the configuration that makes a
     /// node trust it.
     pub(crate) async fn start_slow(
         program: &Path,

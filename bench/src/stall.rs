@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use fetchway_lab::{Kind, filler};
+use fetchway_test_origins::{Kind, filler};
 use tokio::time::timeout;
 
 use crate::node::NodeProcess;

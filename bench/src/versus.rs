@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use fetchway_lab::{Kind, filler};
+use fetchway_test_origins::{Kind, filler};
 use tokio::time::timeout;
 
 use crate::binary::Binary;

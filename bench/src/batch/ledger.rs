@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
-use fetchway_lab::{Arrival, Windows};
+use fetchway_test_origins::{Arrival, Windows};
 
 use crate::origin::OriginProcess;
 

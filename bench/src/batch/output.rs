@@ -127,7 +127,7 @@ fn check(line: &Line<'_>) -> anyhow::Result<()> {
     ensure!(status == 200, "item {index} has the status {status}");
     let number = line.url.rsplit('/').next().and_then(|it| it.parse().ok());
     let number = number.with_context(|| format!("no number is in {}", line.url))?;
-    fetchway_lab::verify(number, line.body.as_bytes()).map_err(anyhow::Error::msg)
+    fetchway_test_origins::verify(number, line.body.as_bytes()).map_err(anyhow::Error::msg)
 }
 
 fn micros(millis: f64) -> u64 {
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_whole_output_is_read_with_its_times() {
-        let body = |index| fetchway_lab::expected_body(index, 20);
+        let body = |index| fetchway_test_origins::expected_body(index, 20);
         let lines = line(1, &body(1)) + &line(0, &body(0));
         let output = read(&lines).expect("it is right");
         assert_eq!((output.order, output.last_answer), (vec![1, 0], 1_280));
@@ -206,7 +206,12 @@ mod tests {
 
     #[test]
     fn whatever_is_wrong_is_found() {
-        let right = |index| line(index, &fetchway_lab::expected_body(index.into(), 20));
+        let right = |index| {
+            line(
+                index,
+                &fetchway_test_origins::expected_body(index.into(), 20),
+            )
+        };
         for (lines, why) in [
             (right(0), "there are 1 lines for 2 items"),
             (right(0) + &right(0), "item 0 again"),

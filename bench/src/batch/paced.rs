@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use fetchway_lab::Windows;
+use fetchway_test_origins::Windows;
 use hdrhistogram::Histogram;
 
 use super::command::Took;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use fetchway_lab::Arrival;
+use fetchway_test_origins::Arrival;
 
 use super::ledger::{Arrivals, SECOND};
 use super::output::Output;

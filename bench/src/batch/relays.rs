@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use fetchway_lab::Windows;
+use fetchway_test_origins::Windows;
 
 use super::ledger::{Ledger, SECOND};
 use super::output::{Output, dispatches};

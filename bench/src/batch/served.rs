@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use fetchway_lab::Windows;
+use fetchway_test_origins::Windows;
 use tokio::time::{Instant, sleep_until};
 
 use super::ledger::{Ledger, SECOND};

@@ -87,7 +87,8 @@ impl Outcomes {
                 let outcome = outcome?;
                 let index = u32::try_from(outcome.index)?;
                 let response = outcome.result.with_context(|| format!("item {index}"))?;
-                fetchway_lab::verify(index.into(), response.body()).map_err(anyhow::Error::msg)?;
+                fetchway_test_origins::verify(index.into(), response.body())
+                    .map_err(anyhow::Error::msg)?;
                 let timing = outcome.timing;
                 let times = [timing.scheduled, timing.sent, timing.end].map(micros);
                 lines.count(index, outcome.attempts.into(), times)?;

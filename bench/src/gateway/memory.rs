@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use fetchway_lab::Certificate;
+use fetchway_test_origins::Certificate;
 
 use super::node::{GatewayProcess, Pem};
 use super::{Coming, Crowd, Sizes, raise_descriptors, trusting};

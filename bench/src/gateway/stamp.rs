@@ -11,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use fetchway_lab::{Kind, filler};
+use fetchway_test_origins::{Kind, filler};
 
 /// Bytes of the shortest payload.
 pub(super) const MIN: usize = 41;

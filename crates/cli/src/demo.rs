@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use fetchway_lab::Origin;
 use fetchway_node::{Layers, Node};
+use fetchway_test_origins::TestOrigin;
 use url::Url;
 
 use crate::compare::{
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn compare(args: &Args) -> anyhow::Result<Comparison> {
-    let origin = Origin::builder().start()?;
+    let origin = TestOrigin::builder().start()?;
     let loaded = Layers::new()
         .flag("demo", "listen", "127.0.0.1:0")
         .flag("demo", "admin.enabled", false)

@@ -186,11 +186,11 @@ impl Client {
     /// use fetchway_client::{BatchItem, BatchOptions, Client};
     /// use futures_util::{StreamExt, stream};
     /// # use std::time::Duration;
-    /// # use fetchway_lab::Origin;
+    /// # use fetchway_test_origins::TestOrigin;
     /// # use fetchway_testkit::TestNode;
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let (origin, node) = (Origin::builder().start()?, TestNode::open(&[]));
+    /// # let (origin, node) = (TestOrigin::builder().start()?, TestNode::open(&[]));
     /// # let (relay, url) = (format!("ws://{}/", node.addr()), origin.url("/echo"));
     /// let client = Client::builder().relay(relay).build()?;
     ///

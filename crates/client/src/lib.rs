@@ -6,11 +6,11 @@
 //!
 //! ```
 //! use fetchway_client::{Client, FinalUrl};
-//! # use fetchway_lab::Origin;
+//! # use fetchway_test_origins::TestOrigin;
 //! # use fetchway_testkit::TestNode;
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let (origin, node) = (Origin::builder().start()?, TestNode::open(&[]));
+//! # let (origin, node) = (TestOrigin::builder().start()?, TestNode::open(&[]));
 //! # let (relay, url) = (format!("ws://{}/", node.addr()), origin.url("/redirect?n=1"));
 //! // `relay` is a URL such as wss://relay.example/; a client may have several.
 //! let client = Client::builder().relay(relay).build()?;
@@ -60,11 +60,11 @@
 //!     }
 //! }
 //!
-//! # use fetchway_lab::Origin;
+//! # use fetchway_test_origins::TestOrigin;
 //! # use fetchway_testkit::TestNode;
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let (origin, a, b) = (Origin::builder().start()?, TestNode::open(&[]), TestNode::open(&[]));
+//! # let (origin, a, b) = (TestOrigin::builder().start()?, TestNode::open(&[]), TestNode::open(&[]));
 //! # let relays = [format!("ws://{}/", a.addr()), format!("ws://{}/", b.addr())];
 //! # let url = origin.url("/upload");
 //! // Two sockets to each of two relays; a fetch takes the least loaded one.

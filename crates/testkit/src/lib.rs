@@ -1,7 +1,7 @@
 //! A real node for tests, and JSON clients that share no code with the relay.
 //!
 //! The end-to-end tests of the relay are in this crate's `tests/`: what a client sees, over real
-//! sockets, against `fetchway-lab`'s origins. Every wait is for an event; [`PATIENCE`] only turns a
+//! sockets, against `fetchway-test-origins`'s origins. Every wait is for an event; [`PATIENCE`] only turns a
 //! hang into a failure.
 //!
 //! `node` is a node on ports of the system's choice; `client` speaks through a WebSocket library

@@ -1,4 +1,4 @@
-//! The lab's origins as a process of their own, so that what they cost is not counted as another's.
+//! Test origins as a process of their own, so that what they cost is not counted as another's.
 //!
 //! The first line it writes is JSON with its address. Each line it reads is answered with a line of
 //! counters; when its input ends, so does it: no origin outlives the bench that started it.
@@ -20,14 +20,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
-use fetchway_lab::{Api, FastOrigin, Ledger, Origin, Rules};
+use fetchway_test_origins::{Api, FastTestOrigin, Ledger, Rules, TestOrigin};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 #[derive(Parser)]
-#[command(about = "One of the lab's origins, until standard input ends")]
+#[command(about = "A test origin that runs until standard input ends")]
 struct Args {
-    /// fast: one small answer at the least cost; slow: the lab's routes; tls: the same over TLS;
+    /// fast: one small answer at the least cost; slow: the test origin's routes; tls: the same over TLS;
     /// api: accepts and echoes what a gateway brings; ledger: writes down when each item was asked for
     #[arg(value_enum)]
     kind: Kind,
@@ -58,8 +58,8 @@ enum Kind {
 }
 
 enum Running {
-    Fast(FastOrigin),
-    Lab(Origin),
+    Fast(FastTestOrigin),
+    Routes(TestOrigin),
     Api(Api),
     Ledger(Ledger),
 }
@@ -70,7 +70,7 @@ async fn main() -> anyhow::Result<()> {
     let running = start(&args)?;
     let addr = match &running {
         Running::Fast(origin) => origin.addr(),
-        Running::Lab(origin) => origin.addr(),
+        Running::Routes(origin) => origin.addr(),
         Running::Api(api) => api.addr(),
         Running::Ledger(ledger) => ledger.addr(),
     };
@@ -85,7 +85,7 @@ async fn main() -> anyhow::Result<()> {
         let done = match &running {
             Running::Api(api) => told::api(api, &line).await,
             Running::Ledger(ledger) => told::ledger(ledger, &mut rules, &line).await,
-            Running::Fast(_) | Running::Lab(_) => Ok(()),
+            Running::Fast(_) | Running::Routes(_) => Ok(()),
         };
         if let Err(error) = done {
             say(&json!({ "error": format!("{error:#}") }));
@@ -101,7 +101,7 @@ fn counters(running: &Running) -> Value {
         Running::Fast(origin) => {
             json!({ "connections": origin.connections(), "requests": origin.requests() })
         }
-        Running::Lab(origin) => {
+        Running::Routes(origin) => {
             let stats = origin.stats();
             json!({
                 "connections": stats.connections,
@@ -124,22 +124,22 @@ fn counters(running: &Running) -> Value {
 }
 
 fn start(args: &Args) -> anyhow::Result<Running> {
-    let builder = Origin::builder().addr(args.listen);
+    let builder = TestOrigin::builder().addr(args.listen);
     Ok(match args.kind {
         Kind::Api => Running::Api(match &args.journal {
             Some(journal) => Api::start_with_journal(args.listen, journal)?,
             None => Api::start_at(args.listen)?,
         }),
         Kind::Ledger => Running::Ledger(Ledger::start(args.listen, args.body)?),
-        Kind::Fast => Running::Fast(FastOrigin::start(args.listen, args.body)?),
-        Kind::Slow => Running::Lab(builder.start()?),
+        Kind::Fast => Running::Fast(FastTestOrigin::start(args.listen, args.body)?),
+        Kind::Slow => Running::Routes(builder.start()?),
         Kind::Tls => {
             let origin = builder.tls().max_concurrent_streams(args.streams).start()?;
             if let (Some(path), Some(certificate)) = (&args.ca_out, origin.certificate()) {
                 std::fs::write(path, certificate.ca_pem())
                     .with_context(|| format!("{} cannot be written", path.display()))?;
             }
-            Running::Lab(origin)
+            Running::Routes(origin)
         }
     })
 }

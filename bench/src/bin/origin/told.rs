@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use fetchway_lab::{Api, ApiReply, Ledger, Limit, LimitKind, Rules};
+use fetchway_test_origins::{Api, ApiReply, Ledger, Limit, LimitKind, Rules};
 
 /// Does what a line says; an empty one says nothing.
 pub(crate) async fn api(api: &Api, line: &str) -> anyhow::Result<()> {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 /// How a body is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// By the checksum that `fetchway-lab`'s slow route puts in it.
-    Lab,
+    /// By the checksum that `fetchway-test-origins`'s slow route puts in it.
+    TestOrigin,
     /// Not at all: any body will do.
     Any,
 }
@@ -16,7 +16,7 @@ impl Check {
     pub(crate) fn for_body(req: usize, body: &[u8]) -> Self {
         let first = format!("req={req} size=");
         if body.starts_with(first.as_bytes()) {
-            Self::Lab
+            Self::TestOrigin
         } else {
             Self::Any
         }
@@ -37,10 +37,10 @@ pub(crate) struct Sample {
 impl Sample {
     pub(crate) fn of(req: usize, began: Instant, outcome: Result<(u16, &[u8]), String>) -> Self {
         let wrong_body = match &outcome {
-            Ok((200, body)) if Check::for_body(req, body) == Check::Lab => {
-                fetchway_lab::verify(req as u64, body).err()
+            Ok((200, body)) if Check::for_body(req, body) == Check::TestOrigin => {
+                fetchway_test_origins::verify(req as u64, body).err()
             }
-            // A lab's answer to another request would not begin with this one's number.
+            // The test origin begins each body with the number of its request.
             Ok((200, body)) if body.starts_with(b"req=") => {
                 Some(format!("the body for req={req} belongs to another request"))
             }
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_lab_body_of_another_request_is_wrong() {
         let began = Instant::now();
-        let body = fetchway_lab::expected_body(7, 64);
+        let body = fetchway_test_origins::expected_body(7, 64);
         assert!(Sample::of(7, began, Ok((200, &body))).is_good());
         assert!(!Sample::of(8, began, Ok((200, &body))).is_good());
         let mut spoilt = body;

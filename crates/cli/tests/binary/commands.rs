@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
 
-use fetchway_lab::{Certificate, Origin};
+use fetchway_test_origins::{Certificate, TestOrigin};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -53,7 +53,7 @@ fn text(bytes: &[u8]) -> String {
 async fn probe_compares_both_ways_and_judges_them() {
     let (node, origin) = (
         Serve::start().await,
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
     );
     let relay = format!("ws://{}", node.addr);
     let done = run(&["probe", &relay, &origin.url("/delay?ms=1"), "20"]).await;
@@ -99,7 +99,7 @@ async fn probe_compares_both_ways_and_judges_them() {
 
 #[tokio::test]
 async fn probe_shares_the_fetches_between_relays_and_sockets() {
-    let origin = Origin::builder().start().expect("a free port");
+    let origin = TestOrigin::builder().start().expect("a free port");
     let nodes = [Serve::start().await, Serve::start().await];
     let relays = nodes.each_ref().map(|node| format!("ws://{}/", node.addr));
     let target = origin.url("/delay?ms=1");
@@ -134,7 +134,7 @@ async fn probe_trusts_the_certificates_it_is_given() {
     let ca = folder.file("ca.pem", &certificate.ca_pem());
     let (cert, key) = (format!("tls.cert={cert}"), format!("tls.key={key}"));
     let node = Serve::start_with(&["--set", &cert, "--set", &key]).await;
-    let origin = Origin::builder()
+    let origin = TestOrigin::builder()
         .certificate(Arc::new(certificate))
         .start()
         .expect("an origin");

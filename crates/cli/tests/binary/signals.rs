@@ -1,6 +1,6 @@
 //! SIGTERM finishes what is in flight; a second one ends it at once; SIGHUP ends nothing.
 
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use serde_json::json;
 
 use crate::serve::Serve;
@@ -9,7 +9,7 @@ use crate::serve::Serve;
 async fn sigterm_answers_all_that_is_in_flight_and_exits_0() {
     let (node, origin) = (
         Serve::start().await,
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
     );
     let mut client = node.client().await;
     for id in 0..500 {
@@ -48,7 +48,7 @@ async fn sigterm_answers_all_that_is_in_flight_and_exits_0() {
 async fn a_second_sigterm_ends_it_at_once() {
     let (node, origin) = (
         Serve::start().await,
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
     );
     let mut client = node.client().await;
     for id in 0..20 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fetchway_client::{Builder, By, Client, ErrorName, Options};
-use fetchway_lab::Certificate;
+use fetchway_test_origins::Certificate;
 use http::HeaderValue;
 use http_body::Body as _;
 

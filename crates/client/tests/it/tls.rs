@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fetchway_client::{By, Client, Error, ErrorName};
-use fetchway_lab::Certificate;
+use fetchway_test_origins::Certificate;
 use fetchway_wire::v1::Config;
 use http::StatusCode;
 use rustls::ServerConfig;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fetchway_client::{
     Batch, BatchItem, BatchOptions, By, Client, Encoding, Error, ErrorName, Options, Outcome,
 };
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use fetchway_testkit::{PATIENCE, TestNode};
 use futures_util::{Stream, StreamExt as _, stream};
 
@@ -17,8 +17,8 @@ use crate::proxy::Proxy;
 const ITEMS: u64 = 10_000;
 const RATE: u32 = 5_000;
 
-fn origin() -> Origin {
-    Origin::builder().start().expect("an origin")
+fn origin() -> TestOrigin {
+    TestOrigin::builder().start().expect("an origin")
 }
 
 fn client(node: &TestNode) -> Client {

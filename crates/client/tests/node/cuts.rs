@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fetchway_client::{Client, Failover};
-use fetchway_lab::{Kind, Origin, checksum, filler};
+use fetchway_test_origins::{Kind, TestOrigin, checksum, filler};
 use fetchway_testkit::{PATIENCE, TestNode};
 use http::Request;
 use http_body::Frame;
@@ -27,7 +27,7 @@ const SEED: u64 = 0x5EED_0003;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_cuts_lose_and_repeat_nothing() {
     println!("seed {SEED:#x}");
-    let origin = Origin::builder().start().expect("an origin");
+    let origin = TestOrigin::builder().start().expect("an origin");
     let node = TestNode::open(&[]);
     let proxy = Proxy::start(node.addr()).await;
     // A fetch that were sent again would be seen twice.
@@ -155,7 +155,7 @@ where
 }
 
 /// A body in the pieces in which the filler comes.
-struct Pieces(fetchway_lab::Filler);
+struct Pieces(fetchway_test_origins::Filler);
 
 impl http_body::Body for Pieces {
     type Data = Bytes;

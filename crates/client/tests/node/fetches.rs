@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fetchway_client::{By, Client, Encoding, ErrorName, FinalUrl, Options};
-use fetchway_lab::{Kind, Origin, checksum, filler};
+use fetchway_test_origins::{Kind, TestOrigin, checksum, filler};
 use fetchway_testkit::{PATIENCE, TestNode};
 use http::Request;
 use http_body_util::{BodyExt as _, Empty, Full};
@@ -21,7 +21,7 @@ fn get(url: String) -> Request<Empty<Bytes>> {
 
 #[tokio::test]
 async fn fetches_go_through_in_either_encoding() {
-    let origin = Origin::builder().start().expect("an origin");
+    let origin = TestOrigin::builder().start().expect("an origin");
     let node = TestNode::open(&[]);
     for encoding in [Encoding::Auto, Encoding::Json] {
         let client = client(&node, encoding);
@@ -59,7 +59,7 @@ async fn fetches_go_through_in_either_encoding() {
 
 #[tokio::test]
 async fn trailers_and_bodies_stream() {
-    let origin = Origin::builder().start().expect("an origin");
+    let origin = TestOrigin::builder().start().expect("an origin");
     let node = TestNode::open(&[]);
     let client = client(&node, Encoding::Auto);
     let mut request = get(origin.url("/trailers?n=10"));
@@ -103,7 +103,7 @@ async fn trailers_and_bodies_stream() {
 
 #[tokio::test]
 async fn a_message_of_json_that_is_too_long_fails_and_one_that_fits_goes_through() {
-    let origin = Origin::builder().start().expect("an origin");
+    let origin = TestOrigin::builder().start().expect("an origin");
     let post = |body: Vec<u8>| {
         let request = Request::post(origin.url("/upload")).body(Full::from(body));
         request.expect("a request")

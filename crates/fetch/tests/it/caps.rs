@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fetchway_fetch::{EngineConfig, SessionConfig};
-use fetchway_lab::Origin;
 use fetchway_policy::ErrorName;
+use fetchway_test_origins::TestOrigin;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 
@@ -18,8 +18,8 @@ fn capped(cap: u64) -> EngineConfig {
 
 #[tokio::test]
 async fn a_length_over_the_cap_is_refused_before_it_is_read() {
-    let h1 = Origin::builder().start().unwrap();
-    let h2 = Origin::builder().tls().start().unwrap();
+    let h1 = TestOrigin::builder().start().unwrap();
+    let h2 = TestOrigin::builder().tls().start().unwrap();
     let rig = Rig::new(trusting_origin(capped(1_000), &h2));
     for origin in [h1, h2] {
         let failed = rig
@@ -50,8 +50,8 @@ async fn a_length_over_the_cap_is_refused_before_it_is_read() {
 
 #[tokio::test]
 async fn bodies_are_counted_as_they_come_and_as_they_decode() {
-    let h1 = Origin::builder().start().unwrap();
-    let h2 = Origin::builder().tls().start().unwrap();
+    let h1 = TestOrigin::builder().start().unwrap();
+    let h2 = TestOrigin::builder().tls().start().unwrap();
     let rig = Rig::new(trusting_origin(capped(100_000), &h2));
     for origin in [h1, h2] {
         let over = ErrorName::HttpResponseBodySize;
@@ -84,7 +84,7 @@ async fn bodies_are_counted_as_they_come_and_as_they_decode() {
 
 #[tokio::test]
 async fn a_whole_body_has_a_cap_of_its_own() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(capped(MIB));
     for (path, fits) in [
         ("/bytes?n=1000", true),
@@ -120,7 +120,7 @@ async fn a_whole_body_has_a_cap_of_its_own() {
 
 /// 50 bodies of 1 MiB under a budget of 2 MiB; each answer is kept a while, as a client that reads
 /// slowly would.
-async fn half_read_bodies(path: &str, origin: Origin, config: EngineConfig) {
+async fn half_read_bodies(path: &str, origin: TestOrigin, config: EngineConfig) {
     let mut config = config;
     config.body_budget = 2 * MIB;
     config.lanes[0].1.response_cap = MIB;
@@ -158,11 +158,11 @@ async fn half_read_bodies(path: &str, origin: Origin, config: EngineConfig) {
 
 #[tokio::test]
 async fn half_read_bodies_never_lock_one_another_out() {
-    let h1 = || Origin::builder().start().unwrap();
+    let h1 = || TestOrigin::builder().start().unwrap();
     half_read_bodies("/bytes?n=1048576&chunked=1", h1(), capped(MIB)).await;
     half_read_bodies("/bytes?n=1048576", h1(), capped(MIB)).await;
     half_read_bodies("/gzip?n=1048576", h1(), capped(MIB)).await;
-    let h2 = Origin::builder().tls().start().unwrap();
+    let h2 = TestOrigin::builder().tls().start().unwrap();
     let config = trusting_origin(capped(MIB), &h2);
     half_read_bodies("/bytes?n=1048576&chunked=1", h2, config).await;
 }
@@ -170,7 +170,7 @@ async fn half_read_bodies_never_lock_one_another_out() {
 #[tokio::test]
 #[expect(clippy::async_yields_async, reason = "the reading is polled by hand")]
 async fn room_is_reserved_before_it_is_read_into() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let mut config = capped(64 * MIB);
     config.body_budget = 2 * MIB;
     let rig = Rig::new(config);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fetchway_fetch::EngineConfig;
-use fetchway_lab::{Kind, Origin, filler};
 use fetchway_policy::{Clocks, ErrorName, LaneConfig, RetryPolicy, Timeouts};
+use fetchway_test_origins::{Kind, TestOrigin, filler};
 use http_body_util::BodyExt as _;
 
 use crate::support::{
@@ -40,8 +40,8 @@ async fn connecting_takes_no_longer_than_its_clock() {
 
 #[tokio::test]
 async fn the_header_has_its_clock() {
-    let h1 = Origin::builder().start().unwrap();
-    let h2 = Origin::builder().tls().start().unwrap();
+    let h1 = TestOrigin::builder().start().unwrap();
+    let h2 = TestOrigin::builder().tls().start().unwrap();
     let short = clocks(|clocks| clocks.header = SHORT);
     let rig = Rig::new(trusting_origin(short, &h2));
     for origin in [h1, h2] {
@@ -86,8 +86,8 @@ async fn a_connection_that_fell_silent_gets_no_more_streams() {
 
 #[tokio::test]
 async fn a_silent_body_has_its_clock() {
-    let h1 = Origin::builder().start().unwrap();
-    let h2 = Origin::builder().tls().start().unwrap();
+    let h1 = TestOrigin::builder().start().unwrap();
+    let h2 = TestOrigin::builder().tls().start().unwrap();
     let short = clocks(|clocks| clocks.body_idle = SHORT);
     let rig = Rig::new(trusting_origin(short, &h2));
     for origin in [h1, h2] {
@@ -108,7 +108,7 @@ async fn a_silent_body_has_its_clock() {
 
 #[tokio::test]
 async fn the_total_time_covers_all() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(with_lane(|lane| {
         lane.clocks.total = SHORT;
         lane.retry = RetryPolicy {
@@ -136,7 +136,7 @@ async fn the_total_time_covers_all() {
 
 #[tokio::test]
 async fn a_retry_that_the_total_time_leaves_no_room_for_is_not_waited_for() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let ages = Duration::from_secs(1 << 40);
     let rig = Rig::new(with_lane(|lane| {
         lane.retry = RetryPolicy {
@@ -158,7 +158,7 @@ async fn a_retry_that_the_total_time_leaves_no_room_for_is_not_waited_for() {
 
 #[tokio::test]
 async fn the_queue_is_not_part_of_the_total_time() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let mut config = with_lane(|lane| {
         lane.clocks.total = Duration::from_secs(1);
         lane.concurrency = 1;
@@ -182,8 +182,8 @@ async fn the_queue_is_not_part_of_the_total_time() {
 
 #[tokio::test]
 async fn a_reader_that_stops_stops_the_clocks() {
-    let h1 = Origin::builder().start().unwrap();
-    let h2 = Origin::builder().tls().start().unwrap();
+    let h1 = TestOrigin::builder().start().unwrap();
+    let h2 = TestOrigin::builder().tls().start().unwrap();
     let mut config = clocks(|clocks| {
         clocks.body_idle = SHORT;
         clocks.total = 4 * SHORT;
@@ -211,7 +211,7 @@ async fn a_reader_that_stops_stops_the_clocks() {
 
 #[tokio::test]
 async fn one_fetch_may_ask_for_less_and_never_for_more() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(clocks(|clocks| clocks.header = Duration::from_millis(200)));
     let with = |timeouts| {
         let mut request = get(&origin.url("/gate?key=never"));
@@ -242,7 +242,7 @@ async fn one_fetch_may_ask_for_less_and_never_for_more() {
 
 #[tokio::test]
 async fn clocks_without_end_are_no_trouble() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(clocks(|clocks| {
         *clocks = Clocks {
             connect: Duration::MAX,

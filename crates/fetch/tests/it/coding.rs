@@ -1,14 +1,14 @@
 //! Content codings end to end. How they are undone byte by byte is tested beside the decoder.
 
-use fetchway_lab::{Kind, Origin, filler};
 use fetchway_policy::ErrorName;
+use fetchway_test_origins::{Kind, TestOrigin, filler};
 
 use crate::support::{Peer, Rig, config, get, trusting_origin};
 
 #[tokio::test]
 async fn bodies_are_decoded() {
-    let h1 = Origin::builder().start().unwrap();
-    let h2 = Origin::builder().tls().start().unwrap();
+    let h1 = TestOrigin::builder().start().unwrap();
+    let h2 = TestOrigin::builder().tls().start().unwrap();
     let rig = Rig::new(trusting_origin(config(), &h2));
     for origin in [h1, h2] {
         for n in [0, 1, 1_000, 3_000_000] {
@@ -35,7 +35,7 @@ async fn bodies_are_decoded() {
 
 #[tokio::test]
 async fn raw_bodies_keep_their_fields() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     let url = origin.url("/gzip?n=5000");
     let mut raw = get(&url);
@@ -52,7 +52,7 @@ async fn raw_bodies_keep_their_fields() {
 
 #[tokio::test]
 async fn what_breaks_off_is_named_even_though_its_length_was_right() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     for coding in ["gzip", "br", "zstd", "deflate"] {
         for n in [1_000, 500_000] {

@@ -1,13 +1,13 @@
 //! Which fields pass, which stay between neighbours, and which are filled in.
 
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 
 use crate::support::{Peer, Rig, config, get, request, trusting_origin, with};
 
 #[tokio::test]
 async fn hop_by_hop_fields_stay_between_neighbours() {
-    let h1 = Origin::builder().start().unwrap();
-    let h2 = Origin::builder().tls().start().unwrap();
+    let h1 = TestOrigin::builder().start().unwrap();
+    let h2 = TestOrigin::builder().tls().start().unwrap();
     let rig = Rig::new(trusting_origin(config(), &h2));
     for origin in [h1, h2] {
         let mut request = get(&origin.url("/echo"));
@@ -86,8 +86,8 @@ async fn responses_lose_theirs_too() {
 
 #[tokio::test]
 async fn what_a_request_does_not_say_is_filled_in() {
-    let h1 = Origin::builder().start().unwrap();
-    let h2 = Origin::builder().tls().start().unwrap();
+    let h1 = TestOrigin::builder().start().unwrap();
+    let h2 = TestOrigin::builder().tls().start().unwrap();
     let mut config = trusting_origin(config(), &h2);
     config.user_agent = "a test".to_owned();
     let rig = Rig::new(config);

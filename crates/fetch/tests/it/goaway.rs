@@ -1,8 +1,8 @@
 //! HTTP/2 origins that go away, refuse streams, or break: what is sent again, and what is not. Every
 //! request is counted by the origin.
 
-use fetchway_lab::Origin;
 use fetchway_policy::ErrorName;
+use fetchway_test_origins::TestOrigin;
 use futures_util::future::join_all;
 use h2::Reason;
 use http::Method;
@@ -155,7 +155,7 @@ async fn a_connection_lost_before_the_response_is_replaced_only_if_it_had_served
 
 #[tokio::test]
 async fn a_connection_lost_within_the_body_leaves_it_incomplete() {
-    for origin in [Origin::builder().tls(), Origin::builder()] {
+    for origin in [TestOrigin::builder().tls(), TestOrigin::builder()] {
         let origin = origin.start().unwrap();
         let rig = match origin.certificate() {
             Some(_) => Rig::new(trusting_origin(config(), &origin)),
@@ -184,7 +184,7 @@ async fn a_connection_lost_within_the_body_leaves_it_incomplete() {
 
 #[tokio::test]
 async fn draining_loses_nothing() {
-    let origin = Origin::builder()
+    let origin = TestOrigin::builder()
         .tls()
         .max_concurrent_streams(5)
         .start()

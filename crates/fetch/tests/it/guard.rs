@@ -4,9 +4,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use fetchway_lab::Origin;
 use fetchway_policy::ErrorName;
 use fetchway_policy::guard::AddressPolicy;
+use fetchway_test_origins::TestOrigin;
 use futures_util::future::join_all;
 
 use crate::support::{PLENTY, Rig, config, get, loopback, trusting_origin, whole, with_hosts};
@@ -69,7 +69,7 @@ async fn every_way_of_writing_a_private_address_is_refused() {
 
 #[tokio::test]
 async fn one_bad_answer_among_good_ones_refuses_the_name() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let hosts: [(&str, &[IpAddr]); 4] = [
         ("good.test", &[ip("127.0.0.1")]),
         ("bad.test", &[ip("10.0.0.1")]),
@@ -88,7 +88,7 @@ async fn one_bad_answer_among_good_ones_refuses_the_name() {
 
 #[tokio::test]
 async fn a_further_address_is_tried_when_one_fails() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     // Nothing listens on the first two.
     let hosts: [(&str, &[IpAddr]); 1] =
         [("many.test", &[ip("127.0.0.3"), ip("::1"), ip("127.0.0.1")])];
@@ -101,7 +101,7 @@ async fn a_further_address_is_tried_when_one_fails() {
 
 #[tokio::test]
 async fn redirects_are_vetted_like_the_first_url() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let hosts: [(&str, &[IpAddr]); 2] = [
         ("front.test", &[ip("127.0.0.1")]),
         ("inside.test", &[ip("10.0.0.1")]),
@@ -136,7 +136,7 @@ async fn redirects_are_vetted_like_the_first_url() {
 }
 
 /// Keeps a connection warm for one who may, then asks for one who may not.
-async fn warm_connection(origin: Origin, config: fetchway_fetch::EngineConfig) {
+async fn warm_connection(origin: TestOrigin, config: fetchway_fetch::EngineConfig) {
     let rig = Rig::new(config);
     let url = origin.url("/echo");
     rig.get(&url).await.unwrap();
@@ -178,16 +178,16 @@ async fn warm_connection(origin: Origin, config: fetchway_fetch::EngineConfig) {
 
 #[tokio::test]
 async fn a_warm_connection_serves_only_its_own_policy() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     warm_connection(origin, config()).await;
-    let origin = Origin::builder().tls().start().unwrap();
+    let origin = TestOrigin::builder().tls().start().unwrap();
     let config = trusting_origin(config(), &origin);
     warm_connection(origin, config).await;
 }
 
 #[tokio::test]
 async fn own_listeners_are_refused_whatever_is_allowed() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let port = origin.addr().port();
     let hosts: [(&str, &[IpAddr]); 1] = [("self.test", &[ip("127.0.0.1")])];
     let everything = AddressPolicy {
@@ -196,7 +196,7 @@ async fn own_listeners_are_refused_whatever_is_allowed() {
     };
     for listener in [origin.addr(), format!("0.0.0.0:{port}").parse().unwrap()] {
         let rig = Rig::with_policy(with_hosts(config(), &hosts), everything.clone());
-        let other = Origin::builder().start().unwrap();
+        let other = TestOrigin::builder().start().unwrap();
         rig.engine.add_own_listener(listener);
         let hosts = [
             "127.0.0.1",
@@ -225,7 +225,7 @@ async fn own_listeners_are_refused_whatever_is_allowed() {
 
 #[tokio::test]
 async fn names_are_resolved_once_for_many_dials() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     let url = origin.url_at("localhost", "/gate?key=names");
     let all = join_all((0..20).map(|_| rig.get(&url)));

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use fetchway_fetch::{DEFAULT_LANE, EngineConfig, SessionConfig, SessionLimits};
-use fetchway_lab::Origin;
 use fetchway_policy::{ErrorName, LaneConfig, OriginLimits, QueueBounds, Rate};
+use fetchway_test_origins::TestOrigin;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use http_body_util::BodyExt as _;
@@ -12,12 +12,15 @@ use http_body_util::BodyExt as _;
 use crate::support::{PLENTY, Rig, config, data, get, soon, trusting_origin, with_lane};
 
 /// What makes an engine trust an origin.
-type Trusting = fn(EngineConfig, &Origin) -> EngineConfig;
+type Trusting = fn(EngineConfig, &TestOrigin) -> EngineConfig;
 
-fn both_protocols() -> Vec<(Origin, Trusting)> {
+fn both_protocols() -> Vec<(TestOrigin, Trusting)> {
     vec![
-        (Origin::builder().start().unwrap(), |config, _| config),
-        (Origin::builder().tls().start().unwrap(), trusting_origin),
+        (TestOrigin::builder().start().unwrap(), |config, _| config),
+        (
+            TestOrigin::builder().tls().start().unwrap(),
+            trusting_origin,
+        ),
     ]
 }
 
@@ -55,8 +58,8 @@ async fn a_permit_is_held_until_the_body_ends() {
 #[tokio::test]
 async fn origins_have_limits_of_their_own_whatever_the_lane() {
     let origins = [
-        Origin::builder().start().unwrap(),
-        Origin::builder().start().unwrap(),
+        TestOrigin::builder().start().unwrap(),
+        TestOrigin::builder().start().unwrap(),
     ];
     let mut limits = config();
     limits
@@ -94,7 +97,7 @@ async fn origins_have_limits_of_their_own_whatever_the_lane() {
 
 #[tokio::test]
 async fn hosts_have_the_limits_of_the_first_pattern_that_matches() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let one = OriginLimits {
         concurrency: 1,
         ..OriginLimits::default()
@@ -120,7 +123,7 @@ async fn hosts_have_the_limits_of_the_first_pattern_that_matches() {
 
 #[tokio::test]
 async fn queues_are_bounded_by_count_bytes_and_wait() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let url = origin.url("/gate?key=queues");
     let bounds = |count, bytes, wait| {
         with_lane(|lane| {
@@ -161,7 +164,7 @@ async fn queues_are_bounded_by_count_bytes_and_wait() {
 
 #[tokio::test]
 async fn sessions_have_limits_of_their_own_and_their_end_is_no_ones_loss() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let url = origin.url("/gate?key=sessions");
     let rig = Rig::new(config());
     let small = SessionConfig {
@@ -204,7 +207,7 @@ async fn sessions_have_limits_of_their_own_and_their_end_is_no_ones_loss() {
 
 #[tokio::test]
 async fn a_pace_is_kept() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let window = Duration::from_millis(200);
     let rig = Rig::new(with_lane(|lane| {
         lane.rate = Some(Rate { count: 20, window });
@@ -219,8 +222,8 @@ async fn a_pace_is_kept() {
 
 #[tokio::test]
 async fn retry_after_slows_its_origin_only_and_within_the_cap() {
-    let slowed = Origin::builder().start().unwrap();
-    let other = Origin::builder().start().unwrap();
+    let slowed = TestOrigin::builder().start().unwrap();
+    let other = TestOrigin::builder().start().unwrap();
     for (code, slows) in [(429, true), (503, true), (500, false), (301, false)] {
         let cap = Duration::from_millis(150);
         let mut capped = config();
@@ -247,8 +250,8 @@ async fn retry_after_slows_its_origin_only_and_within_the_cap() {
 
 #[tokio::test]
 async fn hops_take_the_permits_of_their_own_origins() {
-    let from = Origin::builder().start().unwrap();
-    let to = Origin::builder().start().unwrap();
+    let from = TestOrigin::builder().start().unwrap();
+    let to = TestOrigin::builder().start().unwrap();
     let mut limits = with_lane(|lane| lane.concurrency = 2);
     limits.origin_default.concurrency = 1;
     let rig = Rig::new(limits);

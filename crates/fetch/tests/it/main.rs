@@ -1,4 +1,4 @@
-//! The fetch engine against real sockets: the lab's origin, and peers that follow a script.
+//! The fetch engine against real sockets: a test origin, and peers that follow a script.
 //!
 //! Each file has one theme. `support` holds what they share: a rig (engine, session, and an
 //! observer that counts), and the scripted peers.

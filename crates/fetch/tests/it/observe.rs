@@ -1,8 +1,8 @@
 //! The observer hears of each fetch exactly once, whatever becomes of it, and of what it moved.
 
 use fetchway_fetch::Moved;
-use fetchway_lab::Origin;
 use fetchway_policy::{ErrorName, QueueBounds};
+use fetchway_test_origins::TestOrigin;
 use futures_util::FutureExt as _;
 use http::StatusCode;
 
@@ -10,8 +10,8 @@ use crate::support::{Peer, Rig, config, data, get, post, request, trusting_origi
 
 #[tokio::test]
 async fn every_path_ends_once_and_says_how() {
-    let h1 = Origin::builder().start().unwrap();
-    let h2 = Origin::builder().tls().start().unwrap();
+    let h1 = TestOrigin::builder().start().unwrap();
+    let h2 = TestOrigin::builder().tls().start().unwrap();
     let rig = Rig::new(trusting_origin(
         with_lane(|lane| lane.response_cap = 100_000),
         &h2,
@@ -60,8 +60,8 @@ async fn every_path_ends_once_and_says_how() {
 
 #[tokio::test]
 async fn what_was_moved_is_counted_in_bytes_on_the_wire() {
-    let h1 = Origin::builder().start().unwrap();
-    let h2 = Origin::builder().tls().start().unwrap();
+    let h1 = TestOrigin::builder().start().unwrap();
+    let h2 = TestOrigin::builder().tls().start().unwrap();
     let rig = Rig::new(trusting_origin(config(), &h2));
     for origin in [h1, h2] {
         rig.whole(post(&origin.url("/upload"), vec![1; 70_000]))
@@ -111,7 +111,7 @@ async fn a_body_that_was_not_sent_is_not_counted() {
     rig.whole(post(&url, "some bytes")).await.unwrap_err();
     assert_eq!(rig.count.last().moved, Moved::default());
     // Sent twice over a redirect, it counts twice.
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let url = origin.url("/redirect?code=307&to=/upload");
     rig.whole(post(&url, "four")).await.unwrap();
     assert_eq!(rig.count.last().moved.sent, 8);
@@ -120,7 +120,7 @@ async fn a_body_that_was_not_sent_is_not_counted() {
 
 #[tokio::test]
 async fn the_cancelled_and_the_refused_are_told_as_such() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(with_lane(|lane| {
         lane.concurrency = 1;
         lane.queue = QueueBounds {

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use http::Method;
 
 use crate::support::{Peer, Rig, config, data, get, post, request, soon};
 
 #[tokio::test]
 async fn a_connection_serves_one_fetch_after_the_other() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     for path in [
         "/bytes?n=100000",
@@ -35,7 +35,7 @@ async fn a_connection_serves_one_fetch_after_the_other() {
 
 #[tokio::test]
 async fn simultaneous_fetches_have_a_connection_each() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     for _ in 0..2 {
         let before = origin.stats().requests;
@@ -56,7 +56,7 @@ async fn simultaneous_fetches_have_a_connection_each() {
 
 #[tokio::test]
 async fn what_the_origin_closes_while_idle_is_not_used_again() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     let paths = [
         "/echo",
@@ -81,13 +81,13 @@ async fn what_the_origin_closes_while_idle_is_not_used_again() {
 
 #[tokio::test]
 async fn a_closed_connection_is_seen_by_a_task_that_has_used_up_its_share() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     rig.whole(post(&origin.url("/echo"), "x")).await.unwrap();
     origin.break_connections();
     origin.wait_until(|stats| stats.open == 0).await;
     // So that tokio has heard of it as well.
-    let other = Origin::builder().start().unwrap();
+    let other = TestOrigin::builder().start().unwrap();
     rig.get(&other.url("/delay?ms=1")).await.unwrap();
     let mut sent = Box::pin(rig.whole(post(&origin.url("/echo"), "x")));
     let mut spent = false;
@@ -107,7 +107,7 @@ async fn a_closed_connection_is_seen_by_a_task_that_has_used_up_its_share() {
 }
 
 /// Ten at once to each of `origins`, all answered; how many connections are left.
-async fn burst(rig: &Rig, origins: &[Origin]) -> usize {
+async fn burst(rig: &Rig, origins: &[TestOrigin]) -> usize {
     let fetches = origins.iter().flat_map(|origin| {
         let url = origin.url("/gate?key=burst");
         (0..10).map(move |_| {
@@ -129,7 +129,9 @@ async fn burst(rig: &Rig, origins: &[Origin]) -> usize {
 
 #[tokio::test]
 async fn idle_connections_are_bounded_per_origin_in_all_and_in_time() {
-    let origins: Vec<Origin> = (0..3).map(|_| Origin::builder().start().unwrap()).collect();
+    let origins: Vec<TestOrigin> = (0..3)
+        .map(|_| TestOrigin::builder().start().unwrap())
+        .collect();
 
     let mut bounds = config();
     bounds.pool.idle_per_origin = 4;
@@ -153,7 +155,7 @@ async fn idle_connections_are_bounded_per_origin_in_all_and_in_time() {
 
 #[tokio::test]
 async fn the_bound_in_all_forgets_networks_that_are_gone() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let mut bounds = config();
     bounds.pool.idle_total = 1;
     let rig = Rig::new(bounds);
@@ -182,7 +184,7 @@ async fn the_bound_in_all_forgets_networks_that_are_gone() {
 
 #[tokio::test]
 async fn cancelling_before_the_header_closes_the_connection() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     let url = origin.url("/gate?key=never");
     tokio::select! {
@@ -196,7 +198,7 @@ async fn cancelling_before_the_header_closes_the_connection() {
 
 #[tokio::test]
 async fn cancelling_within_the_body_closes_the_connection() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     for path in [
         "/stall?after=10&n=20",

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use fetchway_lab::Origin;
 use fetchway_policy::{ErrorName, Timeouts};
+use fetchway_test_origins::TestOrigin;
 use futures_util::future::join_all;
 
 use crate::support::{H2Conn, H2Peer, Peer, Rig, config, get, soon, trusting, trusting_origin};
 
-fn tls() -> Origin {
-    Origin::builder().tls().start().unwrap()
+fn tls() -> TestOrigin {
+    TestOrigin::builder().tls().start().unwrap()
 }
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn fetches_share_one_connection() {
 }
 
 /// `count` fetches that all hang until all have come: each needs a stream of its own.
-async fn at_once(rig: &Rig, origin: &Origin, key: &str, count: usize) {
+async fn at_once(rig: &Rig, origin: &TestOrigin, key: &str, count: usize) {
     let url = origin.url(&format!("/gate?key={key}&n=10"));
     let all = join_all((0..count).map(|_| rig.get(&url)));
     let open = async {
@@ -45,7 +45,7 @@ async fn at_once(rig: &Rig, origin: &Origin, key: &str, count: usize) {
 
 #[tokio::test]
 async fn a_connection_carries_no_more_streams_than_its_window_was_made_for() {
-    let origin = Origin::builder()
+    let origin = TestOrigin::builder()
         .tls()
         .max_concurrent_streams(1_000)
         .start()
@@ -58,7 +58,7 @@ async fn a_connection_carries_no_more_streams_than_its_window_was_made_for() {
 
 #[tokio::test]
 async fn there_are_as_many_connections_as_the_stream_limit_asks_for() {
-    let origin = Origin::builder()
+    let origin = TestOrigin::builder()
         .tls()
         .max_concurrent_streams(10)
         .start()
@@ -77,7 +77,7 @@ async fn there_are_as_many_connections_as_the_stream_limit_asks_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn so_it_is_with_several_threads() {
-    let origin = Origin::builder()
+    let origin = TestOrigin::builder()
         .tls()
         .max_concurrent_streams(100)
         .start()
@@ -183,7 +183,7 @@ async fn a_hasty_fetch_does_not_cut_short_the_dial_of_others() {
 
 #[tokio::test]
 async fn https_may_be_http_1() {
-    let origin = Origin::builder().tls().http1_only().start().unwrap();
+    let origin = TestOrigin::builder().tls().http1_only().start().unwrap();
     let rig = Rig::new(trusting_origin(config(), &origin));
     at_once(&rig, &origin, "first", 20).await;
     assert_eq!(origin.stats().connections, 20);

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fetchway_lab::Origin;
 use fetchway_policy::ErrorName;
 use fetchway_policy::guard::AddressPolicy;
+use fetchway_test_origins::TestOrigin;
 use futures_util::future::join_all;
 
 use crate::support::{
     H2Conn, PLENTY, Peer, Rig, config, get, loopback, post, soon, trusting_origin, whole,
 };
 
-fn h2c(streams: u32) -> Origin {
-    let origin = Origin::builder().h2c().max_concurrent_streams(streams);
+fn h2c(streams: u32) -> TestOrigin {
+    let origin = TestOrigin::builder().h2c().max_concurrent_streams(streams);
     origin.start().unwrap()
 }
 
 #[tokio::test]
 async fn a_private_networks_connections_are_nobody_elses() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let url = origin.url("/echo");
     let policy = Arc::new(loopback());
     let rig = Rig::with_network(config(), |engine| engine.private_network(policy, false));
@@ -50,7 +50,7 @@ async fn a_private_networks_connections_are_nobody_elses() {
 async fn its_idle_connections_are_swept_like_others() {
     let mut bounds = config();
     bounds.pool.idle_timeout = Duration::from_millis(100);
-    let plain = Origin::builder().start().unwrap();
+    let plain = TestOrigin::builder().start().unwrap();
     let shared = h2c(100);
     for (origin, h2c) in [(plain, false), (shared, true)] {
         let rig = Rig::with_network(bounds.clone(), |engine| {
@@ -67,11 +67,11 @@ async fn its_idle_connections_are_swept_like_others() {
 
 #[tokio::test]
 async fn its_policy_may_be_to_allow_all_but_never_the_nodes_own_listeners() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let policy = Arc::new(AddressPolicy::allow_all());
     let rig = Rig::with_network(config(), |engine| engine.private_network(policy, false));
     rig.get(&origin.url("/echo")).await.unwrap();
-    let own = Origin::builder().start().unwrap();
+    let own = TestOrigin::builder().start().unwrap();
     rig.engine.add_own_listener(own.addr());
     assert_eq!(
         rig.fails(&own.url("/echo")).await,
@@ -136,7 +136,7 @@ async fn the_first_h2c_dial_is_one_for_all() {
 
 #[tokio::test]
 async fn an_origin_that_knows_no_h2c_is_told_of() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::h2c(config());
     let failed = rig.get(&origin.url("/echo")).await.expect_err("HTTP/1.1");
     assert_eq!(failed.name, ErrorName::HttpProtocolError);
@@ -150,8 +150,8 @@ async fn an_origin_that_knows_no_h2c_is_told_of() {
 #[tokio::test]
 async fn https_is_not_touched_by_h2c() {
     for origin in [
-        Origin::builder().tls(),
-        Origin::builder().tls().http1_only(),
+        TestOrigin::builder().tls(),
+        TestOrigin::builder().tls().http1_only(),
     ] {
         let origin = origin.start().unwrap();
         let rig = Rig::h2c(trusting_origin(config(), &origin));

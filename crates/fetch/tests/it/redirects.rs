@@ -1,21 +1,21 @@
 //! Redirects as browsers follow them (WHATWG fetch, "HTTP-redirect fetch").
 
 use fetchway_fetch::RequestBody;
-use fetchway_lab::Origin;
 use fetchway_policy::ErrorName;
 use fetchway_policy::redirect::RedirectMode;
+use fetchway_test_origins::TestOrigin;
 use http::Method;
 use http_body_util::BodyExt as _;
 
 use crate::support::{Peer, Rig, config, get, post, request, with};
 
-fn to(origin: &Origin, code: u16, target: &str) -> String {
+fn to(origin: &TestOrigin, code: u16, target: &str) -> String {
     origin.url(&format!("/redirect?code={code}&to={target}"))
 }
 
 #[tokio::test]
 async fn methods_and_bodies_follow_the_redirect_table() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     for (code, method, then, kept) in [
         (301, "POST", "GET", false),
@@ -55,8 +55,8 @@ async fn methods_and_bodies_follow_the_redirect_table() {
 
 #[tokio::test]
 async fn credentials_stay_within_their_origin() {
-    let origin = Origin::builder().start().unwrap();
-    let other = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
+    let other = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     for (target, kept) in [
         ("/echo".to_owned(), true),
@@ -88,7 +88,7 @@ async fn credentials_stay_within_their_origin() {
 
 #[tokio::test]
 async fn urls_of_redirects_are_resolved_and_the_last_is_told() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     for (start, target, end) in [
         ("", "/echo", "/echo"),
@@ -114,7 +114,7 @@ async fn urls_of_redirects_are_resolved_and_the_last_is_told() {
 
 #[tokio::test]
 async fn twenty_redirects_are_followed_and_no_more() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     assert_eq!(
         rig.get(&origin.url("/redirect?n=20"))
@@ -135,7 +135,7 @@ async fn twenty_redirects_are_followed_and_no_more() {
 
 #[tokio::test]
 async fn redirects_may_be_looked_at_or_refused() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     let mut manual = get(&to(&origin, 302, "/echo"));
     manual.redirect = RedirectMode::Manual;
@@ -170,7 +170,7 @@ async fn redirects_may_be_looked_at_or_refused() {
 
 #[tokio::test]
 async fn a_streamed_body_follows_only_where_it_is_dropped() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     for (code, followed) in [(303, true), (307, false)] {
         let mut streamed = post(&to(&origin, code, "/echo"), "");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fetchway_fetch::EngineConfig;
-use fetchway_lab::Origin;
 use fetchway_policy::{ErrorName, RetryPolicy};
+use fetchway_test_origins::TestOrigin;
 use http::Method;
 
 use crate::support::{H2Peer, Peer, Rig, config, get, request, soon, trusting, with, with_lane};
@@ -21,7 +21,7 @@ fn attempts(attempts: u32) -> EngineConfig {
 
 #[tokio::test]
 async fn nothing_is_retried_by_default() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(config());
     let whole = rig.get(&origin.url("/fail?key=a&times=1")).await.unwrap();
     assert_eq!((whole.status.as_u16(), origin.stats().requests), (503, 1));
@@ -34,7 +34,7 @@ async fn nothing_is_retried_by_default() {
 
 #[tokio::test]
 async fn statuses_of_the_moment_are_retried_for_idempotent_requests() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(attempts(3));
     for code in [408, 425, 429, 500, 502, 503, 504] {
         let before = origin.stats().requests;
@@ -64,7 +64,7 @@ async fn statuses_of_the_moment_are_retried_for_idempotent_requests() {
 
 #[tokio::test]
 async fn a_post_is_retried_only_with_a_key() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(attempts(3));
     for (key, requests) in [("plain", 1), ("keyed", 3)] {
         let before = origin.stats().requests;
@@ -91,7 +91,7 @@ async fn connections_that_cannot_be_had_are_tried_again() {
     let url = format!("http://{addr}/");
     assert_eq!(rig.fails(&url).await, ErrorName::ConnectionRefused);
     // Broken off by the origin, four times.
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     assert_eq!(
         rig.fails(&origin.url("/close")).await,
         ErrorName::ConnectionTerminated
@@ -132,7 +132,7 @@ async fn the_free_resend_does_not_count_nor_come_twice() {
 
 #[tokio::test]
 async fn a_retry_that_the_total_time_has_no_room_for_is_not_waited_for() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(with_lane(|lane| {
         lane.retry.attempts = 2;
         lane.retry.base = Duration::from_secs(86_400 * 365);
@@ -148,7 +148,7 @@ async fn a_retry_that_the_total_time_has_no_room_for_is_not_waited_for() {
 
 #[tokio::test]
 async fn nothing_is_sent_again_once_the_header_has_been_handed_over() {
-    let origin = Origin::builder().start().unwrap();
+    let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(attempts(5));
     let name = rig.fails(&origin.url("/cut?after=10&n=20")).await;
     assert_eq!(

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use fetchway_fetch::{FetchRequest, RequestBody};
-use fetchway_lab::{Kind, Origin, checksum, filler, verify};
 use fetchway_policy::{ErrorName, FetchError};
+use fetchway_test_origins::{Kind, TestOrigin, checksum, filler, verify};
 use http::{HeaderMap, Method};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -20,9 +20,9 @@ use crate::support::{
 };
 
 /// Both protocols; the origin is told which.
-fn both() -> [(Origin, Rig); 2] {
-    let h1 = Origin::builder().start().unwrap();
-    let h2 = Origin::builder().tls().start().unwrap();
+fn both() -> [(TestOrigin, Rig); 2] {
+    let h1 = TestOrigin::builder().start().unwrap();
+    let h2 = TestOrigin::builder().tls().start().unwrap();
     let rig = Rig::new(trusting_origin(config(), &h2));
     [(h1, Rig::new(config())), (h2, rig)]
 }
@@ -235,7 +235,7 @@ async fn an_upload_that_fails_while_nobody_reads_is_told_to_the_next_reader() {
 
 #[tokio::test]
 async fn readers_that_stop_do_not_slow_the_other_streams_of_their_connection() {
-    let origin = Origin::builder().tls().start().unwrap();
+    let origin = TestOrigin::builder().tls().start().unwrap();
     let rig = Rig::new(trusting_origin(config(), &origin));
     let mut stalled = Vec::new();
     for _ in 0..3 {
@@ -310,7 +310,7 @@ async fn request_trailers_pass() {
 
 #[tokio::test]
 async fn cancelling_resets_the_stream_and_keeps_the_connection() {
-    let origin = Origin::builder().tls().start().unwrap();
+    let origin = TestOrigin::builder().tls().start().unwrap();
     let rig = Rig::new(trusting_origin(config(), &origin));
     let url = origin.url("/gate?key=never");
     tokio::select! {

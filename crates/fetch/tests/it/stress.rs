@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fetchway_fetch::{FetchRequest, SessionConfig};
-use fetchway_lab::{Certificate, Kind, Origin, filler};
 use fetchway_policy::{ErrorName, RetryPolicy, Timeouts};
+use fetchway_test_origins::{Certificate, Kind, TestOrigin, filler};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -71,7 +71,7 @@ impl<F: Future> Future for UpTo<F> {
     }
 }
 
-fn random_request(random: &mut StdRng, origins: &[Origin]) -> FetchRequest {
+fn random_request(random: &mut StdRng, origins: &[TestOrigin]) -> FetchRequest {
     let origin = origins.choose(random).expect("origins");
     let path = PATHS.choose(random).expect("paths");
     let host = ["127.0.0.1", "localhost"].choose(random).expect("hosts");
@@ -144,18 +144,18 @@ async fn storm(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let certificate = Arc::new(Certificate::generate::<&str>(&[]).unwrap());
     let origins = [
-        Origin::builder().start().unwrap(),
-        Origin::builder()
+        TestOrigin::builder().start().unwrap(),
+        TestOrigin::builder()
             .certificate(certificate.clone())
             .max_concurrent_streams(3)
             .start()
             .unwrap(),
-        Origin::builder()
+        TestOrigin::builder()
             .certificate(certificate.clone())
             .http1_only()
             .start()
             .unwrap(),
-        Origin::builder()
+        TestOrigin::builder()
             .certificate(certificate.clone())
             .start()
             .unwrap(),

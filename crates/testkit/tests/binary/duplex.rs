@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fetchway_lab::{Kind, Origin, filler};
+use fetchway_test_origins::{Kind, TestOrigin, filler};
 use fetchway_testkit::{Binary, TestNode, data, get, head, open};
 use fetchway_wire::v1::session::floor;
 use fetchway_wire::v1::{Frame, Hello};
@@ -15,8 +15,8 @@ const UPLOAD: usize = 3 << 20;
 const PIECE: usize = 16_000;
 
 /// An origin that speaks HTTP/2 over TLS, and a node that trusts it.
-fn over_tls(test: &str, settings: &[(&str, &str)]) -> (Origin, TestNode) {
-    let origin = Origin::builder().tls().start().expect("a free port");
+fn over_tls(test: &str, settings: &[(&str, &str)]) -> (TestOrigin, TestNode) {
+    let origin = TestOrigin::builder().tls().start().expect("a free port");
     let name = format!("ca-of-{test}-{}.pem", std::process::id());
     let ca = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let pem = origin.certificate().expect("it speaks TLS").ca_pem();
@@ -75,7 +75,7 @@ async fn rest(client: &mut Binary, stream: u64) -> Vec<u8> {
 }
 
 /// A client that reads only when it has sent all, and an origin that answers while it reads.
-async fn one_reads_late(node: TestNode, origin: &Origin) {
+async fn one_reads_late(node: TestNode, origin: &TestOrigin) {
     let (mut client, hello) = client(&node).await;
     let url = origin.url("/duplex?n=1048576&seed=5");
     client
@@ -114,7 +114,7 @@ async fn a_client_that_reads_late_over_http2() {
 }
 
 /// The answers of others fill what the session may hold, so that the response can't even begin.
-async fn one_whose_session_is_full(node: TestNode, origin: &Origin) {
+async fn one_whose_session_is_full(node: TestNode, origin: &TestOrigin) {
     let (mut client, hello) = client(&node).await;
     client
         .send([get(1, &origin.url("/bytes?n=10000000&seed=1"))])

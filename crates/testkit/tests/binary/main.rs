@@ -8,13 +8,13 @@ mod resume;
 mod sessions;
 mod streams;
 
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use fetchway_testkit::{Binary, TestNode};
 use fetchway_wire::v1::Hello;
 
 /// An HTTP/1.1 origin on a free port of 127.0.0.1.
-pub(crate) fn origin() -> Origin {
-    Origin::builder().start().expect("a free port")
+pub(crate) fn origin() -> TestOrigin {
+    TestOrigin::builder().start().expect("a free port")
 }
 
 /// A client that has said HELLO, and what it was told.

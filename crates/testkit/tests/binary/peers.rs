@@ -1,7 +1,7 @@
 //! Peers that break the rules: each ends in its close code, and nobody else is disturbed.
 
 use bytes::{BufMut, BytesMut};
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use fetchway_testkit::{Binary, TestNode, data, get, head, open};
 use fetchway_wire::v1::frame::Part;
 use fetchway_wire::v1::{Frame, GoingAway, Hello, Reset};
@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::{client, origin, wide};
 
 /// One who keeps to the rules is served.
-async fn undisturbed(node: &TestNode, origin: &Origin) {
+async fn undisturbed(node: &TestNode, origin: &TestOrigin) {
     let mut other = wide(node).await;
     other.send([get(1, &origin.url("/echo"))]).await;
     assert_eq!(other.answer(1).await.0.status.as_u16(), 200);

@@ -21,7 +21,9 @@ async fn an_answer_brings_tag_status_fields_and_url() {
         (&head.tag[..], head.status.as_u16(), &*head.url),
         (&b"a tag"[..], 200, "")
     );
-    assert!(fetchway_lab::filler(fetchway_lab::Kind::Text, 7, 1_000).matches(&body));
+    assert!(
+        fetchway_test_origins::filler(fetchway_test_origins::Kind::Text, 7, 1_000).matches(&body)
+    );
     client.send([get(5, &origin.url("/redirect?n=1"))]).await;
     assert_eq!(
         client.answer(5).await.0.url,
@@ -65,7 +67,9 @@ async fn a_chunk_arrives_before_the_origin_sends_the_next() {
             break;
         }
     }
-    assert!(fetchway_lab::filler(fetchway_lab::Kind::Text, 0, 3_000).matches(&body));
+    assert!(
+        fetchway_test_origins::filler(fetchway_test_origins::Kind::Text, 0, 3_000).matches(&body)
+    );
     drop(client);
     node.stop().await;
 }

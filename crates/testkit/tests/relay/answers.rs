@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fetchway_lab::verify;
+use fetchway_test_origins::verify;
 use fetchway_testkit::TestNode;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use fetchway_lab::{Kind, checksum, filler};
+use fetchway_test_origins::{Kind, checksum, filler};
 use fetchway_testkit::TestNode;
 use serde_json::{Value, json};
 

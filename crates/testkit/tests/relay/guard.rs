@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use fetchway_testkit::{Client, TestNode};
 use serde_json::json;
 
@@ -129,9 +129,12 @@ async fn every_spelling_of_a_private_address_is_refused() {
 }
 
 /// An origin at an address that the node may reach, while it may not reach 127.0.0.1.
-fn allowed_origin() -> Origin {
+fn allowed_origin() -> TestOrigin {
     let addr = SocketAddr::from(([127, 0, 0, 2], 0));
-    Origin::builder().addr(addr).start().expect("a free port")
+    TestOrigin::builder()
+        .addr(addr)
+        .start()
+        .expect("a free port")
 }
 
 #[tokio::test]

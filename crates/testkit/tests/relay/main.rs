@@ -1,4 +1,4 @@
-//! What a client of the relay sees: a real node, real sockets, origins of the lab.
+//! What a client of the relay sees: a real node, real sockets, test origins.
 
 mod answers;
 mod batches;
@@ -17,17 +17,17 @@ mod shutdown;
 
 use std::path::{Path, PathBuf};
 
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use serde_json::Value;
 
 /// An HTTP/1.1 origin on a free port of 127.0.0.1.
-pub(crate) fn origin() -> Origin {
-    Origin::builder().start().expect("a free port")
+pub(crate) fn origin() -> TestOrigin {
+    TestOrigin::builder().start().expect("a free port")
 }
 
 /// An origin that speaks HTTP/2 over TLS, and the file of the authority that a node must trust.
-pub(crate) fn tls_origin(test: &str) -> (Origin, PathBuf) {
-    let origin = Origin::builder().tls().start().expect("a free port");
+pub(crate) fn tls_origin(test: &str) -> (TestOrigin, PathBuf) {
+    let origin = TestOrigin::builder().tls().start().expect("a free port");
     let ca = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ca-of-{test}.pem"));
     let pem = origin.certificate().expect("it speaks TLS").ca_pem();
     std::fs::write(&ca, pem).expect("a temporary file");

@@ -61,7 +61,7 @@ async fn a_stalled_reader_does_not_keep_the_permits() {
             let seed = answer["id"].as_u64().expect("a number");
             let body = answer["body"].as_str().expect("a text");
             assert!(
-                fetchway_lab::filler(fetchway_lab::Kind::Text, seed, 1 << 20)
+                fetchway_test_origins::filler(fetchway_test_origins::Kind::Text, seed, 1 << 20)
                     .matches(body.as_bytes())
             );
         }

@@ -8,7 +8,7 @@ mod memory;
 
 use std::path::Path;
 
-use fetchway_lab::{Kind, Origin, filler};
+use fetchway_test_origins::{Kind, TestOrigin, filler};
 use fetchway_testkit::{Client, TestNode};
 use serde_json::json;
 
@@ -47,7 +47,7 @@ fn node(ca: Option<&Path>) -> TestNode {
     )
 }
 
-async fn stall(node: TestNode, origin: &Origin) {
+async fn stall(node: TestNode, origin: &TestOrigin) {
     let (mut stalled, mut other) = (node.client().await, node.client().await);
     let memory = Memory::now();
     let engine = node.node().engine().clone();
@@ -105,10 +105,10 @@ fn check(answer: &serde_json::Value, seed: u64, len: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stalled_reader_costs_the_others_nothing() {
-    let origin = Origin::builder().start().expect("a free port");
+    let origin = TestOrigin::builder().start().expect("a free port");
     stall(node(None), &origin).await;
 
-    let origin = Origin::builder().tls().start().expect("a free port");
+    let origin = TestOrigin::builder().tls().start().expect("a free port");
     let ca = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ca-of-stall.pem");
     let pem = origin.certificate().expect("it speaks TLS").ca_pem();
     std::fs::write(&ca, pem).expect("a temporary file");

@@ -1,6 +1,6 @@
 //! `--adaptive`.
 
-use fetchway_lab::{Ledger, Limit, LimitKind, Rules};
+use fetchway_test_origins::{Ledger, Limit, LimitKind, Rules};
 use serde_json::Value;
 
 use super::{Folder, assert_complete, batch, lines, said, text};

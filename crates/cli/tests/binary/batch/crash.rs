@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -40,7 +40,7 @@ async fn killed_and_resumed(name: &str, flags: &[&str]) {
     let mut random = StdRng::seed_from_u64(seed);
     let folder = Folder::new(&format!("{name}{}", flags.concat()));
     for _ in 0..KILLS {
-        let origin = Origin::builder().start().expect("an origin");
+        let origin = TestOrigin::builder().start().expect("an origin");
         let input = folder.file("urls.txt", &urls(&origin, ITEMS));
         let output = folder.path(name);
         let _fresh = std::fs::remove_file(&output);
@@ -76,7 +76,7 @@ async fn killed_and_resumed(name: &str, flags: &[&str]) {
 }
 
 /// Runs the batch until the origin has had so many requests, and kills it.
-pub(super) async fn killed_when(origin: &Origin, flags: &[&str], requests: u64) {
+pub(super) async fn killed_when(origin: &TestOrigin, flags: &[&str], requests: u64) {
     let mut child = command(flags).spawn().expect("the binary runs");
     origin.wait_until(|stats| stats.requests >= requests).await;
     // It may have ended by now, if this was near its end.
@@ -95,7 +95,7 @@ fn lines_if_any(output: &Path) -> Vec<serde_json::Value> {
 #[tokio::test]
 async fn what_failed_is_fetched_again_when_asked_for() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("again"),
     );
     let url = |key| origin.url(&format!("/fail?key={key}&times=1&code=500"));

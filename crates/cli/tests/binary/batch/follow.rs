@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::crash::killed_when;
 use super::{Folder, batch, lines, said, text};
 
 /// Lists, the Nth with N % 8 pages that follow the first.
-pub(super) fn lists(origin: &Origin, count: usize, more: &str) -> String {
+pub(super) fn lists(origin: &TestOrigin, count: usize, more: &str) -> String {
     let url = |list| origin.url(&format!("/page?list={list}&of={}{more}", list % 8)) + "\n";
     (0..count).map(url).collect()
 }
@@ -45,7 +45,7 @@ pub(super) fn assert_complete(all: &[Value], count: usize) {
 async fn all_pages_are_fetched_by_link_and_by_json() {
     for follow in ["link:next", "json:/paging/next"] {
         let (origin, folder) = (
-            Origin::builder().start().expect("an origin"),
+            TestOrigin::builder().start().expect("an origin"),
             Folder::new("pages"),
         );
         let input = folder.file("urls.txt", &lists(&origin, 100, ""));
@@ -79,7 +79,7 @@ async fn kill_9_and_resume_in_the_middle_of_chains() {
     const LISTS: usize = 400;
     for name in ["out.jsonl", "out.jsonl.zst", "out.jsonl.gz"] {
         let (origin, folder) = (
-            Origin::builder().start().expect("an origin"),
+            TestOrigin::builder().start().expect("an origin"),
             Folder::new(&format!("chains-{name}")),
         );
         let input = folder.file("urls.txt", &lists(&origin, LISTS, ""));
@@ -117,7 +117,7 @@ async fn kill_9_and_resume_in_the_middle_of_chains() {
 #[tokio::test]
 async fn a_page_that_failed_is_retried_and_the_chain_goes_on_from_it() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("retried"),
     );
     // The second page that follows fails at first, so that no later one is known of.
@@ -145,7 +145,7 @@ async fn a_page_that_failed_is_retried_and_the_chain_goes_on_from_it() {
 #[tokio::test]
 async fn the_bound_is_told_and_a_higher_one_goes_on() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("bound"),
     );
     let input = folder.file("urls.txt", &lists(&origin, 40, ""));
@@ -173,7 +173,7 @@ async fn the_bound_is_told_and_a_higher_one_goes_on() {
 }
 
 /// A list's item whose response names `next`.
-fn names(origin: &Origin, next: &str) -> String {
+fn names(origin: &TestOrigin, next: &str) -> String {
     let mut url = url::Url::parse(&origin.url("/headers")).expect("a URL");
     url.query_pairs_mut()
         .append_pair("h", &format!("link:<{next}>; rel=next"));
@@ -183,8 +183,8 @@ fn names(origin: &Origin, next: &str) -> String {
 #[tokio::test]
 async fn credentials_are_not_sent_to_another_origin() {
     let (origin, other) = (
-        Origin::builder().start().expect("an origin"),
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
     );
     let folder = Folder::new("leaves");
     let mut redirect = url::Url::parse(&origin.url("/redirect")).expect("a URL");
@@ -231,7 +231,7 @@ async fn credentials_are_not_sent_to_another_origin() {
 #[tokio::test]
 async fn an_address_that_may_not_be_fetched_from_is_refused_of_a_page_too() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("guard"),
     );
     let list = names(&origin, "http://[::1]:1/") + "\n";

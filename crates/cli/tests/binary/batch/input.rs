@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
@@ -11,7 +11,7 @@ use super::{Folder, assert_complete, batch, command, fed, lines, said, sentence,
 #[tokio::test]
 async fn a_list_of_urls_becomes_a_line_each_at_the_rate() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("list"),
     );
     let input = folder.file("urls.txt", &urls(&origin, 300));
@@ -47,7 +47,7 @@ async fn a_list_of_urls_becomes_a_line_each_at_the_rate() {
 #[tokio::test]
 async fn redirects_and_retries_are_requests() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("requests"),
     );
     let twice = origin.url("/redirect?n=2") + "\n";
@@ -72,7 +72,7 @@ async fn redirects_and_retries_are_requests() {
 #[tokio::test]
 async fn an_output_with_a_gap_is_not_gone_on_with_in_order() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("gap"),
     );
     let input = folder.file("urls.txt", &urls(&origin, 5));
@@ -99,7 +99,7 @@ async fn an_output_with_a_gap_is_not_gone_on_with_in_order() {
 #[tokio::test]
 async fn json_lines_say_how_each_is_to_be_fetched() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("json"),
     );
     let item = json!({
@@ -122,7 +122,7 @@ async fn json_lines_say_how_each_is_to_be_fetched() {
 
 #[tokio::test]
 async fn a_range_and_standard_streams() {
-    let origin = Origin::builder().start().expect("an origin");
+    let origin = TestOrigin::builder().start().expect("an origin");
     let template = origin.url("/delay?ms=0&req={}&size=64");
     let done = batch(&[
         "--url",
@@ -159,7 +159,7 @@ async fn a_range_and_standard_streams() {
 #[tokio::test]
 async fn a_bad_line_is_recorded_left_out_or_stops_everything() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("bad"),
     );
     let good = origin.url("/echo");
@@ -256,7 +256,7 @@ async fn help_is_in_groups_and_ends_with_examples() {
 
 #[tokio::test]
 async fn a_line_of_a_pipe_is_fetched_before_the_next_comes() {
-    let origin = Origin::builder().start().expect("an origin");
+    let origin = TestOrigin::builder().start().expect("an origin");
     let mut child = command(&["-", "--output", "-"])
         .stdin(Stdio::piped())
         .spawn()

@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::process::Output;
 
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use super::{Folder, assert_complete, batch, command, lines, said, sentence, text
 use crate::serve::BINARY;
 
 /// Goes on with a run, which is then to be complete, and fetches only what it did not have.
-async fn goes_on(origin: &Origin, given: &[&str], how: &str, missing: usize) {
+async fn goes_on(origin: &TestOrigin, given: &[&str], how: &str, missing: usize) {
     let before = origin.stats().requests;
     let done = batch(&[given, &[how]].concat()).await;
     assert_eq!(done.status.code(), Some(0), "{}", said(&done));
@@ -61,7 +61,7 @@ async fn a_full_disk_and_zstd() {
 async fn disk_fills(name: &str) {
     const ITEMS: usize = 3_000;
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new(&format!("full-{name}")),
     );
     let input = folder.file("urls.txt", &urls(&origin, ITEMS));
@@ -102,7 +102,7 @@ async fn disk_fills(name: &str) {
 #[tokio::test]
 async fn another_input_than_before() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("changed"),
     );
     let list = urls(&origin, 20);
@@ -143,7 +143,7 @@ async fn another_input_than_before() {
 }
 
 /// Fifty that wait at a gate, and so many that have not been read when they do.
-fn gated(origin: &Origin, count: usize) -> String {
+fn gated(origin: &TestOrigin, count: usize) -> String {
     let url = |req: usize| {
         let path = match req {
             0..50 => format!("/gate?key=k&req={req}&n=1"),
@@ -158,7 +158,7 @@ fn gated(origin: &Origin, count: usize) -> String {
 async fn an_input_that_becomes_shorter_and_then_is_gone() {
     const ITEMS: usize = 20_000;
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("shorter"),
     );
     let list = gated(&origin, ITEMS);
@@ -213,7 +213,7 @@ async fn an_input_that_becomes_shorter_and_then_is_gone() {
 #[tokio::test]
 async fn a_compressed_input_that_is_cut_off() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("cut"),
     );
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -240,7 +240,7 @@ async fn a_compressed_input_that_is_cut_off() {
 async fn an_origin_that_dies() {
     const ITEMS: usize = 300;
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("dies"),
     );
     let url = |req: usize| {
@@ -256,7 +256,8 @@ async fn an_origin_that_dies() {
     let given = [&given[..], &["--concurrency", "20"]].concat();
     let child = command(&given).spawn().expect("the binary runs");
     let address = origin.addr();
-    let at_gate = |stats: &fetchway_lab::Stats| stats.in_flight == 20 && stats.completed == 100;
+    let at_gate =
+        |stats: &fetchway_test_origins::Stats| stats.in_flight == 20 && stats.completed == 100;
     origin.wait_until(at_gate).await;
     origin.stop().await;
     let done = child.wait_with_output().await.expect("its end");
@@ -270,7 +271,10 @@ async fn an_origin_that_dies() {
     assert!(refused + lost == 200 && lost <= 20, "{refused}, {lost}");
     let says = format!("{address} refused the connection: is it running, and on this port?");
     assert_eq!(of_index(&all, 299)["error"], says);
-    let origin = Origin::builder().addr(address).start().expect("it is free");
+    let origin = TestOrigin::builder()
+        .addr(address)
+        .start()
+        .expect("it is free");
     origin.open_gate("k").expect("few keys");
     goes_on(&origin, &given, "--retry-failed", 200).await;
     assert_succeeded(&lines(&output), ITEMS);
@@ -279,7 +283,7 @@ async fn an_origin_that_dies() {
 #[tokio::test]
 async fn a_name_that_is_not_found() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("name"),
     );
     let list = origin.url("/echo") + "\n" + &origin.url_at("origin.invalid", "/echo") + "\n";
@@ -314,7 +318,7 @@ async fn a_name_that_is_not_found() {
 #[tokio::test]
 async fn bodies_that_never_end() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("endless"),
     );
     // As fast as it goes; by the byte; and not at all.

@@ -14,7 +14,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use fetchway_lab::{Origin, expected_body};
+use fetchway_test_origins::{TestOrigin, expected_body};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
@@ -114,7 +114,7 @@ pub(crate) fn text(path: &Path) -> &str {
 }
 
 /// So many URLs, each with a body of its own.
-pub(crate) fn urls(origin: &Origin, count: usize) -> String {
+pub(crate) fn urls(origin: &TestOrigin, count: usize) -> String {
     let url = |req| origin.url(&format!("/delay?ms=0&req={req}&size=64")) + "\n";
     (0..count).map(url).collect()
 }

@@ -1,6 +1,6 @@
 //! Ctrl-C.
 
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use fetchway_testkit::PATIENCE;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -37,7 +37,7 @@ pub(super) async fn until_said(child: &mut Child, what: &str) -> String {
 }
 
 /// Fifty that wait at a gate and fifty that would come after.
-fn input(origin: &Origin) -> String {
+fn input(origin: &TestOrigin) -> String {
     let url = |req: usize| {
         let path = match req {
             0..50 => format!("/gate?key=k&req={req}&n=1"),
@@ -51,7 +51,7 @@ fn input(origin: &Origin) -> String {
 #[tokio::test]
 async fn the_first_finishes_what_is_in_flight_and_tells_how_to_go_on() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("int"),
     );
     let list = folder.file("urls.txt", &input(&origin));
@@ -92,7 +92,7 @@ async fn the_first_finishes_what_is_in_flight_and_tells_how_to_go_on() {
 #[tokio::test]
 async fn the_second_ends_it_at_once_and_nothing_written_is_lost() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("twice"),
     );
     let url = |req: usize| {

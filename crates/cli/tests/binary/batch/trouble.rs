@@ -1,7 +1,7 @@
 //! What goes wrong outside, told by names in the lines, or before anything is fetched. `kept` has what
 //! goes wrong midway.
 
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 
 use super::{Folder, batch, lines, said, sentence, text, urls};
 use crate::serve::BINARY;
@@ -9,7 +9,7 @@ use crate::serve::BINARY;
 #[tokio::test]
 async fn private_addresses_are_refused_unless_allowed() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("guard"),
     );
     let input = folder.file("urls.txt", &urls(&origin, 3));
@@ -39,10 +39,10 @@ async fn private_addresses_are_refused_unless_allowed() {
 #[tokio::test]
 async fn dead_origins_and_bodies_without_end_are_named() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("dead"),
     );
-    let gone = Origin::builder().start().expect("an origin");
+    let gone = TestOrigin::builder().start().expect("an origin");
     let refused = gone.url("/");
     drop(gone);
     let list = [
@@ -82,7 +82,7 @@ async fn dead_origins_and_bodies_without_end_are_named() {
 #[tokio::test]
 async fn what_cannot_be_written_or_read_is_told_before_anything_is_fetched() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("unwritable"),
     );
     let input = folder.file("urls.txt", &urls(&origin, 3));
@@ -150,7 +150,7 @@ async fn what_cannot_be_written_or_read_is_told_before_anything_is_fetched() {
 #[tokio::test]
 async fn a_device_that_is_full_is_told_and_nothing_is_promised_of_it() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("device"),
     );
     let input = folder.file("urls.txt", &urls(&origin, 3));

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use fetchway_lab::{Ledger, Limit, LimitKind, Origin, Rules};
+use fetchway_test_origins::{Ledger, Limit, LimitKind, Rules, TestOrigin};
 use fetchway_testkit::{PATIENCE, http};
 use tokio::time::timeout;
 
@@ -24,7 +24,7 @@ async fn nowhere() -> String {
 #[tokio::test]
 async fn several_relays_share_a_list_and_one_schedule() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("via"),
     );
     let (one, other) = (Serve::start().await, Serve::start().await);
@@ -56,7 +56,7 @@ async fn several_relays_share_a_list_and_one_schedule() {
 #[tokio::test]
 async fn what_a_lost_relay_had_not_answered_goes_to_another_if_it_may() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("lost"),
     );
     let (one, other) = (Serve::start().await, Serve::start().await);
@@ -119,7 +119,7 @@ async fn what_a_lost_relay_had_not_answered_goes_to_another_if_it_may() {
 #[tokio::test]
 async fn a_relay_that_is_not_there_is_told_of_and_done_without() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("without"),
     );
     let (node, nowhere) = (Serve::start().await, nowhere().await);
@@ -137,7 +137,7 @@ async fn a_relay_that_is_not_there_is_told_of_and_done_without() {
 #[tokio::test]
 async fn a_run_that_is_stopped_waits_for_no_relay_and_makes_up_for_it_when_it_goes_on() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("none-left"),
     );
     // Half of what is under way may be sent twice, and much waits behind it.
@@ -242,7 +242,7 @@ async fn flags_that_relays_would_not_hear_of_are_refused() {
 #[tokio::test]
 async fn pages_are_followed_and_rates_found_through_relays_too() {
     let (origin, folder) = (
-        Origin::builder().start().expect("an origin"),
+        TestOrigin::builder().start().expect("an origin"),
         Folder::new("both"),
     );
     let (one, other) = (Serve::start().await, Serve::start().await);

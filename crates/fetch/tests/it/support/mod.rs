@@ -14,10 +14,10 @@ use fetchway_fetch::{
     Body, Engine, EngineConfig, FetchRequest, Fetched, Network, RequestBody, Session,
     SessionConfig, SessionLimits,
 };
-use fetchway_lab::{Certificate, Origin};
 use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::redirect::RedirectMode;
 use fetchway_policy::{ErrorName, FetchError, LaneConfig, Timeouts};
+use fetchway_test_origins::{Certificate, TestOrigin};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use url::Url;
@@ -68,7 +68,7 @@ pub(crate) fn trusting(mut config: EngineConfig, certificate: &Certificate) -> E
     config
 }
 
-pub(crate) fn trusting_origin(config: EngineConfig, origin: &Origin) -> EngineConfig {
+pub(crate) fn trusting_origin(config: EngineConfig, origin: &TestOrigin) -> EngineConfig {
     trusting(config, origin.certificate().expect("an origin with TLS"))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fetchway_lab::Origin;
+use fetchway_test_origins::TestOrigin;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -34,7 +34,7 @@ impl Answer {
 }
 
 impl Client {
-    pub(crate) async fn http1(origin: &Origin) -> Result<Self, Failure> {
+    pub(crate) async fn http1(origin: &TestOrigin) -> Result<Self, Failure> {
         let stream = TcpStream::connect(origin.addr()).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
@@ -43,7 +43,7 @@ impl Client {
 
     /// Over TLS, trusting the origin's authority, offering `alpn`.
     pub(crate) async fn tls(
-        origin: &Origin,
+        origin: &TestOrigin,
         name: &'static str,
         alpn: &[&str],
     ) -> Result<Self, Failure> {
@@ -74,7 +74,7 @@ impl Client {
     /// Sends a request and waits for the answer's headers.
     pub(crate) async fn head(
         &mut self,
-        origin: &Origin,
+        origin: &TestOrigin,
         method: &str,
         path: &str,
         body: impl Into<Bytes>,
@@ -102,7 +102,7 @@ impl Client {
     /// A GET, read to its end.
     pub(crate) async fn get(
         &mut self,
-        origin: &Origin,
+        origin: &TestOrigin,
         path: &str,
     ) -> Result<Answer, hyper::Error> {
         let response = self.head(origin, "GET", path, "").await?;

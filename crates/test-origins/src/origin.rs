@@ -122,7 +122,7 @@ impl Builder {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn start(self) -> Result<Origin, StartError> {
+    pub fn start(self) -> Result<TestOrigin, StartError> {
         let certificate = match self.certificate {
             Some(certificate) => Some(certificate),
             None if self.tls => Some(Arc::new(Certificate::generate(&self.names)?)),
@@ -150,7 +150,7 @@ impl Builder {
             shared: Arc::clone(&shared),
         };
         tokio::spawn(accept_loop(listening, orders));
-        Ok(Origin {
+        Ok(TestOrigin {
             addr,
             certificate,
             shared,
@@ -192,14 +192,14 @@ pub(crate) struct Shared {
 }
 
 /// A running origin. Dropping it ends the listener, every connection and every task.
-pub struct Origin {
+pub struct TestOrigin {
     addr: SocketAddr,
     certificate: Option<Arc<Certificate>>,
     shared: Arc<Shared>,
     control: watch::Sender<Order>,
 }
 
-impl Origin {
+impl TestOrigin {
     /// An origin still to be set up: HTTP/1.1 on a free port of 127.0.0.1 unless told otherwise.
     #[must_use]
     pub fn builder() -> Builder {
@@ -290,7 +290,7 @@ impl Origin {
     }
 }
 
-impl Drop for Origin {
+impl Drop for TestOrigin {
     fn drop(&mut self) {
         self.control.send_modify(|order| order.stop = true);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::client::{Client, Failure, read};
-use fetchway_lab::{Certificate, Origin, checksum, verify};
+use fetchway_test_origins::{Certificate, TestOrigin, checksum, verify};
 use http::Version;
 use tokio::net::TcpStream;
 
@@ -11,7 +11,7 @@ const BOTH: &[&str] = &["h2", "http/1.1"];
 
 #[tokio::test]
 async fn alpn_gives_what_client_and_origin_share() -> Result<(), Failure> {
-    let origin = Origin::builder().tls().name("api.test").start()?;
+    let origin = TestOrigin::builder().tls().name("api.test").start()?;
     let mut second = Client::tls(&origin, "api.test", BOTH).await?;
     let answer = second.head(&origin, "GET", "/delay?ms=0&req=3", "").await?;
     assert_eq!(answer.version(), Version::HTTP_2);
@@ -22,7 +22,7 @@ async fn alpn_gives_what_client_and_origin_share() -> Result<(), Failure> {
         Version::HTTP_11
     );
 
-    let old = Origin::builder().tls().http1_only().start()?;
+    let old = TestOrigin::builder().tls().http1_only().start()?;
     let mut client = Client::tls(&old, "localhost", BOTH).await?;
     assert_eq!(
         client.head(&old, "GET", "/echo", "").await?.version(),
@@ -34,7 +34,7 @@ async fn alpn_gives_what_client_and_origin_share() -> Result<(), Failure> {
 #[tokio::test]
 async fn trailers_follow_the_body() -> Result<(), Failure> {
     // Over HTTP/2: hyper's HTTP/1.1 server sends them only to who asks with `te: trailers`.
-    let origin = Origin::builder().tls().start()?;
+    let origin = TestOrigin::builder().tls().start()?;
     let mut client = Client::tls(&origin, "localhost", BOTH).await?;
     let answer = client.get(&origin, "/trailers?n=10").await?;
     let trailers = answer.trailers.expect("trailers");
@@ -48,10 +48,10 @@ async fn trailers_follow_the_body() -> Result<(), Failure> {
 #[tokio::test]
 async fn origins_may_share_a_certificate() -> Result<(), Failure> {
     let certificate = Arc::new(Certificate::generate(&["a.test"])?);
-    let one = Origin::builder()
+    let one = TestOrigin::builder()
         .certificate(Arc::clone(&certificate))
         .start()?;
-    let other = Origin::builder()
+    let other = TestOrigin::builder()
         .certificate(Arc::clone(&certificate))
         .start()?;
     for origin in [&one, &other] {
@@ -76,7 +76,10 @@ async fn origins_may_share_a_certificate() -> Result<(), Failure> {
 
 #[tokio::test]
 async fn a_connection_carries_as_many_streams_as_allowed() -> Result<(), Failure> {
-    let origin = Origin::builder().tls().max_concurrent_streams(2).start()?;
+    let origin = TestOrigin::builder()
+        .tls()
+        .max_concurrent_streams(2)
+        .start()?;
     let Client::Http2(sender) = Client::tls(&origin, "localhost", BOTH).await? else {
         panic!("h2 was offered by both");
     };
@@ -108,7 +111,7 @@ async fn a_connection_carries_as_many_streams_as_allowed() -> Result<(), Failure
 
 #[tokio::test]
 async fn dials_and_answers_are_counted() -> Result<(), Failure> {
-    let origin = Origin::builder().start()?;
+    let origin = TestOrigin::builder().start()?;
     let mut client = Client::http1(&origin).await?;
     for _ in 0..3 {
         client.get(&origin, "/bytes?n=10").await?;
@@ -131,7 +134,7 @@ async fn dials_and_answers_are_counted() -> Result<(), Failure> {
 #[tokio::test]
 async fn connections_break_and_drain_when_told() -> Result<(), Failure> {
     for tls in [false, true] {
-        let builder = Origin::builder();
+        let builder = TestOrigin::builder();
         let origin = if tls {
             builder.tls().start()?
         } else {
@@ -171,7 +174,7 @@ async fn connections_break_and_drain_when_told() -> Result<(), Failure> {
 #[tokio::test]
 async fn nothing_is_left_of_a_stopped_origin() -> Result<(), Failure> {
     for tls in [false, true] {
-        let builder = Origin::builder();
+        let builder = TestOrigin::builder();
         let origin = if tls {
             builder.tls().start()?
         } else {
@@ -196,7 +199,7 @@ async fn nothing_is_left_of_a_stopped_origin() -> Result<(), Failure> {
 
 #[tokio::test]
 async fn close_is_said_only_when_asked_for() -> Result<(), Failure> {
-    let origin = Origin::builder().start()?;
+    let origin = TestOrigin::builder().start()?;
     let mut client = Client::http1(&origin).await?;
     assert!(
         client

@@ -20,7 +20,7 @@ use crate::origin::listen;
 const MAX_BODY: usize = 16 * 1024;
 
 /// A running fast origin; dropping it ends it and its connections.
-pub struct FastOrigin {
+pub struct FastTestOrigin {
     addr: SocketAddr,
     body: Vec<u8>,
     counts: Arc<Counts>,
@@ -33,7 +33,7 @@ struct Counts {
     requests: AtomicU64,
 }
 
-impl FastOrigin {
+impl FastTestOrigin {
     /// Listens on `addr` and answers every request with the same `body` bytes of text (16 KiB at
     /// most), on the current tokio runtime.
     ///
@@ -101,7 +101,7 @@ impl FastOrigin {
     }
 }
 
-impl Drop for FastOrigin {
+impl Drop for FastTestOrigin {
     fn drop(&mut self) {
         self.stop.send_replace(true);
     }
@@ -175,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn pipelined_requests_are_each_answered_on_one_connection() {
         let origin =
-            FastOrigin::start(SocketAddr::from(([127, 0, 0, 1], 0)), 100).expect("a free port");
+            FastTestOrigin::start(SocketAddr::from(([127, 0, 0, 1], 0)), 100).expect("a free port");
         let mut stream = TcpStream::connect(origin.addr()).await.expect("it listens");
         stream
             .write_all(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n")

@@ -1,12 +1,12 @@
 //! Each route answers as the crate's table says.
 
 use crate::client::{Client, Failure, read};
-use fetchway_lab::{Kind, Origin, checksum, expected_body, filler, verify};
+use fetchway_test_origins::{Kind, TestOrigin, checksum, expected_body, filler, verify};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 
-async fn start() -> Result<(Origin, Client), Failure> {
-    let origin = Origin::builder().start()?;
+async fn start() -> Result<(TestOrigin, Client), Failure> {
+    let origin = TestOrigin::builder().start()?;
     let client = Client::http1(&origin).await?;
     Ok((origin, client))
 }

@@ -37,14 +37,14 @@ impl Certificate {
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         authority
             .distinguished_name
-            .push(DnType::CommonName, "fetchway lab authority");
+            .push(DnType::CommonName, "fetchway test authority");
         let authority_key = KeyPair::generate()?;
         let ca = authority.self_signed(&authority_key)?;
 
         let mut leaf = CertificateParams::new(names)?;
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.distinguished_name
-            .push(DnType::CommonName, "fetchway lab origin");
+            .push(DnType::CommonName, "fetchway test origin");
         let key = KeyPair::generate()?;
         let leaf = leaf.signed_by(&key, &Issuer::new(authority, authority_key))?;
         Ok(Self { ca, leaf, key })

@@ -1,9 +1,9 @@
 //! Synthetic origins for the demo, the benches and the tests: one thing for all of them.
 //!
-//! [`Origin`] is a server that does as its query string says: it waits, stalls, fails, redirects,
+//! [`TestOrigin`] is a server that does as its query string says: it waits, stalls, fails, redirects,
 //! compresses. What it sends is deterministic, so that a client can verify every byte
-//! ([`expected_body`], [`verify`], [`filler`]); what it saw is counted ([`Origin::stats`]) and can
-//! be waited for ([`Origin::wait_until`]), so that a test needs no sleep. [`FastOrigin`] gives one
+//! ([`expected_body`], [`verify`], [`filler`]); what it saw is counted ([`TestOrigin::stats`]) and can
+//! be waited for ([`TestOrigin::wait_until`]), so that a test needs no sleep. [`FastTestOrigin`] gives one
 //! small answer at the least possible cost, for benches. [`Ledger`] writes down when each item of a
 //! batch was asked for, and refuses, fails and waits by rules. [`Api`] is what stands behind a gateway: it
 //! keeps account of every client, and does as a script says.
@@ -28,7 +28,7 @@
 //! | `/fail?key=K&times=2&code=503&retry_after=1&then=200` | `code` the first `times` times for that key, then `then`; `drop=1` closes the connection instead of `code` |
 //! | `/page?list=7&of=3&at=0&fail=2` | page `at` of a list in pages: JSON, and a `Link` field, that name the next until `of`; page `fail` is answered 503 the first time for that list |
 //! | `/close` | no answer: the connection (h2: the stream) is broken |
-//! | `/gate?key=K&after=0&n=0` | waits for [`Origin::open_gate`]; with `after`, headers and that many of `n` bytes go out before |
+//! | `/gate?key=K&after=0&n=0` | waits for [`TestOrigin::open_gate`]; with `after`, headers and that many of `n` bytes go out before |
 //! | `/upload` | JSON: `bytes` and `checksum` of the request body, counted as it comes; `gate=K` reads on only when the gate is open, `early=1` answers without reading |
 //! | `/duplex?n=1048576` | `n` bytes of [`filler`], then what `/upload` says, read at the same time |
 //! | `/stats` | [`Stats`] as JSON |
@@ -54,8 +54,8 @@ mod stats;
 
 pub use api::{Account, Api, ApiReply, ApiRequest, ApiStats, Epoch};
 pub use certificate::Certificate;
-pub use fast::FastOrigin;
+pub use fast::FastTestOrigin;
 pub use filler::{Filler, Kind, checksum, expected_body, filler, verify};
 pub use ledger::{Arrival, Ledger, LedgerCounts, Limit, LimitKind, Rules, Windows};
-pub use origin::{Builder, Origin, StartError};
+pub use origin::{Builder, StartError, TestOrigin};
 pub use stats::Stats;

@@ -1,7 +1,7 @@
 //! Accepting connections, and the life of one.
 //!
 //! Every task holds a receiver of [`Order`] and ends when told to (or when the origin is gone);
-//! `Origin::stop` waits until no receiver is left, so no task can be forgotten.
+//! `TestOrigin::stop` waits until no receiver is left, so no task can be forgotten.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;

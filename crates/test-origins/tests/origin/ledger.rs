@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use fetchway_lab::{Arrival, Ledger, Limit, LimitKind, Rules, expected_body};
+use fetchway_test_origins::{Arrival, Ledger, Limit, LimitKind, Rules, expected_body};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
