@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fetchway_policy::guard::HostPattern;
 use fetchway_policy::schedule::{
-    Event, LaneStats, OriginId, Request, Schedule, SessionId, SessionLimits, SessionStats,
+    AccountId, AccountLimits, AccountStats, Event, LaneStats, OriginId, Request, Schedule,
     Submitted, Ticket,
 };
 use fetchway_policy::{ErrorName, FetchError, LaneConfig, OriginLimits};
@@ -88,7 +88,7 @@ impl Turn {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asking {
     pub(crate) lane: usize,
-    pub(crate) session: SessionId,
+    pub(crate) account: AccountId,
     pub(crate) bytes: usize,
     /// It had leave before, for an earlier hop or try.
     pub(crate) again: bool,
@@ -144,20 +144,20 @@ impl Gate {
         origin
     }
 
-    pub(crate) fn open_session(&self, limits: SessionLimits) -> SessionId {
-        self.state().schedule.open_session(limits)
+    pub(crate) fn open_account(&self, limits: AccountLimits) -> AccountId {
+        self.state().schedule.open_account(limits)
     }
 
-    pub(crate) fn close_session(&self, session: SessionId) {
-        self.state().schedule.close_session(session);
+    pub(crate) fn close_account(&self, account: AccountId) {
+        self.state().schedule.close_account(account);
     }
 
     pub(crate) fn lane_stats(&self, lane: usize) -> LaneStats {
         self.state().schedule.lane_stats(lane)
     }
 
-    pub(crate) fn session_stats(&self, session: SessionId) -> SessionStats {
-        self.state().schedule.session_stats(session)
+    pub(crate) fn account_stats(&self, account: AccountId) -> AccountStats {
+        self.state().schedule.account_stats(account)
     }
 
     /// Keeps an origin from being dispatched to for a time.
@@ -165,7 +165,7 @@ impl Gate {
         self.act(|schedule, now| schedule.slow_origin(origin.id, now + wait, now));
     }
 
-    /// Takes a place in the queues of the fetch's lane and origin, behind those of its session that
+    /// Takes a place in the queues of the fetch's lane and origin, behind those of its account that
     /// have one.
     pub(crate) fn ask(
         self: &Arc<Self>,
@@ -175,7 +175,7 @@ impl Gate {
         let request = Request {
             lane: asking.lane,
             origin: origin.id,
-            session: asking.session,
+            account: asking.account,
             bytes: asking.bytes,
             again: asking.again,
         };

@@ -6,14 +6,15 @@ use fetchway_policy::FetchError;
 use fetchway_policy::headers::{self, Coding};
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::time::Instant;
+use url::Url;
 
+use crate::account::Account;
 use crate::admit::Permit;
 use crate::body::{Body, Raw, Source, over_cap};
 use crate::clock::{BodyClock, Limits};
 use crate::decode::Decoder;
 use crate::end::End;
-use crate::engine::Fetched;
-use crate::run::Run;
+use crate::request::FetchRequest;
 
 /// The most of a response body that is read only to keep its connection, in bytes.
 const DRAIN: u64 = 16 << 10;
@@ -21,7 +22,20 @@ const DRAIN: u64 = 16 << 10;
 /// How long such a rest may take: a redirect is not to wait for a body that nobody wants.
 const DRAIN_TIME: Duration = Duration::from_millis(250);
 
-/// A response's header, and where its body comes from.
+/// A response whose header has been received.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Status, header fields without hop-by-hop ones, and the body.
+    pub response: Response<Body>,
+    /// The URL of the response, after redirects.
+    pub url: Url,
+    /// The account that the fetch was made for, which holds the body if it is read whole.
+    pub(crate) account: Account,
+    /// Maximum size of the body in bytes, as received and again as decoded.
+    pub(crate) cap: u64,
+}
+
+/// A response's header, and the source of its body.
 pub(crate) struct Answer {
     pub(crate) head: Response<()>,
     pub(crate) source: Source,
@@ -55,26 +69,29 @@ impl Answer {
         // Whether read to its end or not: from here on it is gone.
         let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
     }
-}
 
-impl Run<'_> {
-    /// Gives the response to the caller. `end` goes with its body.
-    pub(crate) fn hand_over(self, answer: Answer, mut end: End) -> Result<Fetched, FetchError> {
-        end.status(answer.head.status());
-        let cap = self.lane.response_cap;
-        if !answer.source.is_end() && answer.source.left().is_some_and(|left| left > cap) {
+    /// Makes the response to `request` that the caller gets. `end` goes with its body.
+    pub(crate) fn hand_over(
+        self,
+        request: FetchRequest,
+        account: Account,
+        mut end: End,
+    ) -> Result<Fetched, FetchError> {
+        end.status(self.head.status());
+        let cap = account.engine().lane_config(request.lane).response_cap;
+        if !self.source.is_end() && self.source.left().is_some_and(|left| left > cap) {
             let error = over_cap(cap);
             end.tell(Some(error.name), 0);
             return Err(error);
         }
-        let (head, raw) = answer.into_raw(cap);
+        let (head, raw) = self.into_raw(cap);
         let (mut head, ()) = head.into_parts();
-        let bodiless = self.request.method == Method::HEAD
+        let bodiless = request.method == Method::HEAD
             || matches!(
                 head.status,
                 StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
             );
-        let codings = match self.request.decode && !bodiless {
+        let codings = match request.decode && !bodiless {
             true => known_codings(&head.headers),
             false => None,
         };
@@ -87,7 +104,9 @@ impl Run<'_> {
             .map(|codings| Decoder::new(&codings));
         Ok(Fetched {
             response: Response::from_parts(head, Body::new(raw, decoder, end)),
-            url: self.request.url,
+            url: request.url,
+            account,
+            cap,
         })
     }
 }

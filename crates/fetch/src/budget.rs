@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fetchway_policy::budget::{BodyKey, Budget, Reserve, SessionKey};
+use fetchway_policy::budget::{AccountKey, BodyKey, Budget, Reserve};
 use fetchway_policy::{ErrorName, FetchError};
-use http::HeaderMap;
 use tokio::sync::oneshot;
 
-/// Bytes of whole bodies in memory, of all sessions.
+/// Bytes of whole bodies in memory, of all accounts.
 pub(crate) struct Bytes {
     state: Mutex<State>,
 }
@@ -47,32 +46,24 @@ impl Bytes {
         self.state().budget.used()
     }
 
-    pub(crate) fn open_session(&self, limit: u64) -> SessionKey {
-        self.state().budget.open_session(limit)
+    pub(crate) fn open_account(&self, limit: u64) -> AccountKey {
+        self.state().budget.open_account(limit)
     }
 
-    pub(crate) fn close_session(&self, session: SessionKey) {
-        self.state().budget.close_session(session);
+    pub(crate) fn close_account(&self, account: AccountKey) {
+        self.state().budget.close_account(account);
     }
 
-    pub(crate) fn begin(self: &Arc<Self>, session: SessionKey) -> Hold {
+    pub(crate) fn begin(self: &Arc<Self>, account: AccountKey) -> Hold {
         Hold {
-            body: self.state().budget.begin(session),
+            body: self.state().budget.begin(account),
             bytes: self.clone(),
         }
     }
 }
 
-/// What response fields take in memory beside a body that is held, in bytes.
-#[must_use]
-pub fn fields_weight(fields: &HeaderMap) -> u64 {
-    let weights = fields.iter();
-    let weights = weights.map(|(name, value)| (name.as_str().len() + value.len() + 32) as u64);
-    weights.sum()
-}
-
-/// What becomes of a body whose reader has no session any more.
-pub(crate) fn session_ended() -> FetchError {
+/// The error of a body whose account was closed while it waited for room.
+pub(crate) fn account_closed() -> FetchError {
     FetchError::new(ErrorName::Cancelled, "The session has ended.")
 }
 
@@ -106,11 +97,11 @@ impl Hold {
     /// Reserves `n` further bytes, when there is room for them.
     ///
     /// # Errors
-    /// `cancelled` if the session has ended.
+    /// `cancelled` if the account was closed.
     pub async fn more(&mut self, n: u64) -> Result<(), FetchError> {
         match self.reserve(n) {
             None => Ok(()),
-            Some(granted) => granted.await.map_err(|_| session_ended()),
+            Some(granted) => granted.await.map_err(|_| account_closed()),
         }
     }
 

@@ -54,7 +54,7 @@ pub struct EngineConfig {
     pub pool: PoolConfig,
     /// Certificates trusted beside the public roots.
     pub extra_roots: Vec<CertificateDer<'static>>,
-    /// Bytes of whole response bodies in memory, of all sessions together.
+    /// Bytes of whole response bodies in memory, of all accounts together.
     pub body_budget: u64,
     /// Sent where a request has no `User-Agent`.
     pub user_agent: String,

@@ -8,13 +8,14 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use fetchway_policy::budget::SessionKey;
+use fetchway_policy::budget::AccountKey;
 use fetchway_policy::retry::retry_after;
 use fetchway_policy::{ErrorName, FetchError, Timeouts};
 use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
+use crate::account::{Account, REQUEST_WEIGHT};
 use crate::admit::{Asking, Gate, Permit};
 use crate::body::over_cap;
 use crate::budget::{Bytes, Hold};
@@ -22,11 +23,9 @@ use crate::clock::{self, Limits};
 use crate::meter::Meter;
 use crate::observe::{Moved, Observer};
 use crate::pool::Site;
-use crate::queue::REQUEST_WEIGHT;
-use crate::session::Session;
 use crate::stream::Stream;
 
-/// One origin without TLS, as fetches of one session in one lane reach it.
+/// One origin without TLS, as fetches of one account in one lane reach it.
 pub struct Direct {
     site: Arc<Site>,
     gate: Arc<Gate>,
@@ -35,7 +34,7 @@ pub struct Direct {
     cap: u64,
     retry_after_cap: Duration,
     bodies: Arc<Bytes>,
-    holder: SessionKey,
+    holder: AccountKey,
     observer: Arc<dyn Observer>,
     user_agent: HeaderValue,
 }
@@ -82,30 +81,31 @@ impl std::fmt::Debug for OpenGuard {
 }
 
 impl Direct {
-    /// The origin of `url`, for the fetches of `session` in `lane`; none if it is spoken to over TLS.
+    /// The origin of `url`, for the fetches of `account` in `lane`; none if it is spoken to over TLS.
     ///
     /// # Errors
-    /// What keeps the session from that origin.
-    pub fn new(session: &Session, url: &Url, lane: usize) -> Result<Option<Self>, FetchError> {
-        let site = session.network.site(url)?;
+    /// The reason why the account may not reach that origin.
+    pub fn new(account: &Account, url: &Url, lane: usize) -> Result<Option<Self>, FetchError> {
+        let site = account.network().site(url)?;
         if site.target.tls {
             return Ok(None);
         }
-        let engine = session.engine();
+        let engine = account.engine();
+        let config = engine.lane_config(lane);
         Ok(Some(Self {
             site,
             gate: engine.gate().clone(),
             asking: Asking {
                 lane,
-                session: session.id,
+                account: account.id(),
                 bytes: REQUEST_WEIGHT,
                 again: false,
             },
-            limits: Limits::new(engine.clocks(lane), &Timeouts::default()),
-            cap: engine.response_cap(lane),
+            limits: Limits::new(config.clocks, &Timeouts::default()),
+            cap: config.response_cap,
             retry_after_cap: engine.retry_after_cap(),
             bodies: engine.bodies().clone(),
-            holder: session.bodies,
+            holder: account.holder(),
             observer: engine.observer().clone(),
             user_agent: engine.user_agent().clone(),
         }))

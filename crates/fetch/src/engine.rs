@@ -4,55 +4,39 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use fetchway_policy::guard::AddressPolicy;
-use fetchway_policy::{Clocks, ErrorName, FetchError, LaneConfig};
-use http::{HeaderValue, Response};
+use fetchway_policy::{ErrorName, FetchError, LaneConfig};
+use http::HeaderValue;
 use tokio::time::Instant;
-use url::Url;
 
 use crate::admit::Gate;
-use crate::body::Body;
 use crate::config::{DEFAULT_LANE, EngineConfig};
 use crate::dial::Dialer;
 use crate::dns::Dns;
-use crate::door::Door;
 use crate::observe::Observer;
 use crate::pool::{self, Kind, Network, Pool};
-use crate::queue::Queued;
-use crate::request::FetchRequest;
-use crate::run::Run;
-use crate::session::{Session, SessionConfig};
 use crate::{LaneStats, budget, tls};
 
 /// The engine. Clones are one and the same.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
-/// What all clones share.
-pub(crate) struct Inner {
-    pub(crate) lanes: Vec<(String, LaneConfig)>,
+/// The part that all clones share.
+struct Inner {
+    lanes: Vec<(String, LaneConfig)>,
     default_lane: usize,
-    pub(crate) gate: Arc<Gate>,
+    gate: Arc<Gate>,
     pool: Arc<Pool>,
     bodies: Arc<budget::Bytes>,
     networks: Mutex<Vec<Weak<Network>>>,
-    pub(crate) retry_after_cap: Duration,
-    pub(crate) user_agent: HeaderValue,
-    pub(crate) observer: Arc<dyn Observer>,
+    retry_after_cap: Duration,
+    user_agent: HeaderValue,
+    observer: Arc<dyn Observer>,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Engine")
     }
-}
-
-/// A response whose header has come.
-#[derive(Debug)]
-pub struct Fetched {
-    /// Status, fields without hop-by-hop ones, and the body.
-    pub response: Response<Body>,
-    /// The URL that it came from, after redirects.
-    pub url: Url,
 }
 
 impl Engine {
@@ -111,8 +95,8 @@ impl Engine {
         self.0.retry_after_cap
     }
 
-    pub(crate) fn clocks(&self, lane: usize) -> Clocks {
-        self.0.lanes[lane].1.clocks
+    pub(crate) fn lane_config(&self, lane: usize) -> &LaneConfig {
+        &self.0.lanes[lane].1
     }
 
     /// What may be reached under `policy`. Equal policies share one network and its connections.
@@ -156,12 +140,6 @@ impl Engine {
         network
     }
 
-    /// Begins a session whose fetches may go where `network` does.
-    #[must_use]
-    pub fn session(&self, network: Arc<Network>, config: SessionConfig) -> Session {
-        Session::open(self.clone(), network, config)
-    }
-
     /// From now on a fetch to `listener` is refused with `proxy_loop_detected`.
     pub fn add_own_listener(&self, listener: std::net::SocketAddr) {
         self.0.pool.dialer.add_own_listener(listener);
@@ -190,12 +168,6 @@ impl Engine {
         self.0.lanes.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The cap on response bodies of a lane, in bytes.
-    #[must_use]
-    pub fn response_cap(&self, lane: usize) -> u64 {
-        self.0.lanes[lane].1.response_cap
-    }
-
     /// What is under way in each lane, by index.
     #[must_use]
     pub fn lane_stats(&self) -> Vec<LaneStats> {
@@ -208,69 +180,6 @@ impl Engine {
     #[must_use]
     pub fn budget_used(&self) -> u64 {
         self.0.bodies.used()
-    }
-
-    /// Takes a fetch's place in the queues of its lane and origin: fetches of one session that are
-    /// queued one after the other are dispatched in that order, as far as their origins allow.
-    #[must_use]
-    pub fn queue(&self, session: &Session, request: FetchRequest) -> Queued {
-        Queued::new(&self.0, session, request)
-    }
-
-    /// Performs a queued fetch up to its response's header. `session` is the one that it was queued
-    /// for.
-    ///
-    /// # Errors
-    /// Whatever it fails with, by name. Dropping the future cancels it.
-    pub async fn perform(&self, session: &Session, queued: Queued) -> Result<Fetched, FetchError> {
-        self.perform_by(session, queued, None).await
-    }
-
-    /// The same, each of its requests through `door`. Whoever keeps the door decides what is tried
-    /// again: the lane's retries do not apply.
-    ///
-    /// # Errors
-    /// As [`Engine::perform`].
-    pub async fn perform_through(
-        &self,
-        session: &Session,
-        queued: Queued,
-        door: &dyn Door,
-    ) -> Result<Fetched, FetchError> {
-        self.perform_by(session, queued, Some(door)).await
-    }
-
-    async fn perform_by(
-        &self,
-        session: &Session,
-        queued: Queued,
-        door: Option<&dyn Door>,
-    ) -> Result<Fetched, FetchError> {
-        let (place, end) = (queued.place, queued.end);
-        let run = Run::new(&self.0, session, door, queued.request, queued.sent);
-        let performed = match place {
-            Ok(place) => run.perform(place).await,
-            Err(error) => Err(error),
-        };
-        match performed {
-            Ok((run, answer)) => run.hand_over(answer, end),
-            Err(error) => {
-                end.tell(Some(error.name), 0);
-                Err(error)
-            }
-        }
-    }
-
-    /// Queues a fetch and performs it.
-    ///
-    /// # Errors
-    /// As [`Engine::perform`].
-    pub async fn fetch(
-        &self,
-        session: &Session,
-        request: FetchRequest,
-    ) -> Result<Fetched, FetchError> {
-        self.perform(session, self.queue(session, request)).await
     }
 }
 

@@ -10,29 +10,26 @@ use fetchway_policy::{FetchError, LaneConfig, RetryPolicy};
 use http::{Response, StatusCode, header};
 use tokio::time::Instant;
 
+use crate::account::{Account, Place};
 use crate::admit::Permit;
 use crate::answer::Answer;
 use crate::body::Source;
 use crate::clock::{self, Limits, no_connection, no_header, total_over};
 use crate::door::{self, Door};
-use crate::engine::Inner;
 use crate::exchange::{Outgoing, exchange};
 use crate::pool::{Failure, Site};
-use crate::queue::{self, Place};
 use crate::request::{FetchRequest, RequestBody, Sending};
-use crate::session::Session;
 
 type Sent = Result<(Response<()>, Source), Failure>;
 
 /// One fetch: what is to be sent next, and what has been tried.
 pub(crate) struct Run<'a> {
-    engine: &'a Inner,
-    pub(crate) lane: &'a LaneConfig,
-    pub(crate) limits: Limits,
-    session: &'a Session,
+    account: &'a Account,
+    lane: &'a LaneConfig,
+    limits: Limits,
     /// Asked before each send.
     door: Option<&'a dyn Door>,
-    pub(crate) request: Box<FetchRequest>,
+    request: Box<FetchRequest>,
     /// Counts the bytes sent of the request's body.
     sent: Arc<AtomicU64>,
     /// A streamed body has been taken: nothing can be sent again.
@@ -50,18 +47,16 @@ pub(crate) struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(crate) fn new(
-        engine: &'a Inner,
-        session: &'a Session,
+        account: &'a Account,
         door: Option<&'a dyn Door>,
         request: Box<FetchRequest>,
         sent: Arc<AtomicU64>,
     ) -> Self {
-        let lane = &engine.lanes[request.lane].1;
+        let lane = account.engine().lane_config(request.lane);
         Self {
-            engine,
+            account,
             lane,
             limits: Limits::new(lane.clocks, &request.timeouts),
-            session,
             door,
             request,
             sent,
@@ -74,12 +69,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(crate) async fn perform(mut self, first: Place) -> Result<(Self, Answer), FetchError> {
+    pub(crate) async fn perform(
+        mut self,
+        first: Place,
+    ) -> Result<(Box<FetchRequest>, Answer), FetchError> {
         let mut first = Some(first);
         loop {
             let Place { site, turn } = match first.take() {
                 Some(place) => place,
-                None => queue::ask(self.engine, self.session, &self.request, true)?,
+                None => self.account.ask(&self.request, true)?,
             };
             // The time in a queue is not the fetch's own, the second time neither.
             let left = self.total_until.map_or(self.limits.total.time, |total| {
@@ -114,7 +112,7 @@ impl<'a> Run<'a> {
             let follow = self.follow(&head)?;
             let answer = self.answer(head, source, permit);
             let Some(follow) = follow else {
-                return Ok((self, answer));
+                return Ok((self.request, answer));
             };
             answer.let_go().await;
             self.apply(follow);
@@ -242,10 +240,10 @@ impl<'a> Run<'a> {
             && let Some(wait) = retry::retry_after(
                 value.as_bytes(),
                 SystemTime::now(),
-                self.engine.retry_after_cap,
+                self.account.engine().retry_after_cap(),
             )
         {
-            self.engine.gate.slow(&site.origin, wait);
+            self.account.engine().gate().slow(&site.origin, wait);
         }
     }
 

@@ -2,15 +2,77 @@
 
 use bytes::{Bytes, BytesMut};
 use fetchway_policy::FetchError;
+use http::{HeaderMap, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use url::Url;
 
-use crate::Hold;
+use crate::answer::Fetched;
 use crate::body::{Body, over_cap};
-use crate::budget::session_ended;
+use crate::budget::{Hold, account_closed};
 
 /// Room reserved at first where the length is not known; doubled as the body grows.
 const FIRST: u64 = 16 << 10;
+
+/// A response whose body has been read.
+#[derive(Debug)]
+pub struct Whole {
+    /// Status, header fields without hop-by-hop ones, and the body.
+    pub response: Response<Bytes>,
+    /// The URL of the response, after redirects.
+    pub url: Url,
+    /// The bytes reserved for the response. Keep it for as long as the response is in memory.
+    pub hold: Hold,
+}
+
+impl Fetched {
+    /// Reads the body whole, within a hold of the fetch's account. The header fields, the URL and
+    /// `weight` further bytes are held with it.
+    ///
+    /// # Errors
+    /// The error of the body, or `http_response_body_size` if it is larger than its lane allows.
+    pub async fn whole(self, weight: u64) -> Result<Whole, FetchError> {
+        let Self { response, url, .. } = self;
+        let (head, body) = response.into_parts();
+        let beside = weight + fields_weight(&head.headers) + url.as_str().len() as u64;
+        // Not begun before the header: the budget lets the oldest body finish, so a body must not
+        // count that waits for a permit which a younger one keeps until there is room for it.
+        let mut hold = self.account.hold();
+        let body = body.whole(&mut hold, beside, self.cap).await?;
+        Ok(Whole {
+            response: Response::from_parts(head, body),
+            url,
+            hold,
+        })
+    }
+
+    /// Reads the body whole and keeps no hold: only the bytes that did not come with the header are
+    /// reserved, and only until the last one is read.
+    ///
+    /// # Errors
+    /// The error of the body, or `http_response_body_size` if it is larger than its lane allows.
+    pub async fn collect(self) -> Result<Response<Bytes>, FetchError> {
+        let (head, mut body) = self.response.into_parts();
+        // Most small responses are complete by now, and in one piece.
+        let first = body.at_once()?.and_then(|frame| frame.into_data().ok());
+        if body.is_end_stream() {
+            return Ok(Response::from_parts(head, first.unwrap_or_default()));
+        }
+        let further = body.whole(&mut self.account.hold(), 0, self.cap).await?;
+        let body = match first {
+            None => further,
+            Some(first) => [first, further].concat().into(),
+        };
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+/// Memory that header fields take, in bytes.
+fn fields_weight(fields: &HeaderMap) -> u64 {
+    let weights = fields.iter();
+    let weights = weights.map(|(name, value)| (name.as_str().len() + value.len() + 32) as u64);
+    weights.sum()
+}
 
 impl Body {
     /// Reads the body to its end. `beside` are bytes to be held with it, such as its headers.
@@ -73,6 +135,6 @@ impl Body {
         self.set_paused(true);
         let granted = granted.await;
         self.set_paused(false);
-        granted.map_err(|_| session_ended())
+        granted.map_err(|_| account_closed())
     }
 }

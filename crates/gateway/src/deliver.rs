@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use fetchway_fetch::{FetchRequest, Queued, RequestBody, Session};
+use bytes::Bytes;
+use fetchway_fetch::{FetchRequest, Queued, RequestBody};
 use fetchway_policy::redirect::RedirectMode;
 use fetchway_policy::{ErrorName, FetchError, Timeouts};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use http_body::Body as _;
 use tokio::time::Instant;
 use url::Url;
 
@@ -146,7 +145,6 @@ impl Inner {
     ) -> impl Future<Output = Result<Answer, FetchError>> {
         add(&self.counters.started);
         let began = Instant::now();
-        let fetches = self.fetches(reactor);
         let request = FetchRequest {
             method,
             url,
@@ -157,9 +155,9 @@ impl Inner {
             decode: false,
             timeouts: Timeouts::default(),
         };
-        let queued = fetches.engine().queue(fetches, request);
+        let queued = self.account(reactor).queue(request);
         async move {
-            let answer = self.answer(fetches, queued).await;
+            let answer = answer(queued).await;
             let status = answer.as_ref().map(|answer| answer.status);
             self.count(conn, status, began.elapsed());
             answer
@@ -187,35 +185,6 @@ impl Inner {
                 self.trouble(Trouble::Failed, error.name.as_str());
             }
         }
-    }
-
-    async fn answer(&self, fetches: &Session, queued: Queued) -> Result<Answer, FetchError> {
-        let engine = fetches.engine();
-        let fetched = engine.perform(fetches, queued).await?;
-        let (head, mut body) = fetched.response.into_parts();
-        // Most answers are whole by now, and in one piece.
-        let first = body.at_once()?;
-        let first = first.and_then(|frame| frame.into_data().ok());
-        let body = if body.is_end_stream() {
-            first.unwrap_or_default()
-        } else {
-            let mut hold = fetches.hold();
-            let cap = engine.response_cap(self.lane);
-            let rest = body.whole(&mut hold, 0, cap).await?;
-            match first {
-                None => rest,
-                Some(first) => {
-                    let mut whole = BytesMut::from(first);
-                    whole.extend_from_slice(&rest);
-                    whole.freeze()
-                }
-            }
-        };
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body,
-        })
     }
 
     /// Sends a message over one of this thread's own lines. Gives it back if that cannot be.
@@ -427,6 +396,16 @@ impl Inner {
         // A client that is gone meanwhile gets nothing, which is all that can be done.
         let _ = self.send(conn, text, &reply.body);
     }
+}
+
+/// Performs a request up to the end of its answer.
+async fn answer(queued: Queued) -> Result<Answer, FetchError> {
+    let (head, body) = queued.perform().await?.collect().await?.into_parts();
+    Ok(Answer {
+        status: head.status,
+        headers: head.headers,
+        body,
+    })
 }
 
 /// How a connection is called towards the API: in hexadecimal digits. `salt` tells gateways apart.

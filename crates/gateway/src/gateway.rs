@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fetchway_fetch::{Direct, Engine, Network, Session, SessionConfig, SessionLimits};
+use fetchway_fetch::{Account, AccountConfig, AccountLimits, Direct, Engine, Network};
 use fetchway_policy::{ErrorName, FetchError};
 use tokio::time::Instant;
 use url::Url;
@@ -51,7 +51,7 @@ pub(crate) struct Inner {
     pub(crate) base: Url,
     pub(crate) lane: usize,
     /// One for each reactor, and a last one for what no reactor does.
-    fetches: Vec<Session>,
+    accounts: Vec<Account>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) counters: Counters,
     pub(crate) troubles: Troubles,
@@ -80,12 +80,12 @@ impl Gateway {
     ) -> Result<Self, FetchError> {
         let lane = engine.lane(config.lane.as_deref())?;
         let base = base(&config.api)?;
-        let limits = SessionLimits {
+        let limits = AccountLimits {
             in_flight: usize::MAX,
             queued: usize::MAX,
             queued_bytes: usize::MAX,
         };
-        let limits = SessionConfig {
+        let limits = AccountConfig {
             limits,
             bodies: u64::MAX,
         };
@@ -97,13 +97,13 @@ impl Gateway {
         let reactors = (0..workers.min(MAX_REACTORS)).map(|_| Reactor::start());
         let reactors: io::Result<Vec<Arc<Reactor>>> = reactors.collect();
         let reactors = reactors.map_err(no_epoll)?;
-        let fetches = (0..=reactors.len())
-            .map(|_| engine.session(network(), limits))
+        let accounts = (0..=reactors.len())
+            .map(|_| Account::open(engine, network(), limits))
             .collect();
         let inner = Arc::new(Inner {
             base,
             lane,
-            fetches,
+            accounts,
             observer,
             counters: Counters::default(),
             troubles: Troubles::default(),
@@ -116,8 +116,8 @@ impl Gateway {
             leaving: AtomicBool::new(false),
             config,
         });
-        for (reactor, session) in inner.reactors.iter().zip(&inner.fetches) {
-            let direct = Direct::new(session, &inner.base, lane)?;
+        for (reactor, account) in inner.reactors.iter().zip(&inner.accounts) {
+            let direct = Direct::new(account, &inner.base, lane)?;
             reactor.belongs_to(&inner, direct).map_err(no_epoll)?;
         }
         Ok(Self(inner))
@@ -177,10 +177,10 @@ impl Inner {
         (next % self.reactors.len()) as u8
     }
 
-    /// What fetches for the clients of a reactor, on its thread; without one, for everything else.
-    pub(crate) fn fetches(&self, reactor: Option<u8>) -> &Session {
+    /// The account for the clients of a reactor, used on its thread; without one, for everything else.
+    pub(crate) fn account(&self, reactor: Option<u8>) -> &Account {
         let at = reactor.map_or(self.reactors.len(), usize::from);
-        &self.fetches[at]
+        &self.accounts[at]
     }
 
     pub(crate) fn is_leaving(&self) -> bool {

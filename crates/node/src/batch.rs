@@ -1,5 +1,5 @@
-//! What performs the fetches of a batch: an engine of its own, under the configuration of a node, or a
-//! session of the engine that the node has for its clients.
+//! Performs the fetches of a batch, by an engine of its own under the configuration of a node, or by an
+//! account of the engine that the node has for its clients.
 //!
 //! The run decides what is tried again, so the engine does not (a fetch through a door is tried once),
 //! and slows origins that ask for it, so an engine of its own does not. Limits of origins hold in both:
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use fetchway_batch::{Handover, Performer, Request, Response};
 use fetchway_fetch::{
-    Door, Engine, FetchRequest, Fetched, Hold, NoObserver, RequestBody, Session, SessionConfig,
-    SessionLimits, fields_weight,
+    Account, AccountConfig, AccountLimits, Door, Engine, FetchRequest, Hold, NoObserver,
+    RequestBody,
 };
 use fetchway_policy::guard::HostPattern;
 use fetchway_policy::{FetchError, OriginLimits};
@@ -22,13 +22,13 @@ use url::Url;
 use crate::config::Config;
 use crate::start_error::StartError;
 
-/// What an outcome holds in memory beside its body and fields, in bytes.
+/// Memory of an outcome beside its body and header fields, in bytes.
 const OUTCOME_WEIGHT: u64 = 1 << 10;
 
 /// Performs fetches from here.
 #[derive(Debug)]
 pub struct LocalFetches {
-    session: Session,
+    account: Account,
     origins: Origins,
     /// Whose rights bind it, if not all may be done.
     principal: Option<Principal>,
@@ -54,16 +54,16 @@ impl Origins {
 }
 
 impl LocalFetches {
-    /// Through a session of a shared engine, with the lanes of `principal`; where it may go is the
-    /// session's. A try may take `timeout` at most.
+    /// Performs fetches by an account of a shared engine, with the lanes of `principal`; the account
+    /// decides where they may go. A try may take `timeout` at most.
     pub(crate) fn on_behalf(
         principal: Principal,
-        session: Session,
+        account: Account,
         origins: Origins,
         timeout: Option<Duration>,
     ) -> Self {
         Self {
-            session,
+            account,
             origins,
             principal: Some(principal),
             timeout,
@@ -90,13 +90,13 @@ impl LocalFetches {
         let network = engine.network(&Arc::new(config.address_policy(&[])));
         // The run has bounds of its own, which are tighter.
         let most = usize::MAX >> 1;
-        let limits = SessionLimits {
+        let limits = AccountLimits {
             in_flight: most,
             queued: most,
             queued_bytes: most,
         };
         Ok(Self {
-            session: engine.session(network, SessionConfig { limits, bodies }),
+            account: Account::open(&engine, network, AccountConfig { limits, bodies }),
             origins: Origins::of(config),
             principal: None,
             timeout,
@@ -104,7 +104,7 @@ impl LocalFetches {
     }
 
     fn fetch(&self, request: &Request) -> Result<FetchRequest, FetchError> {
-        let (engine, lane) = (self.session.engine(), request.lane.as_deref());
+        let (engine, lane) = (self.account.engine(), request.lane.as_deref());
         let lane = match &self.principal {
             Some(principal) => principal.lane(engine, lane)?,
             None => engine.lane(lane)?,
@@ -130,26 +130,18 @@ impl Performer for LocalFetches {
         request: &Request,
         handover: &Handover<'_>,
     ) -> Result<(Response, Hold), FetchError> {
-        let (session, engine) = (&self.session, self.session.engine());
-        let fetch = self.fetch(request)?;
-        let lane = fetch.lane;
-        let queued = engine.queue(session, fetch);
-        let door = Through(handover);
-        let Fetched { response, url } = engine.perform_through(session, queued, &door).await?;
+        let queued = self.account.queue(self.fetch(request)?);
+        let fetched = queued.perform_through(&Through(handover)).await?;
         handover.answered();
-        let (head, body) = response.into_parts();
-        let beside = OUTCOME_WEIGHT + fields_weight(&head.headers) + url.as_str().len() as u64;
-        let mut hold = session.hold();
-        let body = body
-            .whole(&mut hold, beside, engine.response_cap(lane))
-            .await?;
+        let whole = fetched.whole(OUTCOME_WEIGHT).await?;
+        let (head, body) = whole.response.into_parts();
         let response = Response {
-            url,
+            url: whole.url,
             status: head.status,
             headers: head.headers,
             body,
         };
-        Ok((response, hold))
+        Ok((response, whole.hold))
     }
 
     fn limits(&self, origin: &Url) -> OriginLimits {

@@ -28,9 +28,9 @@ impl Rate {
 /// What a lane's queue may hold. Beyond any bound a fetch is refused by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueBounds {
-    /// Fetches waiting, of all sessions together.
+    /// Fetches waiting, of all accounts together.
     pub count: usize,
-    /// Bytes of request bodies and headers waiting, of all sessions together.
+    /// Bytes of request bodies and headers waiting, of all accounts together.
     pub bytes: usize,
     /// How long one fetch may wait.
     pub wait: Duration,

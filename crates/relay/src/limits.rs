@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fetchway_fetch::{Engine, Session, SessionConfig, SessionLimits};
+use fetchway_fetch::{Account, AccountConfig, AccountLimits, Engine};
 use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::{ErrorName, FetchError};
 
@@ -93,12 +93,12 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// What fetches on its behalf, within `limits`.
+    /// Opens an account for fetches on the principal's behalf, within `limits`.
     #[must_use]
-    pub fn session(&self, engine: &Engine, limits: SessionLimits) -> Session {
+    pub fn account(&self, engine: &Engine, limits: AccountLimits) -> Account {
         let bodies = self.limits.answers as u64;
         let network = engine.network(&self.policy);
-        engine.session(network, SessionConfig { limits, bodies })
+        Account::open(engine, network, AccountConfig { limits, bodies })
     }
 
     /// The lane of this name, or the default one, if it is open to the client.

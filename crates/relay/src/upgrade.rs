@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_fetch::{Engine, SessionLimits};
+use fetchway_fetch::{Account, AccountLimits, Engine};
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -154,15 +154,15 @@ impl Relay {
         self.observer.session_closed(why);
     }
 
-    /// What fetches for a client's session.
-    pub(crate) fn fetches(&self, principal: &Principal) -> fetchway_fetch::Session {
+    /// Opens the account of a client's session.
+    pub(crate) fn account(&self, principal: &Principal) -> Account {
         let limits = &principal.limits;
-        let limits = SessionLimits {
+        let limits = AccountLimits {
             in_flight: limits.in_flight,
             queued: limits.queued,
             queued_bytes: limits.queued_bytes,
         };
-        principal.session(&self.engine, limits)
+        principal.account(&self.engine, limits)
     }
 
     /// Takes no new fetches from now on. To be followed by [`Self::shutdown`].

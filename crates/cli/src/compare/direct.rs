@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fetchway_fetch::{
-    Engine, EngineConfig, FetchRequest, NoObserver, RequestBody, Session, SessionConfig,
-    SessionLimits,
+    Account, AccountConfig, AccountLimits, Engine, EngineConfig, FetchRequest, NoObserver,
+    RequestBody,
 };
 use fetchway_policy::Timeouts;
 use fetchway_policy::guard::{AddressPolicy, IpNet};
@@ -20,7 +20,7 @@ use super::sample::{Sample, Samples};
 
 /// An engine without a node, for whoever sits at this terminal: it may go wherever they may.
 /// Trusts `roots` beside the public ones.
-pub(crate) fn private_engine(roots: Vec<CertificateDer<'static>>) -> anyhow::Result<Arc<Session>> {
+pub(crate) fn private_engine(roots: Vec<CertificateDer<'static>>) -> anyhow::Result<Account> {
     let config = EngineConfig {
         extra_roots: roots,
         ..EngineConfig::default()
@@ -33,23 +33,22 @@ pub(crate) fn private_engine(roots: Vec<CertificateDer<'static>>) -> anyhow::Res
     };
     let network = engine.network(&Arc::new(policy));
     let most = usize::MAX >> 1;
-    let limits = SessionLimits {
+    let limits = AccountLimits {
         in_flight: most,
         queued: most,
         queued_bytes: most,
     };
-    Ok(Arc::new(engine.session(
+    let bodies = 1 << 30;
+    Ok(Account::open(
+        &engine,
         network,
-        SessionConfig {
-            limits,
-            bodies: 1 << 30,
-        },
-    )))
+        AccountConfig { limits, bodies },
+    ))
 }
 
 /// Fetches `urls`, at most `limit` at a time; the rest wait, as they would on the platform.
 pub(crate) async fn direct(
-    session: &Arc<Session>,
+    account: &Account,
     urls: Vec<Url>,
     limit: usize,
     bar: &ProgressBar,
@@ -57,11 +56,11 @@ pub(crate) async fn direct(
     let slots = Arc::new(Semaphore::new(limit.max(1)));
     let mut fetches = JoinSet::new();
     for (req, url) in urls.into_iter().enumerate() {
-        let (session, slots) = (session.clone(), slots.clone());
+        let (account, slots) = (account.clone(), slots.clone());
         fetches.spawn(async move {
             let _slot = slots.acquire().await;
             let began = Instant::now();
-            let fetched = fetch(&session, url).await;
+            let fetched = fetch(&account, url).await;
             let outcome = fetched.as_ref().map(|(status, body)| (*status, &body[..]));
             (req, Sample::of(req, began, outcome.map_err(Clone::clone)))
         });
@@ -75,7 +74,7 @@ pub(crate) async fn direct(
     Samples(samples.into_iter().map(|(_, sample)| sample).collect())
 }
 
-async fn fetch(session: &Session, url: Url) -> Result<(u16, bytes::Bytes), String> {
+async fn fetch(account: &Account, url: Url) -> Result<(u16, bytes::Bytes), String> {
     let request = FetchRequest {
         method: http::Method::GET,
         url,
@@ -87,16 +86,12 @@ async fn fetch(session: &Session, url: Url) -> Result<(u16, bytes::Bytes), Strin
         timeouts: Timeouts::default(),
     };
     let error = |error: fetchway_policy::FetchError| format!("{} ({})", error.detail, error.name);
-    let response = session
-        .engine()
-        .fetch(session, request)
-        .await
-        .map_err(error)?
-        .response;
+    let fetched = account.queue(request).perform().await.map_err(error)?;
+    let response = fetched.response;
     let status = response.status().as_u16();
     let body = response
         .into_body()
-        .whole(&mut session.hold(), 0, 1 << 30)
+        .whole(&mut account.hold(), 0, 1 << 30)
         .await
         .map_err(error)?;
     Ok((status, body))

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fetchway_fetch::{EngineConfig, SessionConfig};
+use fetchway_fetch::{Account, AccountConfig, EngineConfig};
 use fetchway_policy::ErrorName;
 use fetchway_test_origins::TestOrigin;
 use futures_util::FutureExt as _;
@@ -101,7 +101,7 @@ async fn a_whole_body_has_a_cap_of_its_own() {
             .unwrap()
             .response
             .into_body();
-        let mut hold = rig.session.hold();
+        let mut hold = rig.account.hold();
         match soon(body.whole(&mut hold, 50, 1_000)).await {
             Ok(whole) => {
                 assert!(fits, "{path}");
@@ -125,23 +125,23 @@ async fn half_read_bodies(path: &str, origin: TestOrigin, config: EngineConfig) 
     config.body_budget = 2 * MIB;
     config.lanes[0].1.response_cap = MIB;
     let rig = Rig::new(config);
-    let sessions: Vec<_> = (0..5)
+    let accounts: Vec<_> = (0..5)
         .map(|_| {
-            let bodies = SessionConfig {
+            let bodies = AccountConfig {
                 bodies: 2 * MIB,
                 ..PLENTY
             };
-            rig.engine.session(rig.network(loopback()), bodies)
+            Account::open(&rig.engine, rig.network(loopback()), bodies)
         })
         .collect();
     let held = AtomicU64::new(0);
     let fetches = (0..50).map(|n| {
-        let session = &sessions[n % 5];
+        let account = &accounts[n % 5];
         let (rig, held, origin) = (&rig, &held, &origin);
         async move {
             let url = origin.url(&format!("{path}&seed={n}"));
-            let fetched = soon(rig.engine.fetch(session, get(&url))).await.unwrap();
-            let mut hold = session.hold();
+            let fetched = soon(account.queue(get(&url)).perform()).await.unwrap();
+            let mut hold = account.hold();
             let whole = fetched.response.into_body().whole(&mut hold, 0, MIB);
             let whole = soon(whole).await.unwrap();
             let all = held.fetch_add(whole.len() as u64, Ordering::Relaxed) + whole.len() as u64;
@@ -152,7 +152,7 @@ async fn half_read_bodies(path: &str, origin: TestOrigin, config: EngineConfig) 
         }
     });
     join_all(fetches).await;
-    drop(sessions);
+    drop(accounts);
     rig.finish().await;
 }
 
@@ -176,7 +176,7 @@ async fn room_is_reserved_before_it_is_read_into() {
     let rig = Rig::new(config);
     let begin = async |path: &str| {
         let fetched = rig.fetch(get(&origin.url(path))).await.unwrap();
-        let mut hold = rig.session.hold();
+        let mut hold = rig.account.hold();
         Box::pin(async move {
             let whole = fetched
                 .response

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use fetchway_fetch::Account;
 use fetchway_policy::ErrorName;
 use fetchway_policy::guard::AddressPolicy;
 use fetchway_test_origins::TestOrigin;
@@ -143,28 +144,26 @@ async fn warm_connection(origin: TestOrigin, config: fetchway_fetch::EngineConfi
     rig.get(&url).await.unwrap();
     let stats = origin.stats();
     assert_eq!((stats.connections, stats.open), (1, 1), "one is warm");
-    let strict = rig
-        .engine
-        .session(rig.network(AddressPolicy::default()), PLENTY);
-    let refused = rig
-        .engine
-        .fetch(&strict, get(&url))
+    let strict = Account::open(&rig.engine, rig.network(AddressPolicy::default()), PLENTY);
+    let refused = strict
+        .queue(get(&url))
+        .perform()
         .await
         .expect_err("it may not");
     assert_eq!(refused.name, ErrorName::DestinationIpProhibited);
     // Another that may, under another policy, has a connection of its own.
     let mut other = loopback();
     other.deny_nets.push("10.0.0.0/8".parse().unwrap());
-    let other = rig.engine.session(rig.network(other), PLENTY);
+    let other = Account::open(&rig.engine, rig.network(other), PLENTY);
     for connections in [2, 2] {
-        whole(rig.engine.fetch(&other, get(&url)).await.unwrap())
+        whole(other.queue(get(&url)).perform().await.unwrap())
             .await
             .unwrap();
         assert_eq!(origin.stats().connections, connections);
     }
     // The same policy, written again, is the same network.
-    let session = rig.engine.session(rig.network(loopback()), PLENTY);
-    whole(rig.engine.fetch(&session, get(&url)).await.unwrap())
+    let account = Account::open(&rig.engine, rig.network(loopback()), PLENTY);
+    whole(account.queue(get(&url)).perform().await.unwrap())
         .await
         .unwrap();
     assert_eq!(origin.stats().connections, 2);
@@ -172,7 +171,7 @@ async fn warm_connection(origin: TestOrigin, config: fetchway_fetch::EngineConfi
         &rig.network(loopback()),
         &rig.network(loopback())
     ));
-    drop((strict, other, session));
+    drop((strict, other, account));
     rig.finish().await;
 }
 

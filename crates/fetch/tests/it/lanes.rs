@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fetchway_fetch::{DEFAULT_LANE, EngineConfig, SessionConfig, SessionLimits};
+use fetchway_fetch::{Account, AccountConfig, AccountLimits, DEFAULT_LANE, EngineConfig};
 use fetchway_policy::{ErrorName, LaneConfig, OriginLimits, QueueBounds, Rate};
 use fetchway_test_origins::TestOrigin;
 use futures_util::FutureExt as _;
@@ -133,7 +133,7 @@ async fn queues_are_bounded_by_count_bytes_and_wait() {
     };
     let long = Duration::from_secs(60);
     for (config, expected) in [
-        // One session has at most half of the places, and of the bytes.
+        // One account has at most half of the places, and of the bytes.
         (bounds(4, 1 << 20, long), ErrorName::QueueFull),
         (bounds(100, 5_000, long), ErrorName::QueueFull),
         (
@@ -163,45 +163,45 @@ async fn queues_are_bounded_by_count_bytes_and_wait() {
 }
 
 #[tokio::test]
-async fn sessions_have_limits_of_their_own_and_their_end_is_no_ones_loss() {
+async fn accounts_have_limits_of_their_own_and_their_end_is_no_ones_loss() {
     let origin = TestOrigin::builder().start().unwrap();
     let url = origin.url("/gate?key=sessions");
     let rig = Rig::new(config());
-    let small = SessionConfig {
-        limits: SessionLimits {
+    let small = AccountConfig {
+        limits: AccountLimits {
             in_flight: 1,
             queued: 1,
             ..PLENTY.limits
         },
         ..PLENTY
     };
-    let session = rig
-        .engine
-        .session(rig.network(crate::support::loopback()), small);
-    let fetched = {
+    let account = Account::open(&rig.engine, rig.network(crate::support::loopback()), small);
+    let body = {
         let mut fetches: Vec<_> = (0..2)
-            .map(|_| Box::pin(rig.engine.fetch(&session, get(&url))))
+            .map(|_| Box::pin(account.queue(get(&url)).perform()))
             .collect();
         for fetch in &mut fetches {
             assert!(fetch.now_or_never().is_none());
         }
-        let refused = rig
-            .engine
-            .fetch(&session, get(&url))
+        let refused = account
+            .queue(get(&url))
+            .perform()
             .await
             .expect_err("one waits already");
         assert_eq!(refused.name, ErrorName::QueueFull);
-        rig.engine
-            .fetch(&rig.session, get(&origin.url("/echo")))
+        rig.account
+            .queue(get(&origin.url("/echo")))
+            .perform()
             .await
             .unwrap();
         origin.open_gate("sessions").unwrap();
-        soon(fetches.remove(0)).await.unwrap()
+        let fetched = soon(fetches.remove(0)).await.unwrap();
+        fetched.response.into_body()
     };
-    // The session goes, its fetch's body stays.
-    drop(session);
+    // The account goes, its fetch's body stays.
+    drop(account);
     assert_eq!(rig.engine.lane_stats()[0].in_flight, 0);
-    soon(fetched.response.into_body().collect()).await.unwrap();
+    soon(body.collect()).await.unwrap();
     rig.finish().await;
 }
 

@@ -1,6 +1,6 @@
 //! The fetch engine against real sockets: a test origin, and peers that follow a script.
 //!
-//! Each file has one theme. `support` holds what they share: a rig (engine, session, and an
+//! Each file has one theme. `support` holds what they share: a rig (engine, account, and an
 //! observer that counts), and the scripted peers.
 
 mod support;

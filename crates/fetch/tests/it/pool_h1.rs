@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use fetchway_fetch::Account;
 use fetchway_test_origins::TestOrigin;
 use http::Method;
 
@@ -162,13 +163,11 @@ async fn the_bound_in_all_forgets_networks_that_are_gone() {
     for port in 1..5 {
         let mut policy = crate::support::loopback();
         policy.deny_ports = vec![port..=port];
-        let session = rig
-            .engine
-            .session(rig.network(policy), crate::support::PLENTY);
+        let account = Account::open(&rig.engine, rig.network(policy), crate::support::PLENTY);
         for _ in 0..2 {
-            let fetched = rig
-                .engine
-                .fetch(&session, get(&origin.url("/echo")))
+            let fetched = account
+                .queue(get(&origin.url("/echo")))
+                .perform()
                 .await
                 .unwrap();
             crate::support::whole(fetched).await.unwrap();

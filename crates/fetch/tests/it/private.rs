@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fetchway_fetch::Account;
 use fetchway_policy::ErrorName;
 use fetchway_policy::guard::AddressPolicy;
 use fetchway_test_origins::TestOrigin;
@@ -29,10 +30,10 @@ async fn a_private_networks_connections_are_nobody_elses() {
     let private = (rig.engine).private_network(Arc::new(loopback()), false);
     let mut connections = 1;
     for network in [rig.network(loopback()), private] {
-        let session = rig.engine.session(network, PLENTY);
+        let account = Account::open(&rig.engine, network, PLENTY);
         connections += 1;
         for _ in 0..2 {
-            let fetched = soon(rig.engine.fetch(&session, get(&url))).await.unwrap();
+            let fetched = soon(account.queue(get(&url)).perform()).await.unwrap();
             whole(fetched).await.unwrap();
             assert_eq!(origin.stats().connections, connections);
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use fetchway_fetch::{FetchRequest, SessionConfig};
+use fetchway_fetch::{Account, AccountConfig, FetchRequest};
 use fetchway_policy::{ErrorName, RetryPolicy, Timeouts};
 use fetchway_test_origins::{Certificate, Kind, TestOrigin, filler};
 use rand::rngs::StdRng;
@@ -95,20 +95,14 @@ fn random_request(random: &mut StdRng, origins: &[TestOrigin]) -> FetchRequest {
 }
 
 /// One fetch, read in one of several ways, perhaps given up on the way.
-async fn one(
-    rig: &Rig,
-    session: &fetchway_fetch::Session,
-    request: FetchRequest,
-    how: u32,
-    polls: usize,
-) {
+async fn one(account: &Account, request: FetchRequest, how: u32, polls: usize) {
     let url = request.url.clone();
     let plain = !request.url.as_str().contains("decode") && request.method == http::Method::GET;
     let fetch = async {
-        let fetched = rig.engine.fetch(session, request).await?;
+        let fetched = account.queue(request).perform().await?;
         let status = fetched.response.status();
         let body = fetched.response.into_body();
-        let mut hold = session.hold();
+        let mut hold = account.hold();
         let whole = match how {
             0 => return Ok(None),
             _ => body.whole(&mut hold, 100, 1 << 20).await?,
@@ -180,12 +174,12 @@ async fn storm(seed: u64) {
     config.pool.idle_total = 6;
     config.pool.idle_timeout = Duration::from_millis(300);
     let rig = Rig::new(config);
-    let small = SessionConfig {
+    let small = AccountConfig {
         bodies: 500_000,
         ..PLENTY
     };
-    let sessions: Vec<_> = (0..4)
-        .map(|_| rig.engine.session(rig.network(loopback()), small))
+    let accounts: Vec<_> = (0..4)
+        .map(|_| Account::open(&rig.engine, rig.network(loopback()), small))
         .collect();
 
     let mut queue: Vec<_> = (0..FETCHES)
@@ -197,7 +191,7 @@ async fn storm(seed: u64) {
             };
             (
                 request,
-                n % sessions.len(),
+                n % accounts.len(),
                 random.random_range(0..4),
                 polls,
                 random.random_range(0..100),
@@ -208,15 +202,15 @@ async fn storm(seed: u64) {
     let workers = (0..WORKERS).map(|_| async {
         loop {
             let next = queue.lock().unwrap().pop();
-            let Some((request, session, how, polls, chance)) = next else {
+            let Some((request, account, how, polls, chance)) = next else {
                 return;
             };
             match chance {
-                0 => origins[session].break_connections(),
-                1 | 2 => origins[session].drain_connections(),
+                0 => origins[account].break_connections(),
+                1 | 2 => origins[account].drain_connections(),
                 _ => {}
             }
-            one(&rig, &sessions[session], request, how, polls).await;
+            one(&accounts[account], request, how, polls).await;
         }
     });
     let all = tokio::time::timeout(
@@ -246,7 +240,7 @@ async fn storm(seed: u64) {
             }
         }
     }
-    drop(sessions);
+    drop(accounts);
     rig.finish().await;
     for origin in origins {
         soon(origin.wait_until(|stats| stats.open == 0)).await;

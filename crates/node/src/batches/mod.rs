@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fetchway_batch::RunConfig;
-use fetchway_fetch::{Engine, SessionLimits};
+use fetchway_fetch::{AccountLimits, Engine};
 use fetchway_policy::{FetchError, RetryPolicy};
 use fetchway_relay::Principal;
 use futures_util::Stream;
@@ -150,17 +150,17 @@ impl Batches {
         ))
     }
 
-    /// What fetches for one batch: a session of the engine, with the rights of its principal. The run
-    /// has bounds of its own on what waits, which are tighter.
+    /// Returns the performer of one batch: an account of the engine, with the rights of its principal.
+    /// The run has bounds of its own on what waits, which are tighter.
     fn fetches(&self, principal: &Principal, timeout: Option<Duration>) -> LocalFetches {
         let most = usize::MAX >> 1;
-        let limits = SessionLimits {
+        let limits = AccountLimits {
             in_flight: principal.limits.in_flight,
             queued: most,
             queued_bytes: most,
         };
-        let session = principal.session(&self.engine, limits);
-        LocalFetches::on_behalf(principal.clone(), session, self.origins.clone(), timeout)
+        let account = principal.account(&self.engine, limits);
+        LocalFetches::on_behalf(principal.clone(), account, self.origins.clone(), timeout)
     }
 
     /// Returns when no batch over HTTP is left. Those over sessions end with these.

@@ -12,13 +12,13 @@
 //! # Rules
 //!
 //! A reservation of `n` bytes is granted when
-//! 1. the session has them: its bytes + `n` are within its limit, or nothing of it is complete, so
+//! 1. the account has them: its bytes + `n` are within its limit, or nothing of it is complete, so
 //!    that nothing will drain, and this is its oldest unfinished body; and
-//! 2. the node has them: the session's bytes + `n` are at most the room left, so that a session
-//!    takes at most what it leaves to others. The session's only holder needs just `n`. The room is
+//! 2. the node has them: the account's bytes + `n` are at most the room left, so that an account
+//!    takes at most what it leaves to others. The account's only holder needs just `n`. The room is
 //!    what is free of the node's limit, and at most what unfinished bodies leave of its half.
 //!
-//! Otherwise it waits. Within a session the oldest waits in front; among sessions the one that
+//! Otherwise it waits. Within an account the oldest waits in front; among accounts the one that
 //! needs the least room is served first. One body at a time is *privileged*: the oldest of those
 //! in front that fail only at rule 2. From then on it gets all it asks for, until it is complete.
 //!
@@ -26,15 +26,15 @@
 //!
 //! With `cap` the most bytes that one body reserves (the caller enforces it, 32 MiB for answers):
 //! - the node holds at most its limit + `cap`: a privilege begins only within the limit;
-//! - a session holds at most its limit + `cap`;
+//! - an account holds at most its limit + `cap`;
 //! - unfinished bodies, the privileged one aside, hold at most half of the node's limit.
 //!
 //! # Progress
 //!
 //! If every complete answer is in the end written or released, every body completes, in whatever
 //! order: when all unfinished bodies wait and nothing is left to drain, the oldest is privileged.
-//! Sessions whose readers have stopped for good delay others but cannot stop them as long as the
-//! sum of (session limit + `cap`) over the stopped sessions is at most half of the node's limit:
+//! Accounts whose readers have stopped for good delay others but cannot stop them as long as the
+//! sum of (account limit + `cap`) over the stopped accounts is at most half of the node's limit:
 //! the other half is never filled by unfinished bodies, so the next privilege always comes.
 
 mod wait;
@@ -46,9 +46,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::slab::{Linked, Links, List, Slab};
 
-/// A session with bodies in memory.
+/// An account with bodies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SessionKey {
+pub struct AccountKey {
     slot: u32,
     generation: u32,
 }
@@ -70,11 +70,11 @@ pub enum Reserve {
 }
 
 #[derive(Debug)]
-struct Session {
+struct Account {
     limit: u64,
     used: u64,
     bodies: usize,
-    /// Bodies that are read and wait for the session's reader.
+    /// Bodies that are read and wait for the account's reader.
     complete: usize,
     waiting: usize,
     /// By age, as bodies begin one after another.
@@ -86,7 +86,7 @@ struct Session {
 
 #[derive(Debug)]
 struct Body {
-    session: u32,
+    account: u32,
     age: u64,
     bytes: u64,
     /// The reservation that waits.
@@ -95,7 +95,7 @@ struct Body {
     links: Links,
 }
 
-/// The unfinished bodies of one session.
+/// The unfinished bodies of one account.
 #[derive(Debug)]
 struct Unfinished;
 
@@ -117,11 +117,11 @@ pub struct Budget {
     /// Bytes of unfinished bodies, the privileged one aside.
     unfinished: u64,
     privileged: Option<u32>,
-    sessions: Slab<Session>,
+    accounts: Slab<Account>,
     bodies: Slab<Body>,
-    /// Session, age, body: the front of each session is its first entry.
+    /// Account, age, body: the front of each account is its first entry.
     waiting: BTreeSet<(u32, u64, u32)>,
-    /// The sessions' candidates by need, and by age.
+    /// The accounts' candidates by need, and by age.
     by_need: BTreeSet<(u64, u64, u32)>,
     by_age: BTreeSet<(u64, u32)>,
     granted: VecDeque<BodyKey>,
@@ -137,7 +137,7 @@ impl Budget {
             used: 0,
             unfinished: 0,
             privileged: None,
-            sessions: Slab::new(),
+            accounts: Slab::new(),
             bodies: Slab::new(),
             waiting: BTreeSet::new(),
             by_need: BTreeSet::new(),
@@ -147,9 +147,9 @@ impl Budget {
         }
     }
 
-    /// Enters a session that may hold `limit` bytes.
-    pub fn open_session(&mut self, limit: u64) -> SessionKey {
-        let slot = self.sessions.insert(Session {
+    /// Enters an account that may hold `limit` bytes.
+    pub fn open_account(&mut self, limit: u64) -> AccountKey {
+        let slot = self.accounts.insert(Account {
             limit,
             used: 0,
             bodies: 0,
@@ -159,42 +159,42 @@ impl Budget {
             candidate: None,
             closing: false,
         });
-        SessionKey {
+        AccountKey {
             slot,
-            generation: self.sessions.generation(slot),
+            generation: self.accounts.generation(slot),
         }
     }
 
-    /// Ends a session; it is removed with its last body.
-    pub fn close_session(&mut self, session: SessionKey) {
-        if self.knows_session(session) {
-            self.sessions[session.slot].closing = true;
-            self.drop_closed_session(session.slot);
+    /// Ends an account; it is removed with its last body.
+    pub fn close_account(&mut self, account: AccountKey) {
+        if self.knows_account(account) {
+            self.accounts[account.slot].closing = true;
+            self.drop_closed_account(account.slot);
         }
     }
 
     /// A body is about to be read whole. The order of these calls is the order of age. One that
-    /// comes after its session has gone is a session of its own: it still counts for the node.
-    pub fn begin(&mut self, session: SessionKey) -> BodyKey {
-        let at = if self.knows_session(session) {
-            session.slot
+    /// comes after its account has gone is an account of its own: it still counts for the node.
+    pub fn begin(&mut self, account: AccountKey) -> BodyKey {
+        let at = if self.knows_account(account) {
+            account.slot
         } else {
-            let own = self.open_session(0).slot;
-            self.sessions[own].closing = true;
+            let own = self.open_account(0).slot;
+            self.accounts[own].closing = true;
             own
         };
         self.begun += 1;
         let slot = self.bodies.insert(Body {
-            session: at,
+            account: at,
             age: self.begun,
             bytes: 0,
             asked: None,
             complete: false,
             links: Links::NONE,
         });
-        let session = &mut self.sessions[at];
-        session.bodies += 1;
-        session.unfinished.push_back(&mut self.bodies, slot);
+        let account = &mut self.accounts[at];
+        account.bodies += 1;
+        account.unfinished.push_back(&mut self.bodies, slot);
         self.key(slot)
     }
 
@@ -214,7 +214,7 @@ impl Budget {
         );
         if self.passes_at_once(at, bytes) {
             self.add(at, bytes);
-            self.update_candidate(self.bodies[at].session);
+            self.update_candidate(self.bodies[at].account);
             return Reserve::Granted;
         }
         self.wait(at, bytes);
@@ -226,7 +226,7 @@ impl Budget {
     pub fn return_unused(&mut self, body: BodyKey, bytes: u64) {
         if self.knows_body(body) {
             self.subtract(body.slot, bytes.min(self.bodies[body.slot].bytes));
-            self.update_candidate(self.bodies[body.slot].session);
+            self.update_candidate(self.bodies[body.slot].account);
             self.serve();
         }
     }
@@ -237,9 +237,9 @@ impl Budget {
             self.end_reading(body.slot);
             let body = &mut self.bodies[body.slot];
             body.complete = true;
-            let session = body.session;
-            self.sessions[session].complete += 1;
-            self.update_candidate(session);
+            let account = body.account;
+            self.accounts[account].complete += 1;
+            self.update_candidate(account);
             self.serve();
         }
     }
@@ -251,9 +251,9 @@ impl Budget {
             return;
         }
         let at = body.slot;
-        let session = self.bodies[at].session;
+        let account = self.bodies[at].account;
         if self.bodies[at].complete {
-            self.sessions[session].complete -= 1;
+            self.accounts[account].complete -= 1;
         } else {
             self.end_reading(at);
             // What is subtracted below belongs to no unfinished body any more.
@@ -261,9 +261,9 @@ impl Budget {
         }
         self.subtract(at, self.bodies[at].bytes);
         self.bodies.remove(at);
-        self.sessions[session].bodies -= 1;
-        self.update_candidate(session);
-        self.drop_closed_session(session);
+        self.accounts[account].bodies -= 1;
+        self.update_candidate(account);
+        self.drop_closed_account(account);
         self.serve();
     }
 
@@ -283,11 +283,11 @@ impl Budget {
         self.used
     }
 
-    /// Bytes held by a session; 0 for one that is gone.
+    /// Bytes held by an account; 0 for one that is gone.
     #[must_use]
-    pub fn session_used(&self, session: SessionKey) -> u64 {
-        if self.knows_session(session) {
-            self.sessions[session.slot].used
+    pub fn account_used(&self, account: AccountKey) -> u64 {
+        if self.knows_account(account) {
+            self.accounts[account.slot].used
         } else {
             0
         }
@@ -304,13 +304,13 @@ impl Budget {
         self.bodies.holds(body.slot, body.generation)
     }
 
-    fn knows_session(&self, session: SessionKey) -> bool {
-        self.sessions.holds(session.slot, session.generation)
+    fn knows_account(&self, account: AccountKey) -> bool {
+        self.accounts.holds(account.slot, account.generation)
     }
 
-    fn drop_closed_session(&mut self, at: u32) {
-        if self.sessions[at].closing && self.sessions[at].bodies == 0 {
-            self.sessions.remove(at);
+    fn drop_closed_account(&mut self, at: u32) {
+        if self.accounts[at].closing && self.accounts[at].bodies == 0 {
+            self.accounts.remove(at);
         }
     }
 }

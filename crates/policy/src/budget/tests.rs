@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{BodyKey, Budget, Reserve, SessionKey};
+use super::{AccountKey, BodyKey, Budget, Reserve};
 
 const CAP: u64 = 40;
 
@@ -18,7 +18,7 @@ enum Phase {
 #[derive(Clone, Copy, Debug)]
 struct Track {
     key: BodyKey,
-    session: usize,
+    account: usize,
     bytes: u64,
     /// What it will need in all, in the tests of progress.
     size: u64,
@@ -29,27 +29,27 @@ struct Track {
 struct World {
     budget: Budget,
     limit: u64,
-    sessions: Vec<(SessionKey, u64)>,
+    accounts: Vec<(AccountKey, u64)>,
     bodies: Vec<Track>,
 }
 
 impl World {
-    fn new(limit: u64, sessions: &[u64]) -> Self {
+    fn new(limit: u64, accounts: &[u64]) -> Self {
         let mut budget = Budget::new(limit);
-        let open = |limit: &u64| (budget.open_session(*limit), *limit);
+        let open = |limit: &u64| (budget.open_account(*limit), *limit);
         Self {
-            sessions: sessions.iter().map(open).collect(),
+            accounts: accounts.iter().map(open).collect(),
             budget,
             limit,
             bodies: Vec::new(),
         }
     }
 
-    fn begin(&mut self, session: usize, size: u64) {
-        let key = self.budget.begin(self.sessions[session].0);
+    fn begin(&mut self, account: usize, size: u64) {
+        let key = self.budget.begin(self.accounts[account].0);
         self.bodies.push(Track {
             key,
-            session,
+            account,
             bytes: 0,
             size,
             phase: Phase::Reading,
@@ -108,10 +108,10 @@ impl World {
         };
         assert_eq!(budget.used(), sum(&|_| true));
         assert!(budget.used() <= self.limit + CAP, "over the node's bound");
-        for (index, (key, limit)) in self.sessions.iter().enumerate() {
-            let used = budget.session_used(*key);
-            assert_eq!(used, sum(&|body| body.session == index));
-            assert!(used <= limit + CAP, "over the bound of session {index}");
+        for (index, (key, limit)) in self.accounts.iter().enumerate() {
+            let used = budget.account_used(*key);
+            assert_eq!(used, sum(&|body| body.account == index));
+            assert!(used <= limit + CAP, "over the bound of account {index}");
         }
         let ordinary =
             sum(&|body| body.phase != Phase::Complete && budget.privileged != Some(body.key.slot));
@@ -125,8 +125,8 @@ impl World {
         let budget = &self.budget;
         let room = (self.limit.saturating_sub(budget.used))
             .min((self.limit / 2).saturating_sub(budget.unfinished));
-        for (index, (key, limit)) in self.sessions.iter().enumerate() {
-            let mine = || self.bodies.iter().filter(|body| body.session == index);
+        for (index, (key, limit)) in self.accounts.iter().enumerate() {
+            let mine = || self.bodies.iter().filter(|body| body.account == index);
             let waits = |body: &&Track| matches!(body.phase, Phase::Waiting(_));
             let age = |body: &&Track| budget.bodies[body.key.slot].age;
             let Some(front) = mine().filter(waits).min_by_key(age) else {
@@ -135,7 +135,7 @@ impl World {
             let Phase::Waiting(bytes) = front.phase else {
                 continue;
             };
-            let used = budget.session_used(*key);
+            let used = budget.account_used(*key);
             let unfinished = mine().filter(|body| body.phase != Phase::Complete);
             let oldest = unfinished.min_by_key(age).map(|body| body.key);
             let draining = mine().any(|body| {
@@ -149,10 +149,10 @@ impl World {
             } else {
                 used + bytes
             };
-            assert!(need > room, "session {index} waits beside enough room");
+            assert!(need > room, "account {index} waits beside enough room");
             assert!(
                 budget.privileged.is_some() || budget.used > self.limit,
-                "session {index} waits beside a free privilege"
+                "account {index} waits beside a free privilege"
             );
         }
     }
@@ -168,13 +168,13 @@ impl World {
     }
 
     /// Lets origins send and readers read, one step at a time in an order that `seed` chooses,
-    /// until nothing can go on. The readers of `stopped` sessions never read.
+    /// until nothing can go on. The readers of `stopped` accounts never read.
     fn run(&mut self, mut seed: u64, stopped: &BTreeSet<usize>) {
         loop {
             let can_go_on = |body: &Track| match body.phase {
                 Phase::Reading => true,
                 Phase::Waiting(_) => false,
-                Phase::Complete => !stopped.contains(&body.session),
+                Phase::Complete => !stopped.contains(&body.account),
             };
             let able: Vec<usize> = (0..self.bodies.len())
                 .filter(|at| can_go_on(&self.bodies[*at]))
@@ -223,14 +223,14 @@ proptest! {
     #[test]
     fn any_order_of_events_keeps_the_bounds(
         limit in 1..300u64,
-        sessions in prop::collection::vec(0..200u64, 4),
+        accounts in prop::collection::vec(0..200u64, 4),
         ops in prop::collection::vec(op(), 1..200),
     ) {
-        let mut world = World::new(limit, &sessions);
+        let mut world = World::new(limit, &accounts);
         for op in ops {
             let pick = |at: usize| (!world.bodies.is_empty()).then(|| at % world.bodies.len());
             match op {
-                Op::Begin(session) => world.begin(session, 0),
+                Op::Begin(account) => world.begin(account, 0),
                 Op::Reserve(at, bytes) => if let Some(at) = pick(at) { world.reserve(at, bytes); },
                 Op::ReturnUnused(at, bytes) => if let Some(at) = pick(at) { world.return_unused(at, bytes); },
                 Op::Complete(at) => if let Some(at) = pick(at) { world.complete(at); },
@@ -247,78 +247,78 @@ proptest! {
     #[test]
     fn every_body_completes_when_answers_are_written(
         limit in 1..200u64,
-        sessions in prop::collection::vec(0..100u64, 3),
+        accounts in prop::collection::vec(0..100u64, 3),
         bodies in prop::collection::vec((0..3usize, 1..=CAP), 1..40),
         seed in any::<u64>(),
     ) {
-        let mut world = World::new(limit, &sessions);
-        for (session, size) in bodies {
-            world.begin(session, size);
+        let mut world = World::new(limit, &accounts);
+        for (account, size) in bodies {
+            world.begin(account, size);
         }
         world.run(seed, &BTreeSet::new());
         prop_assert!(world.bodies.is_empty(), "{:?} are stuck", world.bodies);
         world.check_empty();
     }
 
-    /// Stopped readers within the stated condition keep no other session from completing.
+    /// Stopped readers within the stated condition keep no other account from completing.
     #[test]
     fn stopped_readers_stop_nobody_else(
-        sessions in prop::collection::vec(0..100u64, 5),
+        accounts in prop::collection::vec(0..100u64, 5),
         stopped in prop::collection::btree_set(0..5usize, 1..4),
         bodies in prop::collection::vec((0..5usize, 1..=CAP), 1..60),
         seed in any::<u64>(),
     ) {
-        let held: u64 = stopped.iter().map(|session| sessions[*session] + CAP).sum();
-        let mut world = World::new(2 * held, &sessions);
-        for (session, size) in bodies {
-            world.begin(session, size);
+        let held: u64 = stopped.iter().map(|account| accounts[*account] + CAP).sum();
+        let mut world = World::new(2 * held, &accounts);
+        for (account, size) in bodies {
+            world.begin(account, size);
         }
         world.run(seed, &stopped);
-        prop_assert!(world.bodies.iter().all(|body| stopped.contains(&body.session)), "{:?}", world.bodies);
+        prop_assert!(world.bodies.iter().all(|body| stopped.contains(&body.account)), "{:?}", world.bodies);
     }
 }
 
 #[test]
-fn a_session_takes_at_most_what_it_leaves_and_its_only_body_what_is_free() {
+fn a_account_takes_at_most_what_it_leaves_and_its_only_body_what_is_free() {
     let mut budget = Budget::new(400);
-    let session = budget.open_session(1000);
-    let first = budget.begin(session);
+    let account = budget.open_account(1000);
+    let first = budget.begin(account);
     assert_eq!(budget.reserve(first, 200), Reserve::Granted, "half, alone");
     budget.complete(first);
     // The privilege is taken by somebody else, who asks for more than there is.
-    let greedy = budget.open_session(1000);
+    let greedy = budget.open_account(1000);
     let greedy = budget.begin(greedy);
     assert_eq!(budget.reserve(greedy, 201), Reserve::Waiting);
     assert_eq!(budget.next_granted(), Some(greedy));
     budget.return_unused(greedy, 201);
-    let second = budget.begin(session);
+    let second = budget.begin(account);
     assert_eq!(
         budget.reserve(second, 1),
         Reserve::Waiting,
         "leaves too little"
     );
-    let other = budget.open_session(1000);
+    let other = budget.open_account(1000);
     let third = budget.begin(other);
     assert_eq!(budget.reserve(third, 150), Reserve::Granted);
 }
 
 #[test]
-fn a_body_begun_after_its_session_has_gone_still_counts() {
+fn a_body_begun_after_its_account_has_gone_still_counts() {
     let mut budget = Budget::new(100);
-    let session = budget.open_session(100);
-    budget.close_session(session);
-    let body = budget.begin(session);
+    let account = budget.open_account(100);
+    budget.close_account(account);
+    let body = budget.begin(account);
     assert_eq!(budget.reserve(body, 30), Reserve::Granted);
-    assert_eq!((budget.used(), budget.session_used(session)), (30, 0));
+    assert_eq!((budget.used(), budget.account_used(account)), (30, 0));
     budget.release(body);
-    assert_eq!((budget.used(), budget.sessions.len()), (0, 0));
+    assert_eq!((budget.used(), budget.accounts.len()), (0, 0));
 }
 
 #[test]
 fn the_oldest_half_read_body_goes_on_when_all_wait() {
     let mut budget = Budget::new(100);
-    let sessions = [budget.open_session(100), budget.open_session(100)];
-    let bodies = sessions.map(|session| budget.begin(session));
+    let accounts = [budget.open_account(100), budget.open_account(100)];
+    let bodies = accounts.map(|account| budget.begin(account));
     assert_eq!(budget.reserve(bodies[0], 25), Reserve::Granted);
     assert_eq!(budget.reserve(bodies[1], 25), Reserve::Granted);
     // Both halves are read and the half of the node is full. The first to ask is privileged.
@@ -338,8 +338,8 @@ fn many_waiting_bodies_are_served_from_the_oldest() {
     let mut budget = Budget::new(1000);
     let keys: Vec<_> = (0..20_000)
         .map(|_| {
-            let session = budget.open_session(2000);
-            let body = budget.begin(session);
+            let account = budget.open_account(2000);
+            let body = budget.begin(account);
             assert_eq!(budget.reserve(body, 600), Reserve::Waiting);
             body
         })

@@ -3,7 +3,7 @@
 use super::Budget;
 
 impl Budget {
-    /// What one session may need at most in order to pass rule 2.
+    /// What one account may need at most in order to pass rule 2.
     fn room(&self) -> u64 {
         let free = self.limit.saturating_sub(self.used);
         free.min((self.limit / 2).saturating_sub(self.unfinished))
@@ -12,7 +12,7 @@ impl Budget {
     /// The room that `bytes` more for this body need.
     fn need(&self, body: u32, bytes: u64) -> u64 {
         let body = &self.bodies[body];
-        let used = self.sessions[body.session].used;
+        let used = self.accounts[body.account].used;
         if used == body.bytes {
             bytes
         } else {
@@ -20,73 +20,73 @@ impl Budget {
         }
     }
 
-    /// Rule 1. A privileged body of the session will complete and drain, so no other need pass
+    /// Rule 1. A privileged body of the account will complete and drain, so no other need pass
     /// the limit beside it.
-    fn session_passes(&self, at: u32, bytes: u64) -> bool {
-        let index = self.bodies[at].session;
-        let session = &self.sessions[index];
-        let privileged_here = |body| body != at && self.bodies[body].session == index;
-        session.used.saturating_add(bytes) <= session.limit
-            || (session.complete == 0
-                && session.unfinished.front() == Some(at)
+    fn account_passes(&self, at: u32, bytes: u64) -> bool {
+        let index = self.bodies[at].account;
+        let account = &self.accounts[index];
+        let privileged_here = |body| body != at && self.bodies[body].account == index;
+        account.used.saturating_add(bytes) <= account.limit
+            || (account.complete == 0
+                && account.unfinished.front() == Some(at)
                 && !self.privileged.is_some_and(privileged_here))
     }
 
-    /// Whether a new reservation need not wait. It overtakes no older one of its session.
+    /// Whether a new reservation need not wait. It overtakes no older one of its account.
     pub(super) fn passes_at_once(&self, at: u32, bytes: u64) -> bool {
         if self.privileged == Some(at) || bytes == 0 {
             return true;
         }
         let body = &self.bodies[at];
-        let in_front = self.sessions[body.session].waiting == 0
+        let in_front = self.accounts[body.account].waiting == 0
             || self
-                .front(body.session)
+                .front(body.account)
                 .is_none_or(|front| self.bodies[front].age > body.age);
-        in_front && self.session_passes(at, bytes) && self.need(at, bytes) <= self.room()
+        in_front && self.account_passes(at, bytes) && self.need(at, bytes) <= self.room()
     }
 
-    /// The oldest body of a session that waits.
-    fn front(&self, session: u32) -> Option<u32> {
-        let mut from = self.waiting.range((session, 0, 0)..);
+    /// The oldest body of an account that waits.
+    fn front(&self, account: u32) -> Option<u32> {
+        let mut from = self.waiting.range((account, 0, 0)..);
         from.next()
-            .filter(|entry| entry.0 == session)
+            .filter(|entry| entry.0 == account)
             .map(|entry| entry.2)
     }
 
     pub(super) fn wait(&mut self, at: u32, bytes: u64) {
         let body = &mut self.bodies[at];
         body.asked = Some(bytes);
-        let session = body.session;
-        self.waiting.insert((session, body.age, at));
-        self.sessions[session].waiting += 1;
-        self.update_candidate(session);
+        let account = body.account;
+        self.waiting.insert((account, body.age, at));
+        self.accounts[account].waiting += 1;
+        self.update_candidate(account);
     }
 
     /// Takes a body out of those that wait, and gives what it asked for.
     fn stop_waiting(&mut self, at: u32) -> Option<u64> {
         let body = &mut self.bodies[at];
         let asked = body.asked.take()?;
-        self.waiting.remove(&(body.session, body.age, at));
-        self.sessions[body.session].waiting -= 1;
+        self.waiting.remove(&(body.account, body.age, at));
+        self.accounts[body.account].waiting -= 1;
         Some(asked)
     }
 
-    /// Brings a session's candidate up to date after anything about the session has changed.
-    pub(super) fn update_candidate(&mut self, session: u32) {
-        let old = self.sessions[session].candidate;
-        if old.is_none() && self.sessions[session].waiting == 0 {
+    /// Brings an account's candidate up to date after anything about the account has changed.
+    pub(super) fn update_candidate(&mut self, account: u32) {
+        let old = self.accounts[account].candidate;
+        if old.is_none() && self.accounts[account].waiting == 0 {
             return;
         }
-        let new = self.front(session).and_then(|front| {
+        let new = self.front(account).and_then(|front| {
             let body = &self.bodies[front];
             let asked = body.asked?;
-            self.session_passes(front, asked)
+            self.account_passes(front, asked)
                 .then(|| (self.need(front, asked), body.age, front))
         });
         if old == new {
             return;
         }
-        self.sessions[session].candidate = new;
+        self.accounts[account].candidate = new;
         if let Some((need, age, body)) = old {
             self.by_need.remove(&(need, age, body));
             self.by_age.remove(&(age, body));
@@ -121,7 +121,7 @@ impl Budget {
             return;
         };
         self.add(at, asked);
-        self.update_candidate(self.bodies[at].session);
+        self.update_candidate(self.bodies[at].account);
         let key = self.key(at);
         self.granted.push_back(key);
     }
@@ -130,7 +130,7 @@ impl Budget {
         let body = &mut self.bodies[at];
         body.bytes += bytes;
         self.used += bytes;
-        self.sessions[body.session].used += bytes;
+        self.accounts[body.account].used += bytes;
         if self.privileged != Some(at) {
             self.unfinished += bytes;
         }
@@ -140,7 +140,7 @@ impl Budget {
         let body = &mut self.bodies[at];
         body.bytes -= bytes;
         self.used -= bytes;
-        self.sessions[body.session].used -= bytes;
+        self.accounts[body.account].used -= bytes;
         if !body.complete && self.privileged != Some(at) {
             self.unfinished -= bytes;
         }
@@ -154,7 +154,7 @@ impl Budget {
         } else {
             self.unfinished -= self.bodies[at].bytes;
         }
-        let session = &mut self.sessions[self.bodies[at].session];
-        session.unfinished.remove(&mut self.bodies, at);
+        let account = &mut self.accounts[self.bodies[at].account];
+        account.unfinished.remove(&mut self.bodies, at);
     }
 }

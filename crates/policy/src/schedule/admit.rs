@@ -16,10 +16,10 @@ impl Schedule {
             Ok(gates) => gates,
             Err(error) => return Submitted::Refused(error),
         };
-        let session = request.session.slot;
-        let members = gates.map(|gate| self.member(gate, session));
+        let account = request.account.slot;
+        let members = gates.map(|gate| self.member(gate, account));
         // Nobody who waits could start now, so whoever finds all open overtakes nobody.
-        let starts = !self.sessions[session].full()
+        let starts = !self.accounts[account].full()
             && self.open_to_member(members[LANE], now)
             && self.open_to_member(members[ORIGIN], now);
         if !starts
@@ -32,14 +32,14 @@ impl Schedule {
         let fetch = self.fetches.insert(Fetch {
             state: State::Expired,
             members,
-            session,
+            account,
             bytes: request.bytes,
             again: request.again,
             expires: None,
             in_flow: Links::NONE,
             in_expiry: Links::NONE,
         });
-        self.sessions[session].tickets += 1;
+        self.accounts[account].tickets += 1;
         let ticket = Ticket {
             slot: fetch,
             generation: self.fetches.generation(fetch),
@@ -62,7 +62,7 @@ impl Schedule {
         if !self.knows_origin(request.origin) {
             return fault("the fetch was submitted to a forgotten origin; report this");
         }
-        if !self.knows_session(request.session) || self.sessions[request.session.slot].closing {
+        if !self.knows_account(request.account) || self.accounts[request.account.slot].closing {
             return Err(FetchError::new(
                 ErrorName::Cancelled,
                 "the session of this fetch has ended; open a new one",
@@ -71,18 +71,18 @@ impl Schedule {
         Ok([lane, request.origin.slot])
     }
 
-    /// Whether the queue has room, by the bounds of the session and the lane.
+    /// Whether the queue has room, by the bounds of the account and the lane.
     fn check_room(&self, request: &Request, lane_member: u32) -> Result<(), FetchError> {
         let full = |what: String| Err(FetchError::new(ErrorName::QueueFull, what));
-        let session = &self.sessions[request.session.slot];
-        let limits = session.limits;
-        if session.queued >= limits.queued {
+        let account = &self.accounts[request.account.slot];
+        let limits = account.limits;
+        if account.queued >= limits.queued {
             return full(format!(
                 "the session's queue holds its limit of {} fetches; wait for answers first",
                 limits.queued
             ));
         }
-        if request.bytes > limits.queued_bytes.saturating_sub(session.queued_bytes) {
+        if request.bytes > limits.queued_bytes.saturating_sub(account.queued_bytes) {
             return full(format!(
                 "the session's queue would pass its limit of {} bytes; wait for answers first",
                 limits.queued_bytes
@@ -117,15 +117,15 @@ impl Schedule {
         Ok(())
     }
 
-    /// The session's member at a gate; a new one ranks behind those who wait with equal permits.
-    fn member(&mut self, gate: u32, session: u32) -> u32 {
-        if let Some(member) = self.member_of.get(&(gate, session)) {
+    /// The account's member at a gate; a new one ranks behind those who wait with equal permits.
+    fn member(&mut self, gate: u32, account: u32) -> u32 {
+        if let Some(member) = self.member_of.get(&(gate, account)) {
             return *member;
         }
         self.serial += 1;
         let member = self.members.insert(Member {
             gate,
-            session,
+            account,
             held: 0,
             paused: 0,
             queued: 0,
@@ -135,7 +135,7 @@ impl Schedule {
             standing: Standing::Idle,
             parked: Links::NONE,
         });
-        self.member_of.insert((gate, session), member);
+        self.member_of.insert((gate, account), member);
         member
     }
 
@@ -170,15 +170,15 @@ impl Schedule {
         let Fetch {
             bytes,
             members,
-            session,
+            account,
             ..
         } = self.fetches[fetch];
         let lane = &mut self.lanes[gates[LANE] as usize];
         lane.queued += 1;
         lane.queued_bytes += bytes;
-        let session = &mut self.sessions[session];
-        session.queued += 1;
-        session.queued_bytes += bytes;
+        let account = &mut self.accounts[account];
+        account.queued += 1;
+        account.queued_bytes += bytes;
         for side in [LANE, ORIGIN] {
             self.gates[gates[side]].waiting += 1;
             let member = &mut self.members[members[side]];
@@ -205,7 +205,7 @@ impl Schedule {
         } else if !self.open_to_member(members[ORIGIN], now) {
             self.list_flow(flow, ORIGIN);
         } else {
-            // Only the session is full.
+            // Only the account is full.
             self.list_flow(flow, LANE);
             if self.members[members[LANE]].standing == Standing::Listed {
                 self.park(members[LANE]);

@@ -1,4 +1,4 @@
-//! What happens when a gate or a session opens: whose turn it is, and the grant.
+//! What happens when a gate or an account opens: whose turn it is, and the grant.
 
 use std::time::Instant;
 
@@ -39,7 +39,7 @@ impl Schedule {
                 return None;
             };
             self.step();
-            if self.sessions[self.members[member].session].full() {
+            if self.accounts[self.members[member].account].full() {
                 self.park(member);
                 continue;
             }
@@ -87,10 +87,10 @@ impl Schedule {
         flow
     }
 
-    /// Starts what a session that is below its limit again lets start, its members in turn.
-    pub(super) fn serve_session(&mut self, session: u32, now: Instant) {
-        while !self.sessions[session].full() {
-            let parked = &mut self.sessions[session].parked;
+    /// Starts what an account that is below its limit again lets start, its members in turn.
+    pub(super) fn serve_account(&mut self, account: u32, now: Instant) {
+        while !self.accounts[account].full() {
+            let parked = &mut self.accounts[account].parked;
             let Some(member) = parked.pop_front(&mut self.members) else {
                 break;
             };
@@ -110,7 +110,7 @@ impl Schedule {
         }
         self.unplace(flow);
         if self.gates[self.members[member].gate].open_any(now) {
-            // That gate lends, but not to a session that has stalled there.
+            // That gate lends, but not to an account that has stalled there.
             self.list_flow(flow, other);
         } else {
             let edge = self.flows[flow].edge;
@@ -206,7 +206,7 @@ impl Schedule {
         let serial = self.serial;
         let members = self.fetches[fetch].members;
         self.fetches[fetch].state = State::Held { paused: false };
-        self.sessions[self.fetches[fetch].session].held += 1;
+        self.accounts[self.fetches[fetch].account].held += 1;
         for member in members {
             self.rerank(member, |member| {
                 member.held += 1;
@@ -278,18 +278,18 @@ impl Schedule {
                 self.gates[member.gate].unlist(member.stalled(), rank);
             }
             Standing::Parked => {
-                let parked = &mut self.sessions[member.session].parked;
+                let parked = &mut self.accounts[member.account].parked;
                 parked.remove(&mut self.members, at);
             }
         }
     }
 
-    /// Lets a listed member wait for its session.
+    /// Lets a listed member wait for its account.
     pub(super) fn park(&mut self, at: u32) {
         self.idle_member(at);
         let member = &mut self.members[at];
         member.standing = Standing::Parked;
-        let parked = &mut self.sessions[member.session].parked;
+        let parked = &mut self.accounts[member.account].parked;
         parked.push_back(&mut self.members, at);
     }
 

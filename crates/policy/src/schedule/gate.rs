@@ -1,4 +1,4 @@
-//! A gate: what a lane and an origin have in common. Permits, a pace, and an order of sessions.
+//! A gate: what a lane and an origin have in common. Permits, a pace, and an order of accounts.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::slab::List;
 /// How far ahead "never" is put when a configured time passes what an `Instant` can hold.
 const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// Permits held here by a session, when it was last served here, and its member's number.
+/// Permits held here by an account, when it was last served here, and its member's number.
 pub(super) type Rank = (usize, u64, u32);
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct Gate {
     pub(super) opened: bool,
     /// The timer that is set for this gate.
     pub(super) armed: Option<Instant>,
-    /// Sessions with flows registered here: those that read, and those that have stalled.
+    /// Accounts with flows registered here: those that read, and those that have stalled.
     ready: [BTreeSet<Rank>; 2],
     /// An origin's edges.
     pub(super) edges: List<OfOrigin>,
@@ -75,12 +75,12 @@ impl Gate {
         self.held < self.limit.saturating_add(lent)
     }
 
-    /// Whether some session may dispatch.
+    /// Whether some account may dispatch.
     pub(super) fn open_any(&self, now: Instant) -> bool {
         self.spare_or_lent() && self.due(now)
     }
 
-    /// Whether a session may dispatch that has stalled here, or has not.
+    /// Whether an account may dispatch that has stalled here, or has not.
     pub(super) fn open_to(&self, stalled: bool, now: Instant) -> bool {
         (self.spare() || (!stalled && self.spare_or_lent())) && self.due(now)
     }

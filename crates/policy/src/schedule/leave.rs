@@ -25,12 +25,12 @@ impl Schedule {
             }
             State::Expired => {}
         }
-        let session = self.fetches.remove(fetch).session;
-        self.sessions[session].tickets -= 1;
-        self.drop_closed_session(session);
+        let account = self.fetches.remove(fetch).account;
+        self.accounts[account].tickets -= 1;
+        self.drop_closed_account(account);
     }
 
-    /// The reader of a fetch in progress has stopped: its permits may be lent to other sessions.
+    /// The reader of a fetch in progress has stopped: its permits may be lent to other accounts.
     /// Nothing happens for a ticket in another state.
     pub fn pause(&mut self, ticket: Ticket, now: Instant) {
         let now = self.advance(now);
@@ -46,7 +46,7 @@ impl Schedule {
         let now = self.advance(now);
         if self.knows(ticket) && self.fetches[ticket.slot].state == (State::Held { paused: true }) {
             self.set_paused(ticket.slot, false);
-            // The session may be one that can borrow again.
+            // The account may be one that can borrow again.
             self.serve_gates_of(ticket.slot, now);
         }
     }
@@ -90,9 +90,9 @@ impl Schedule {
     /// Gives permits back. Only a gate that had none to spare has somebody new to serve; it
     /// chooses before the others do, since it is what they waited for.
     fn release(&mut self, fetch: u32, now: Instant) {
-        let session = self.fetches[fetch].session;
-        let was_full = self.sessions[session].full();
-        self.sessions[session].held -= 1;
+        let account = self.fetches[fetch].account;
+        let was_full = self.accounts[account].full();
+        self.accounts[account].held -= 1;
         let members = self.fetches[fetch].members;
         for member in members {
             let gate = self.members[member].gate;
@@ -106,7 +106,7 @@ impl Schedule {
         }
         self.serve_opened(members, now);
         if was_full {
-            self.serve_session(session, now);
+            self.serve_account(account, now);
         }
         self.drop_idle_members(members);
     }
@@ -147,9 +147,9 @@ impl Schedule {
         let lane = &mut self.lanes[gates[LANE] as usize];
         lane.queued -= 1;
         lane.queued_bytes -= bytes;
-        let session = &mut self.sessions[self.fetches[fetch].session];
-        session.queued -= 1;
-        session.queued_bytes -= bytes;
+        let account = &mut self.accounts[self.fetches[fetch].account];
+        account.queued -= 1;
+        account.queued_bytes -= bytes;
         for (gate, member) in gates.into_iter().zip(self.fetches[fetch].members) {
             self.gates[gate].waiting -= 1;
             let member = &mut self.members[member];
@@ -195,17 +195,17 @@ impl Schedule {
         for at in members {
             let member = &self.members[at];
             if member.held == 0 && member.queued == 0 {
-                self.member_of.remove(&(member.gate, member.session));
+                self.member_of.remove(&(member.gate, member.account));
                 self.members.remove(at);
             }
         }
     }
 
-    /// Removes a closed session without tickets.
-    pub(super) fn drop_closed_session(&mut self, at: u32) {
-        let session = &self.sessions[at];
-        if session.closing && session.tickets == 0 {
-            self.sessions.remove(at);
+    /// Removes a closed account without tickets.
+    pub(super) fn drop_closed_account(&mut self, at: u32) {
+        let account = &self.accounts[at];
+        if account.closing && account.tickets == 0 {
+            self.accounts.remove(at);
         }
     }
 }

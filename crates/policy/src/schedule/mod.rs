@@ -1,21 +1,21 @@
-//! Which fetch may start now: lanes, origins and sessions, as one pure machine.
+//! Which fetch may start now: lanes, origins and accounts, as one pure machine.
 //!
 //! A fetch starts when its lane and its origin both have a permit and are both due, and its
-//! session is below its own limit. It holds the permits until its ticket is finished. No permit is
+//! account is below its own limit. It holds the permits until its ticket is finished. No permit is
 //! held while waiting for another, so a full origin never blocks a lane, nor a slow lane an origin.
 //!
 //! # Fairness
 //!
-//! Lanes and origins are *gates*. The permit that frees at a gate goes to the eligible session
+//! Lanes and origins are *gates*. The permit that frees at a gate goes to the eligible account
 //! that holds the fewest permits there, and among equals to the one not served for longest. Within
-//! a session its open flows take turns; a flow is one (lane, origin, session), first in first out,
+//! an account its open flows take turns; a flow is one (lane, origin, account), first in first out,
 //! with hops and retries (`again`) in front. Places in a lane's queue: after each submission a
-//! session's share is at most what is left free, so one session takes at most half; a session
+//! account's share is at most what is left free, so one account takes at most half; an account
 //! without a place gets one as long as any is free.
 //!
 //! The limit of a gate is strict, with one exception. Permits held by *paused* fetches (their own
 //! reader has stopped) are lent: as many as are paused, and at most an eighth of the limit (rounded
-//! up), are given beyond the limit to sessions without a paused fetch at that gate. So a stalled
+//! up), are given beyond the limit to accounts without a paused fetch at that gate. So a stalled
 //! reader that holds every permit stops nobody. When it reads on, nothing more is given until the
 //! gate is within its limit again. Borrowers that stall too can use the loan up.
 //!
@@ -27,12 +27,12 @@
 //! Every waiting flow is registered in one place, and something there holds it back:
 //!
 //! ```text
-//!            ┌── the ring of its session at its lane    (the lane is closed to it)
-//!   flow ────┼── the ring of its session at its origin  (the origin is closed to it)
+//!            ┌── the ring of its account at its lane    (the lane is closed to it)
+//!   flow ────┼── the ring of its account at its origin  (the origin is closed to it)
 //!            └── the limbo of its (lane, origin)        (one of the two is closed to all)
 //! ```
 //!
-//! A member (session at a gate) whose session is full stands with its whole ring in the session's
+//! A member (account at a gate) whose account is full stands with its whole ring in the account's
 //! parked list instead of the gate's order. A gate that opens serves its order; a flow found
 //! blocked elsewhere goes to limbo, and a gate takes only a few flows out of limbo per dispatch.
 //! Without limbo, thousands of flows would wander between a lane and an origin that open in turn.
@@ -61,7 +61,7 @@ use crate::error::FetchError;
 use crate::lane::{LaneConfig, OriginLimits};
 use crate::slab::{List, Slab};
 use gate::Gate;
-use parts::{Edge, Fetch, Flow, LANE, Lane, Member, ORIGIN, Session};
+use parts::{Account, Edge, Fetch, Flow, LANE, Lane, Member, ORIGIN};
 
 /// An origin that the schedule knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,9 +70,9 @@ pub struct OriginId {
     generation: u32,
 }
 
-/// A session that the schedule knows.
+/// An account that the schedule knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SessionId {
+pub struct AccountId {
     slot: u32,
     generation: u32,
 }
@@ -84,9 +84,9 @@ pub struct Ticket {
     generation: u32,
 }
 
-/// What one session may have, over all lanes.
+/// What one account may have, over all lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionLimits {
+pub struct AccountLimits {
     /// Fetches in flight; more wait. At 0 none ever starts.
     pub in_flight: usize,
     /// Fetches waiting; more are refused.
@@ -103,7 +103,7 @@ pub struct Request {
     /// Where it goes.
     pub origin: OriginId,
     /// Whose it is.
-    pub session: SessionId,
+    pub account: AccountId,
     /// Bytes that it keeps in memory while it waits.
     pub bytes: usize,
     /// A redirect hop or a retry of a fetch admitted before: never refused for want of room, and
@@ -144,9 +144,9 @@ pub struct LaneStats {
     pub queued_bytes: usize,
 }
 
-/// A session, now.
+/// An account, now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SessionStats {
+pub struct AccountStats {
     /// Fetches in flight.
     pub in_flight: usize,
     /// Fetches waiting.
@@ -164,12 +164,12 @@ pub struct Schedule {
     lanes: Vec<Lane>,
     /// The lanes' gates first, under their lanes' numbers, then the origins'.
     gates: Slab<Gate>,
-    sessions: Slab<Session>,
+    accounts: Slab<Account>,
     members: Slab<Member>,
     flows: Slab<Flow>,
     edges: Slab<Edge>,
     fetches: Slab<Fetch>,
-    /// (gate, session) to member.
+    /// (gate, account) to member.
     member_of: Index,
     /// (member at the lane, member at the origin) to flow.
     flow_of: Index,
@@ -190,7 +190,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule with these lanes and no origins or sessions yet.
+    /// A schedule with these lanes and no origins or accounts yet.
     #[must_use]
     pub fn new(lanes: &[LaneConfig]) -> Self {
         let mut gates = Slab::new();
@@ -200,7 +200,7 @@ impl Schedule {
         Self {
             lanes: lanes.iter().map(Lane::new).collect(),
             gates,
-            sessions: Slab::new(),
+            accounts: Slab::new(),
             members: Slab::new(),
             flows: Slab::new(),
             edges: Slab::new(),
@@ -250,9 +250,9 @@ impl Schedule {
         self.gates.len() - self.lanes.len()
     }
 
-    /// Enters a session.
-    pub fn open_session(&mut self, limits: SessionLimits) -> SessionId {
-        let slot = self.sessions.insert(Session {
+    /// Enters an account.
+    pub fn open_account(&mut self, limits: AccountLimits) -> AccountId {
+        let slot = self.accounts.insert(Account {
             limits,
             held: 0,
             queued: 0,
@@ -261,19 +261,19 @@ impl Schedule {
             closing: false,
             parked: List::new(),
         });
-        SessionId {
+        AccountId {
             slot,
-            generation: self.sessions.generation(slot),
+            generation: self.accounts.generation(slot),
         }
     }
 
-    /// Ends a session: nothing more is admitted, and it is removed with its last ticket.
-    pub fn close_session(&mut self, session: SessionId) {
-        if !self.knows_session(session) {
+    /// Ends an account: nothing more is admitted, and it is removed with its last ticket.
+    pub fn close_account(&mut self, account: AccountId) {
+        if !self.knows_account(account) {
             return;
         }
-        self.sessions[session.slot].closing = true;
-        self.drop_closed_session(session.slot);
+        self.accounts[account.slot].closing = true;
+        self.drop_closed_account(account.slot);
     }
 
     /// The next thing that happened to a waiting fetch whose ticket is not finished yet.
@@ -301,17 +301,17 @@ impl Schedule {
         }
     }
 
-    /// A session as it is now; zeros for one that is gone.
+    /// An account as it is now; zeros for one that is gone.
     #[must_use]
-    pub fn session_stats(&self, session: SessionId) -> SessionStats {
-        if !self.knows_session(session) {
-            return SessionStats::default();
+    pub fn account_stats(&self, account: AccountId) -> AccountStats {
+        if !self.knows_account(account) {
+            return AccountStats::default();
         }
-        let session = &self.sessions[session.slot];
-        SessionStats {
-            in_flight: session.held,
-            queued: session.queued,
-            queued_bytes: session.queued_bytes,
+        let account = &self.accounts[account.slot];
+        AccountStats {
+            in_flight: account.held,
+            queued: account.queued,
+            queued_bytes: account.queued_bytes,
         }
     }
 
@@ -319,8 +319,8 @@ impl Schedule {
         self.gates.holds(origin.slot, origin.generation)
     }
 
-    fn knows_session(&self, session: SessionId) -> bool {
-        self.sessions.holds(session.slot, session.generation)
+    fn knows_account(&self, account: AccountId) -> bool {
+        self.accounts.holds(account.slot, account.generation)
     }
 
     /// Counts one step of work, in tests.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::SessionLimits;
+use super::AccountLimits;
 use crate::lane::{LaneConfig, QueueBounds};
 use crate::slab::{Linked, Links, List};
 
@@ -16,10 +16,10 @@ pub(super) struct InFlow;
 /// A lane's waiting fetches, by the time at which their wait is over.
 #[derive(Debug)]
 pub(super) struct InExpiry;
-/// The flows of a session at a gate, taken in turn; or the flows in an edge's limbo.
+/// The flows of an account at a gate, taken in turn; or the flows in an edge's limbo.
 #[derive(Debug)]
 pub(super) struct InRing;
-/// Members of a session that wait for the session itself.
+/// Members of an account that wait for the account itself.
 #[derive(Debug)]
 pub(super) struct InParked;
 /// All edges of one origin.
@@ -34,7 +34,7 @@ pub(super) struct InSources;
 pub(super) enum State {
     /// Waiting in the flow with this number.
     Queued(u32),
-    /// In progress: it holds a permit of its lane, its origin and its session.
+    /// In progress: it holds a permit of its lane, its origin and its account.
     Held {
         /// Its own reader has stopped.
         paused: bool,
@@ -47,9 +47,9 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Fetch {
     pub(super) state: State,
-    /// Its session's members at its lane and at its origin.
+    /// Its account's members at its lane and at its origin.
     pub(super) members: [u32; 2],
-    pub(super) session: u32,
+    pub(super) account: u32,
     pub(super) bytes: usize,
     pub(super) again: bool,
     /// When its wait is over, if ever. Set exactly while it stands in its lane's expiry list.
@@ -61,13 +61,13 @@ pub(super) struct Fetch {
 /// Where a flow is registered. It is in exactly one place, and something there holds it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In the ring of its member at this gate, which is closed to it (or its session is full).
+    /// In the ring of its member at this gate, which is closed to it (or its account is full).
     At(usize),
     /// In its edge's limbo: its lane or its origin is closed to everybody.
     Limbo,
 }
 
-/// The waiting fetches of one (lane, origin, session). It exists while there are any.
+/// The waiting fetches of one (lane, origin, account). It exists while there are any.
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) members: [u32; 2],
@@ -98,15 +98,15 @@ pub(super) enum Standing {
     Idle,
     /// In the gate's order.
     Listed,
-    /// Waiting for its session to be below its own limit.
+    /// Waiting for its account to be below its own limit.
     Parked,
 }
 
-/// A session at a gate. It exists while the session has fetches there, waiting or in progress.
+/// An account at a gate. It exists while the account has fetches there, waiting or in progress.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) gate: u32,
-    pub(super) session: u32,
+    pub(super) account: u32,
     pub(super) held: usize,
     pub(super) paused: usize,
     pub(super) queued: usize,
@@ -119,7 +119,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Whether readers of this session have stopped here, so that it may not borrow.
+    /// Whether readers of this account have stopped here, so that it may not borrow.
     pub(super) fn stalled(&self) -> bool {
         self.paused > 0
     }
@@ -145,10 +145,10 @@ impl Lane {
     }
 }
 
-/// A session, over all lanes and origins.
+/// An account, over all lanes and origins.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) limits: SessionLimits,
+pub(super) struct Account {
+    pub(super) limits: AccountLimits,
     pub(super) held: usize,
     pub(super) queued: usize,
     pub(super) queued_bytes: usize,
@@ -157,7 +157,7 @@ pub(super) struct Session {
     pub(super) parked: List<InParked>,
 }
 
-impl Session {
+impl Account {
     /// Whether its own limit of fetches in flight is reached.
     pub(super) fn full(&self) -> bool {
         self.held >= self.limits.in_flight

@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 /// Bytes of answers without room in the budget beyond which nothing more is read from the client.
 pub(crate) const LOOSE_BYTES: usize = 1 << 20;
 
-/// What an answer weighs beside what its id and error do, in bytes.
-const ANSWER_WEIGHT: usize = 512;
+/// Memory of an answer beside its id, header fields and body, in bytes.
+pub(crate) const ANSWER_WEIGHT: usize = 512;
 
 /// One answer, and its room in the budget.
 #[derive(Debug)]

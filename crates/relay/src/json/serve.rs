@@ -24,7 +24,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = principal.limits.clone();
-    let session = Arc::new(Session::new(relay.fetches(&principal), principal));
+    let session = Arc::new(Session::new(relay.account(&principal), principal));
     let (read, write) = tokio::io::split(io);
     let mut writing = {
         let (session, observer) = (session.clone(), relay.observer.clone());

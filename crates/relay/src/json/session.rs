@@ -3,23 +3,20 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fetchway_fetch::{FetchRequest, Fetched, Hold, Queued, RequestBody, fields_weight};
+use fetchway_fetch::{Account, FetchRequest, Hold, Queued, RequestBody};
 use fetchway_policy::{ErrorName, FetchError};
 use fetchway_wire::json::{
     Answer, FetchMessage, Id, Message, Outcome, Refusal, Timing, decode_request,
 };
 
-use super::outbox::{Outbox, Waiting};
+use super::outbox::{ANSWER_WEIGHT, Outbox, Waiting};
 use super::running::{Entry, Running};
 use crate::limits::{Principal, leaving, too_many};
-
-/// What an answer holds in memory beside its body and fields, in bytes.
-const ANSWER_WEIGHT: u64 = 512;
 
 /// One client's session.
 #[derive(Debug)]
 pub(crate) struct Session {
-    fetches: fetchway_fetch::Session,
+    account: Account,
     principal: Principal,
     pub(crate) outbox: Outbox,
     /// Locked while an answer goes to the outbox: whoever sees a fetch in neither has seen it done.
@@ -35,9 +32,9 @@ fn now_ms() -> u64 {
 }
 
 impl Session {
-    pub(crate) fn new(fetches: fetchway_fetch::Session, principal: Principal) -> Self {
+    pub(crate) fn new(account: Account, principal: Principal) -> Self {
         Self {
-            fetches,
+            account,
             principal,
             outbox: Outbox::default(),
             running: Mutex::default(),
@@ -112,8 +109,8 @@ impl Session {
         if is_leaving {
             return Err(leaving());
         }
-        let engine = self.fetches.engine();
-        let lane = self.principal.lane(engine, message.lane.as_deref())?;
+        let lane = message.lane.as_deref();
+        let lane = self.principal.lane(self.account.engine(), lane)?;
         let limits = &self.principal.limits;
         let mut running = self.running();
         if running.len() >= limits.in_flight.saturating_add(limits.queued) {
@@ -131,15 +128,10 @@ impl Session {
             timeouts: message.timeouts,
         };
         // Queued here and not in its task: tasks begin in any order.
-        let queued = engine.queue(&self.fetches, request);
+        let queued = self.account.queue(request);
         // The lock is held until the entry stands, so that the task finds it however fast it is.
         // Boxed: tokio moves a task several times, and this one is some kilobytes.
-        let task = tokio::spawn(Box::pin(self.clone().perform(
-            id.clone(),
-            serial,
-            lane,
-            queued,
-        )));
+        let task = tokio::spawn(Box::pin(self.clone().perform(id.clone(), serial, queued)));
         running.insert(Entry {
             serial,
             id,
@@ -149,8 +141,8 @@ impl Session {
         Ok(())
     }
 
-    async fn perform(self: Arc<Self>, id: Id, serial: u64, lane: usize, queued: Queued) {
-        let (outcome, hold) = match self.fetch(lane, queued).await {
+    async fn perform(self: Arc<Self>, id: Id, serial: u64, queued: Queued) {
+        let (outcome, hold) = match fetch(queued).await {
             Ok((outcome, hold)) => (outcome, Some(hold)),
             Err(error) => (Outcome::Failed(error), None),
         };
@@ -165,26 +157,6 @@ impl Session {
             };
             self.outbox.answer(Waiting { answer, hold });
         }
-    }
-
-    async fn fetch(&self, lane: usize, queued: Queued) -> Result<(Outcome, Hold), FetchError> {
-        let engine = self.fetches.engine();
-        let Fetched { response, url } = engine.perform(&self.fetches, queued).await?;
-        let (head, body) = response.into_parts();
-        let beside = ANSWER_WEIGHT + fields_weight(&head.headers) + url.as_str().len() as u64;
-        // Not before: the budget lets the oldest body finish, so one must not count that waits for
-        // a permit which a younger one keeps until there is room for it.
-        let mut hold = self.fetches.hold();
-        let body = body
-            .whole(&mut hold, beside, engine.response_cap(lane))
-            .await?;
-        let outcome = Outcome::Response {
-            status: head.status,
-            headers: head.headers,
-            url: String::from(url).into(),
-            body,
-        };
-        Ok((outcome, hold))
     }
 
     fn cancel(&self, id: &Id) {
@@ -210,4 +182,17 @@ impl Session {
     pub(crate) fn abort(&self) {
         self.running().abort_all();
     }
+}
+
+/// Performs a fetch, up to the end of its body.
+async fn fetch(queued: Queued) -> Result<(Outcome, Hold), FetchError> {
+    let whole = queued.perform_whole(ANSWER_WEIGHT as u64).await?;
+    let (head, body) = whole.response.into_parts();
+    let outcome = Outcome::Response {
+        status: head.status,
+        headers: head.headers,
+        url: String::from(whole.url).into(),
+        body,
+    };
+    Ok((outcome, whole.hold))
 }

@@ -106,10 +106,10 @@ pub(super) fn attach(
     };
     entry.socket = None;
     let machine = v1::Session::relay(config, hello, token, refused);
-    let fetches = relay.fetches(&principal);
+    let account = relay.account(&principal);
     relay.opened(&principal);
     let service = relay.service.clone();
-    let session = Session::new(fetches, principal, service, machine, (token, place));
+    let session = Session::new(account, principal, service, machine, (token, place));
     let session = Arc::new(session);
     let socket = Arc::new(Socket::default());
     session.lock().socket = Some(socket.clone());

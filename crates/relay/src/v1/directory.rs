@@ -202,10 +202,10 @@ mod tests {
             lanes: None,
         };
         let machine = v1::Session::relay(Config::default(), &Hello::default(), [1; TOKEN], None);
-        let fetches = relay.fetches(&principal);
+        let account = relay.account(&principal);
         let place: Place = Box::new(());
         Arc::new(Session::new(
-            fetches,
+            account,
             principal,
             None,
             machine,

@@ -107,9 +107,8 @@ impl Session {
                 format!("A {method} request has no body: end it with its head, or use POST.");
             return Err(FetchError::new(ErrorName::InvalidRequest, detail));
         }
-        let engine = self.fetches.engine();
         let named = Some(&*head.lane).filter(|name| !name.is_empty());
-        let lane = self.principal.lane(engine, named)?;
+        let lane = self.principal.lane(self.account.engine(), named)?;
         let mut running = self.running();
         self.may_begin(&running)?;
         let (upload, body) = match end {
@@ -136,7 +135,7 @@ impl Session {
             uploads: upload.is_some(),
         };
         // Queued here and not in its task: tasks begin in any order.
-        let queued = engine.queue(&self.fetches, request);
+        let queued = self.account.queue(request);
         // The lock is held until the entry stands, so that the task finds it however fast it is.
         // Boxed: tokio moves a task several times, and this one is some kilobytes.
         let task = tokio::spawn(Box::pin(self.clone().perform(asked, queued)));
@@ -177,7 +176,7 @@ impl Session {
 
     async fn perform(self: Arc<Self>, asked: Asked, queued: Queued) {
         let Asked { stream, tag, .. } = &asked;
-        match self.fetches.engine().perform(&self.fetches, queued).await {
+        match queued.perform().await {
             Ok(fetched) => {
                 if let Err(error) = self.answer(&asked, fetched).await {
                     self.fail(*stream, tag.clone(), &error);

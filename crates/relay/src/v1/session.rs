@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fetchway_fetch::Account;
 use fetchway_wire::v1::{self, TOKEN};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -17,7 +18,7 @@ use crate::service::Service;
 
 /// One client's session. It outlives its sockets.
 pub(crate) struct Session {
-    pub(super) fetches: fetchway_fetch::Session,
+    pub(super) account: Account,
     pub(super) principal: Principal,
     /// What serves streams that are addressed to the node itself.
     pub(super) service: Option<Arc<dyn Service>>,
@@ -82,14 +83,14 @@ pub(super) fn now() -> std::time::Instant {
 
 impl Session {
     pub(super) fn new(
-        fetches: fetchway_fetch::Session,
+        account: Account,
         principal: Principal,
         service: Option<Arc<dyn Service>>,
         machine: v1::Session,
         (token, place): ([u8; TOKEN], Place),
     ) -> Self {
         Self {
-            fetches,
+            account,
             principal,
             service,
             state: Mutex::new(State {

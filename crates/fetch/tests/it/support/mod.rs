@@ -1,4 +1,4 @@
-//! An engine with a session and an observer, and short ways to fetch with it.
+//! An engine with an account and an observer, and short ways to fetch with it.
 
 mod count;
 mod frames;
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fetchway_fetch::{
-    Body, Engine, EngineConfig, FetchRequest, Fetched, Network, RequestBody, Session,
-    SessionConfig, SessionLimits,
+    Account, AccountConfig, AccountLimits, Body, Engine, EngineConfig, FetchRequest, Fetched,
+    Network, RequestBody,
 };
 use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::redirect::RedirectMode;
@@ -26,9 +26,9 @@ pub(crate) use count::Count;
 pub(crate) use peer::{Peer, RawPeer};
 pub(crate) use peer_h2::{H2Conn, H2Peer, answer, head};
 
-/// What a session may have, where a test does not care.
-pub(crate) const PLENTY: SessionConfig = SessionConfig {
-    limits: SessionLimits {
+/// What an account may have, where a test does not care.
+pub(crate) const PLENTY: AccountConfig = AccountConfig {
+    limits: AccountLimits {
         in_flight: 10_000,
         queued: 100_000,
         queued_bytes: 1 << 30,
@@ -81,10 +81,10 @@ pub(crate) fn with_hosts(mut config: EngineConfig, hosts: &[(&str, &[IpAddr])]) 
     config
 }
 
-/// An engine, one session of it, and its observer.
+/// An engine, one account of it, and its observer.
 pub(crate) struct Rig {
     pub(crate) engine: Engine,
-    pub(crate) session: Session,
+    pub(crate) account: Account,
     pub(crate) count: Arc<Count>,
 }
 
@@ -140,10 +140,10 @@ impl Rig {
     ) -> Self {
         let count = Arc::new(Count::default());
         let engine = Engine::new(config, count.clone()).expect("an engine");
-        let session = engine.session(network(&engine), PLENTY);
+        let account = Account::open(&engine, network(&engine), PLENTY);
         Self {
             engine,
-            session,
+            account,
             count,
         }
     }
@@ -153,7 +153,7 @@ impl Rig {
     }
 
     pub(crate) async fn fetch(&self, request: FetchRequest) -> Result<Fetched, FetchError> {
-        soon(self.engine.fetch(&self.session, request)).await
+        soon(self.account.queue(request).perform()).await
     }
 
     /// Fetches and reads to the end.
@@ -180,10 +180,10 @@ impl Rig {
         self.is_idle();
         let Self {
             engine,
-            session,
+            account,
             count,
         } = self;
-        drop((engine, session));
+        drop((engine, account));
         soon(count.wait_until(|count| count.open() == 0)).await;
     }
 
@@ -194,9 +194,9 @@ impl Rig {
                 (0, 0, 0, 0)
             );
         }
-        let session = self.session.stats();
+        let account = self.account.stats();
         assert_eq!(
-            (session.in_flight, session.queued, session.queued_bytes),
+            (account.in_flight, account.queued, account.queued_bytes),
             (0, 0, 0)
         );
         assert_eq!(self.engine.budget_used(), 0);

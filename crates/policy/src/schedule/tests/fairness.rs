@@ -1,37 +1,37 @@
-//! Sessions share: who is served next, and what that comes to in the long run.
+//! Accounts share: who is served next, and what that comes to in the long run.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::SessionLimits;
+use super::super::AccountLimits;
 use super::world::{NO_LIMITS, Phase, World, lane, origin};
 
-/// Ends one fetch; the one that starts instead must be of the session with the fewest in progress
+/// Ends one fetch; the one that starts instead must be of the account with the fewest in progress
 /// among those that wait. With one gate that is short this holds exactly.
 fn finish_and_judge(world: &mut World, index: usize) {
     let queued = world.tracks[index].phase == Phase::Queued;
     let ended = world.tracks[index].path.2;
-    let before: Vec<(usize, usize)> = (0..world.sessions.len())
-        .map(|session| {
-            let held = world.held(|path| path.2 == session).0;
-            let gone = usize::from(session == ended && !queued);
-            (held - gone, world.waiting(|path| path.2 == session))
+    let before: Vec<(usize, usize)> = (0..world.accounts.len())
+        .map(|account| {
+            let held = world.held(|path| path.2 == account).0;
+            let gone = usize::from(account == ended && !queued);
+            (held - gone, world.waiting(|path| path.2 == account))
         })
         .collect();
     let started = world.started.len();
     world.finish(index);
     let waiting = before.iter().filter(|(_, waiting)| *waiting > 0);
     let fewest = waiting.map(|(held, _)| *held).min();
-    if let Some(session) = world.started.get(started) {
-        assert_eq!(Some(before[*session].0), fewest);
+    if let Some(account) = world.started.get(started) {
+        assert_eq!(Some(before[*account].0), fewest);
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The permit that frees goes to the waiting session with the fewest, at lanes and origins.
+    /// The permit that frees goes to the waiting account with the fewest, at lanes and origins.
     #[test]
     fn the_fewest_permits_are_served_first(
         permits in 1..8usize,
@@ -51,10 +51,10 @@ proptest! {
         world.drain();
     }
 
-    /// Sessions that always wait, one with far more: their shares differ by a bounded amount, also
+    /// Accounts that always wait, one with far more: their shares differ by a bounded amount, also
     /// where a lane's pace and an origin's permits are short in turn.
     #[test]
-    fn sessions_that_always_wait_get_equal_shares(
+    fn accounts_that_always_wait_get_equal_shares(
         rate in prop_oneof![Just(0u32), 20..200u32],
         permits in (1..9usize, 1..9usize),
         oldest in 1..3usize,
@@ -63,7 +63,7 @@ proptest! {
         let origins = [origin(permits.1, 0); 2];
         let mut world = World::new(&[lane(permits.0, rate)], &origins, &[NO_LIMITS; 3]);
         keep_busy(&mut world, &[20, 2, 2], oldest, seed);
-        let shares = (0..3).map(|session| world.started.iter().filter(|s| **s == session).count());
+        let shares = (0..3).map(|account| world.started.iter().filter(|s| **s == account).count());
         let shares: Vec<usize> = shares.collect();
         let (most, least) = (shares.iter().max(), shares.iter().min());
         let apart = most.copied().unwrap_or(0) - least.copied().unwrap_or(0);
@@ -72,13 +72,13 @@ proptest! {
     }
 }
 
-/// 300 rounds in which every session has its backlog at each origin. Fetches take about equally
+/// 300 rounds in which every account has its backlog at each origin. Fetches take about equally
 /// long: one of the `oldest` in progress ends in each round.
 fn keep_busy(world: &mut World, backlog: &[usize], oldest: usize, mut seed: u64) {
     for _ in 0..300 {
-        for (session, backlog) in backlog.iter().enumerate() {
+        for (account, backlog) in backlog.iter().enumerate() {
             for origin in 0..world.origins.len() {
-                let path = (0, origin, session);
+                let path = (0, origin, account);
                 while world.waiting(|p| p == path) < *backlog {
                     world.submit(path, 1, false);
                 }
@@ -105,7 +105,7 @@ fn finish_oldest(world: &mut World, times: usize) {
     }
 }
 
-/// The first session fills a lane and an origin at once, so both open at the same moments. The
+/// The first account fills a lane and an origin at once, so both open at the same moments. The
 /// second waits at the origin by way of another lane.
 #[test]
 fn an_origin_full_by_one_lane_is_shared_with_another() {
@@ -119,7 +119,7 @@ fn an_origin_full_by_one_lane_is_shared_with_another() {
     world.drain();
 }
 
-/// The same, but the second session waits at the lane for another origin.
+/// The same, but the second account waits at the lane for another origin.
 #[test]
 fn a_lane_full_of_one_origin_is_shared_with_another() {
     let mut world = World::new(
@@ -149,17 +149,17 @@ fn equal_paces_of_a_lane_and_an_origin_are_shared() {
     let second = world
         .started
         .iter()
-        .filter(|session| **session == 1)
+        .filter(|account| **account == 1)
         .count();
     assert!((9..=12).contains(&second), "{:?}", world.started);
     world.drain();
 }
 
-/// A session at its own limit is passed over; when one of its fetches ends, it competes again for
+/// An account at its own limit is passed over; when one of its fetches ends, it competes again for
 /// the very permit that it gives back.
 #[test]
-fn a_session_at_its_own_limit_keeps_its_permits() {
-    let few = SessionLimits {
+fn a_account_at_its_own_limit_keeps_its_permits() {
+    let few = AccountLimits {
         in_flight: 2,
         ..NO_LIMITS
     };

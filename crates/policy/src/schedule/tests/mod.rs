@@ -27,8 +27,8 @@ impl Schedule {
                 "member {at}"
             );
             assert!(
-                !parked || self.sessions[member.session].full(),
-                "member {at} waits for a session that is not full"
+                !parked || self.accounts[member.account].full(),
+                "member {at} waits for an account that is not full"
             );
             assert!(member.held + member.queued > 0, "member {at} is idle");
         }
@@ -37,7 +37,7 @@ impl Schedule {
 
     fn check_flow(&self, at: u32, flow: &super::Flow, now: Instant) {
         let [lane, origin] = flow.members.map(|member| self.open_to_member(member, now));
-        let full = self.sessions[self.members[flow.members[LANE]].session].full();
+        let full = self.accounts[self.members[flow.members[LANE]].account].full();
         assert!(!lane || !origin || full, "flow {at} could start");
         match flow.place {
             Place::Limbo => {
@@ -69,8 +69,8 @@ impl Schedule {
                 let permit = gate.spare() || (!member.stalled() && gate.spare_or_lent());
                 (permit, gate.open_at)
             });
-            let session = &self.sessions[self.members[flow.members[LANE]].session];
-            if gates[LANE].0 && gates[ORIGIN].0 && !session.full() {
+            let account = &self.accounts[self.members[flow.members[LANE]].account];
+            if gates[LANE].0 && gates[ORIGIN].0 && !account.full() {
                 let opens = gates[LANE].1.max(gates[ORIGIN].1);
                 assert!(in_time(opens), "flow {at} is due before the deadline");
             }
@@ -82,7 +82,7 @@ impl Schedule {
         }
     }
 
-    /// Panics unless nothing is left but lanes, origins and sessions.
+    /// Panics unless nothing is left but lanes, origins and accounts.
     fn check_empty(&self) {
         assert_eq!(
             [
@@ -98,9 +98,9 @@ impl Schedule {
             [0; 8]
         );
         assert_eq!(self.next_deadline(), None);
-        for (_, session) in self.sessions.iter() {
+        for (_, account) in self.accounts.iter() {
             assert_eq!(
-                (session.held, session.queued, session.queued_bytes),
+                (account.held, account.queued, account.queued_bytes),
                 (0, 0, 0)
             );
         }

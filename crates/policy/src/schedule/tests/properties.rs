@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::SessionLimits;
+use super::super::AccountLimits;
 use super::world::{World, lane, origin};
 use crate::lane::{LaneConfig, OriginLimits};
 
@@ -13,7 +13,7 @@ enum Op {
     Submit {
         lane: usize,
         origin: usize,
-        session: usize,
+        account: usize,
         bytes: usize,
         again: bool,
     },
@@ -33,10 +33,10 @@ fn op() -> impl Strategy<Value = Op> {
         0..30usize,
         prop::bool::weighted(0.1),
     );
-    let submit = submit.prop_map(|(lane, origin, session, bytes, again)| Op::Submit {
+    let submit = submit.prop_map(|(lane, origin, account, bytes, again)| Op::Submit {
         lane,
         origin,
-        session,
+        account,
         bytes,
         again,
     });
@@ -68,9 +68,9 @@ fn some_origin() -> impl Strategy<Value = OriginLimits> {
     (1..10usize, rate).prop_map(|(concurrency, rate)| origin(concurrency, rate))
 }
 
-fn some_session() -> impl Strategy<Value = SessionLimits> {
+fn some_account() -> impl Strategy<Value = AccountLimits> {
     (1..10usize, 1..12usize, 1..200usize).prop_map(|(in_flight, queued, queued_bytes)| {
-        SessionLimits {
+        AccountLimits {
             in_flight,
             queued,
             queued_bytes,
@@ -86,11 +86,11 @@ fn apply(world: &mut World, op: &Op) {
         Op::Submit {
             lane,
             origin,
-            session,
+            account,
             bytes,
             again,
         } => {
-            world.submit((lane, origin, session), bytes, again);
+            world.submit((lane, origin, account), bytes, again);
         }
         Op::Finish(index) => {
             if let Some(index) = pick(index, world) {
@@ -122,11 +122,11 @@ proptest! {
     fn any_interleaving_keeps_the_rules(
         lanes in prop::collection::vec(some_lane(), 2),
         origins in prop::collection::vec(some_origin(), 3),
-        sessions in prop::collection::vec(some_session(), 4),
+        accounts in prop::collection::vec(some_account(), 4),
         punctual in any::<bool>(),
         ops in prop::collection::vec(op(), 1..150),
     ) {
-        let mut world = World::new(&lanes, &origins, &sessions);
+        let mut world = World::new(&lanes, &origins, &accounts);
         world.punctual = punctual;
         for op in &ops {
             apply(&mut world, op);

@@ -2,27 +2,27 @@
 
 use std::time::Duration;
 
-use super::super::{Event, Request, SessionLimits, Submitted};
+use super::super::{AccountLimits, Event, Request, Submitted};
 use super::world::{NO_LIMITS, Phase, World, lane, origin};
 use crate::error::{ErrorName, FetchError};
 use crate::lane::QueueBounds;
 
-/// A world with one lane and one origin of these permits, and this many sessions.
-fn plain(lane_permits: usize, origin_permits: usize, sessions: usize) -> World {
+/// A world with one lane and one origin of these permits, and this many accounts.
+fn plain(lane_permits: usize, origin_permits: usize, accounts: usize) -> World {
     World::new(
         &[lane(lane_permits, 0)],
         &[origin(origin_permits, 0)],
-        &vec![NO_LIMITS; sessions],
+        &vec![NO_LIMITS; accounts],
     )
 }
 
-fn submit_many(world: &mut World, session: usize, count: usize) {
+fn submit_many(world: &mut World, account: usize, count: usize) {
     for _ in 0..count {
-        assert!(world.submit((0, 0, session), 1, false));
+        assert!(world.submit((0, 0, account), 1, false));
     }
 }
 
-/// The reader of the first session stops, or goes on.
+/// The reader of the first account stops, or goes on.
 fn stall(world: &mut World, stalled: bool) {
     for index in 0..world.tracks.len() {
         if world.tracks[index].path.2 == 0 {
@@ -35,7 +35,7 @@ fn refusal(world: &mut World, path: (usize, usize, usize), bytes: usize) -> Fetc
     let request = Request {
         lane: path.0,
         origin: world.origins[path.1],
-        session: world.sessions[path.2].0,
+        account: world.accounts[path.2].0,
         bytes,
         again: false,
     };
@@ -46,7 +46,7 @@ fn refusal(world: &mut World, path: (usize, usize, usize), bytes: usize) -> Fetc
 }
 
 #[test]
-fn a_session_alone_has_the_whole_limit_and_no_more() {
+fn a_account_alone_has_the_whole_limit_and_no_more() {
     let mut world = plain(6, 100, 1);
     submit_many(&mut world, 0, 50);
     assert_eq!(world.held(|_| true), (6, 0));
@@ -68,7 +68,7 @@ fn a_stalled_reader_with_all_permits_stops_nobody() {
     assert_eq!(world.held(|path| path.2 == 1), (2, 0), "an eighth is lent");
     for _ in 0..98 {
         let done = world.tracks.iter().position(|t| t.phase == Phase::Held);
-        world.finish(done.expect("the other session goes on"));
+        world.finish(done.expect("the other account goes on"));
     }
     assert_eq!(world.held(|path| path.2 == 1), (2, 0));
     // When the reader goes on, the overdraft is repaid first.
@@ -82,7 +82,7 @@ fn a_stalled_reader_with_all_permits_stops_nobody() {
 }
 
 #[test]
-fn permits_even_out_when_a_second_session_arrives() {
+fn permits_even_out_when_a_second_account_arrives() {
     let mut world = plain(1000, 10, 2);
     submit_many(&mut world, 0, 200);
     submit_many(&mut world, 1, 20);
@@ -120,7 +120,7 @@ fn a_slow_lane_holds_no_permit_of_an_origin() {
 }
 
 #[test]
-fn the_flows_of_a_session_take_turns() {
+fn the_flows_of_a_account_take_turns() {
     let origins = [origin(10, 0), origin(10, 0), origin(10, 0)];
     let mut world = World::new(&[lane(1, 0)], &origins, &[NO_LIMITS]);
     for at in [0, 0, 0, 1, 1, 2] {
@@ -135,8 +135,8 @@ fn the_flows_of_a_session_take_turns() {
 }
 
 #[test]
-fn a_session_at_its_own_limit_leaves_the_rest_to_others() {
-    let few = SessionLimits {
+fn a_account_at_its_own_limit_leaves_the_rest_to_others() {
+    let few = AccountLimits {
         in_flight: 2,
         ..NO_LIMITS
     };
@@ -169,7 +169,7 @@ fn refusals_name_the_bound() {
         bytes: 100,
         ..config.queue
     };
-    let small = SessionLimits {
+    let small = AccountLimits {
         queued: 2,
         queued_bytes: 10,
         ..NO_LIMITS
@@ -195,14 +195,14 @@ fn there_is_room_for_newcomers_while_any_place_is_free() {
     config.queue.count = 16;
     let mut world = World::new(&[config], &[origin(9, 0)], &[NO_LIMITS; 12]);
     let mut got = Vec::new();
-    for session in 0..12 {
+    for account in 0..12 {
         let mut count = 0;
-        while count < 16 && world.submit((0, 0, session), 1, false) {
+        while count < 16 && world.submit((0, 0, account), 1, false) {
             count += 1;
         }
         got.push(count);
     }
-    // The first session also has the one permit.
+    // The first account also has the one permit.
     assert_eq!(got, [9, 4, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0]);
     world.drain();
 }
@@ -236,14 +236,14 @@ fn ids_that_are_gone_are_refused() {
     let mut world = plain(1, 1, 2);
     submit_many(&mut world, 0, 1);
     let (now, origin) = (world.now, world.origins[0]);
-    let session = world.sessions[0].0;
+    let account = world.accounts[0].0;
     assert!(!world.machine.forget_origin(origin, now), "it is in use");
-    world.machine.close_session(session);
-    assert_eq!(world.machine.session_stats(session).in_flight, 1);
+    world.machine.close_account(account);
+    assert_eq!(world.machine.account_stats(account).in_flight, 1);
     let closed = refusal(&mut world, (0, 0, 0), 1);
     assert_eq!(closed.name, ErrorName::Cancelled);
     world.finish(0);
-    assert_eq!(world.machine.session_stats(session).in_flight, 0);
+    assert_eq!(world.machine.account_stats(account).in_flight, 0);
     assert!(world.machine.forget_origin(origin, now));
     assert_eq!(world.machine.origins(), 0);
     let forgotten = refusal(&mut world, (0, 0, 1), 1);

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use super::super::{Event, OriginId, Request, Schedule, SessionId, Submitted, Ticket};
+use super::super::{AccountId, Event, OriginId, Request, Schedule, Submitted, Ticket};
 use super::world::{NO_LIMITS, lane, origin};
 use crate::lane::{LaneConfig, OriginLimits};
 
@@ -34,8 +34,8 @@ impl Run {
         }
     }
 
-    fn sessions(&mut self, count: usize) -> Vec<SessionId> {
-        let open = |_| self.machine.open_session(NO_LIMITS);
+    fn accounts(&mut self, count: usize) -> Vec<AccountId> {
+        let open = |_| self.machine.open_account(NO_LIMITS);
         (0..count).map(open).collect()
     }
 
@@ -43,11 +43,11 @@ impl Run {
         (0..count).map(|_| self.machine.origin(limits)).collect()
     }
 
-    fn submit(&mut self, lane: usize, origin: OriginId, session: SessionId) {
+    fn submit(&mut self, lane: usize, origin: OriginId, account: AccountId) {
         let request = Request {
             lane,
             origin,
-            session,
+            account,
             bytes: 1,
             again: false,
         };
@@ -112,10 +112,10 @@ const LONG: Duration = Duration::from_secs(3000);
 #[test]
 fn a_hundred_thousand_waiters_of_one_flow() {
     let mut run = Run::new(lane(100, 0));
-    let session = run.sessions(1)[0];
+    let account = run.accounts(1)[0];
     let origin = run.origins(1, origin(1000, 0))[0];
     for _ in 0..100_000 {
-        run.submit(0, origin, session);
+        run.submit(0, origin, account);
     }
     run.run(LONG);
     assert_eq!(run.tickets.len(), 100_000);
@@ -126,11 +126,11 @@ fn a_hundred_thousand_waiters_of_one_flow() {
 #[test]
 fn ten_thousand_origins_in_one_lane() {
     let mut run = Run::new(lane(100, 0));
-    let sessions = run.sessions(3);
+    let accounts = run.accounts(3);
     let origins = run.origins(10_000, origin(1, 0));
     for (at, origin) in origins.iter().enumerate() {
         for _ in 0..5 {
-            run.submit(0, *origin, sessions[at % 3]);
+            run.submit(0, *origin, accounts[at % 3]);
         }
     }
     run.run(LONG);
@@ -141,13 +141,13 @@ fn ten_thousand_origins_in_one_lane() {
 
 /// A lane's pace and an origin's permits are short in turn, which moves flows between them.
 #[test]
-fn five_thousand_sessions_between_a_pace_and_a_full_origin() {
+fn five_thousand_accounts_between_a_pace_and_a_full_origin() {
     let mut run = Run::new(lane(100_000, 1000));
-    let sessions = run.sessions(5000);
+    let accounts = run.accounts(5000);
     let origin = run.origins(1, origin(20, 0))[0];
     for _ in 0..4 {
-        for session in &sessions {
-            run.submit(0, origin, *session);
+        for account in &accounts {
+            run.submit(0, origin, *account);
         }
     }
     run.run(LONG);
@@ -159,13 +159,13 @@ fn five_thousand_sessions_between_a_pace_and_a_full_origin() {
 /// The same with two lanes and several origins, so that gates find some flows blocked and others
 /// not.
 #[test]
-fn five_thousand_sessions_between_two_paces_and_several_full_origins() {
+fn five_thousand_accounts_between_two_paces_and_several_full_origins() {
     let mut run = Run::new(lane(100_000, 500));
-    let sessions = run.sessions(5000);
+    let accounts = run.accounts(5000);
     let origins = run.origins(4, origin(5, 0));
     for turn in 0..4 {
-        for (at, session) in sessions.iter().enumerate() {
-            run.submit((at + turn) % 2, origins[(at / 7 + turn) % 4], *session);
+        for (at, account) in accounts.iter().enumerate() {
+            run.submit((at + turn) % 2, origins[(at / 7 + turn) % 4], *account);
         }
     }
     run.run(LONG);
@@ -178,10 +178,10 @@ fn five_thousand_sessions_between_two_paces_and_several_full_origins() {
 #[test]
 fn a_hundred_thousand_origins_one_after_another() {
     let mut run = Run::new(lane(100, 0));
-    let session = run.sessions(1)[0];
+    let account = run.accounts(1)[0];
     for _ in 0..100_000 {
         let origin = run.origins(1, origin(1, 0))[0];
-        run.submit(0, origin, session);
+        run.submit(0, origin, account);
         run.run(LONG);
         assert!(run.machine.forget_origin(origin, run.now));
     }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::super::{
-    Event, OriginId, Request, Schedule, SessionId, SessionLimits, Submitted, Ticket,
+    AccountId, AccountLimits, Event, OriginId, Request, Schedule, Submitted, Ticket,
 };
 use crate::lane::{LaneConfig, OriginLimits, QueueBounds, Rate};
 
-pub(super) const NO_LIMITS: SessionLimits = SessionLimits {
+pub(super) const NO_LIMITS: AccountLimits = AccountLimits {
     in_flight: usize::MAX,
     queued: usize::MAX,
     queued_bytes: usize::MAX,
@@ -40,7 +40,7 @@ fn per_second(count: u32) -> Option<Rate> {
     (count > 0).then_some(Rate { count, window })
 }
 
-/// Lane, origin, session: indices into the world's lists.
+/// Lane, origin, account: indices into the world's lists.
 pub(super) type Path = (usize, usize, usize);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +83,10 @@ pub(super) struct World {
     gates: [Vec<Gate>; 2],
     pub(super) lanes: Vec<LaneConfig>,
     pub(super) origins: Vec<OriginId>,
-    pub(super) sessions: Vec<(SessionId, SessionLimits)>,
+    pub(super) accounts: Vec<(AccountId, AccountLimits)>,
     pub(super) tracks: Vec<Track>,
     flows: BTreeMap<Path, VecDeque<Ticket>>,
-    /// Sessions in the order in which their fetches started.
+    /// Accounts in the order in which their fetches started.
     pub(super) started: Vec<usize>,
 }
 
@@ -94,7 +94,7 @@ impl World {
     pub(super) fn new(
         lanes: &[LaneConfig],
         origins: &[OriginLimits],
-        sessions: &[SessionLimits],
+        accounts: &[AccountLimits],
     ) -> Self {
         // Any instant will do: nothing depends on the day.
         let now = Instant::now();
@@ -119,9 +119,9 @@ impl World {
             ],
             lanes: lanes.to_vec(),
             origins: origins.iter().map(|o| machine.origin(*o)).collect(),
-            sessions: sessions
+            accounts: accounts
                 .iter()
-                .map(|limits| (machine.open_session(*limits), *limits))
+                .map(|limits| (machine.open_account(*limits), *limits))
                 .collect(),
             machine,
             tracks: Vec::new(),
@@ -158,7 +158,7 @@ impl World {
         let request = Request {
             lane: path.0,
             origin: self.origins[path.1],
-            session: self.sessions[path.2].0,
+            account: self.accounts[path.2].0,
             bytes,
             again,
         };
@@ -202,20 +202,20 @@ impl World {
 
     /// The queue bounds, from the model's own counts.
     fn has_room(&self, path: Path, bytes: usize) -> bool {
-        let limits = self.sessions[path.2].1;
+        let limits = self.accounts[path.2].1;
         let bounds = self.lanes[path.0].queue;
         let queued = |select: &dyn Fn(&Track) -> bool| {
             let waits = |t: &&Track| t.phase == Phase::Queued && select(t);
             let of = self.tracks.iter().filter(waits);
             of.fold((0, 0), |sum, t| (sum.0 + 1, sum.1 + t.bytes))
         };
-        let session = queued(&|t| t.path.2 == path.2);
+        let account = queued(&|t| t.path.2 == path.2);
         let lane = queued(&|t| t.path.0 == path.0);
         let mine = queued(&|t| t.path.0 == path.0 && t.path.2 == path.2);
         let fits = |used: (usize, usize), count: usize, size: usize| {
             used.0 < count && bytes <= size.saturating_sub(used.1)
         };
-        fits(session, limits.queued, limits.queued_bytes)
+        fits(account, limits.queued, limits.queued_bytes)
             && fits(lane, bounds.count, bounds.bytes)
             && (mine.0 == 0
                 || (mine.0 + 1 + lane.0 < bounds.count
@@ -301,10 +301,10 @@ impl World {
         assert_eq!(self.tracks[index].phase, Phase::Queued, "granted twice");
         let first = self.flows.get_mut(&path).and_then(VecDeque::pop_front);
         assert_eq!(first, Some(ticket), "not the first of its flow");
-        let session = self.sessions[path.2].1;
+        let account = self.accounts[path.2].1;
         assert!(
-            self.held(|p| p.2 == path.2).0 < session.in_flight,
-            "session"
+            self.held(|p| p.2 == path.2).0 < account.in_flight,
+            "account"
         );
         self.check_gate(0, path.0, path.2, |p| p.0 == path.0);
         self.check_gate(1, path.1, path.2, |p| p.1 == path.1);
@@ -313,9 +313,9 @@ impl World {
         self.started.push(path.2);
     }
 
-    fn check_gate(&mut self, side: usize, at: usize, session: usize, here: impl Fn(Path) -> bool) {
+    fn check_gate(&mut self, side: usize, at: usize, account: usize, here: impl Fn(Path) -> bool) {
         let (held, paused) = self.held(&here);
-        let stalled = self.held(|p| here(p) && p.2 == session).1 > 0;
+        let stalled = self.held(|p| here(p) && p.2 == account).1 > 0;
         let gate = &mut self.gates[side][at];
         let lent = if stalled {
             0
