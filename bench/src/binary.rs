@@ -8,7 +8,9 @@ use anyhow::{Context as _, bail};
 use bytes::BytesMut;
 use fetchway_test_origins::{Kind, filler};
 use fetchway_wire::v1::session::FILL;
-use fetchway_wire::v1::{Breach, Config, Event as Happened, MAX_MESSAGE, RequestHead, SUBPROTOCOL};
+use fetchway_wire::v1::{
+    Config, Event as Happened, MAX_MESSAGE, RequestHead, SUBPROTOCOL, Violation,
+};
 use fetchway_wire::v1::{Session, decode};
 use fetchway_ws::{Decoder, Event, Handshake, MAX_HEADER, Opcode, Receiver, Role, put_frame, seal};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -220,7 +222,8 @@ impl Binary {
                     let mut message = message.data.freeze();
                     while let Some(frame) = decode(&mut message)? {
                         let happened = self.session.receive(frame, Instant::now());
-                        let broken = |breach: Breach| anyhow::anyhow!("{}", breach.reason());
+                        let broken =
+                            |violation: Violation| anyhow::anyhow!("{}", violation.reason());
                         events.extend(happened.map_err(broken)?);
                     }
                 }

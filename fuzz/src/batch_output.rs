@@ -1,13 +1,13 @@
-//! An output that a crash, or anything else, has left.
+//! The output file of a batch, after a crash or other damage.
 
 use std::path::Path;
 
 use fetchway_batch::{Format, Found, JournalError};
 
-/// What is whole of any bytes is an output by itself, with the same lines but for those of an open frame,
-/// and nothing of it is torn.
+/// For any bytes, the complete part is a valid output by itself. It has the same lines, except for
+/// those of an unfinished frame, and no line of it is incomplete.
 ///
-/// The first byte chooses the format.
+/// The first byte selects the format.
 pub fn batch_output(input: &[u8]) {
     let Some((choice, output)) = input.split_first() else {
         return;

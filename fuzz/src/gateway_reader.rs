@@ -1,19 +1,19 @@
-//! The reader of a gateway's clients: the bytes of many reads, taken where they lie.
+//! The reader of a gateway's clients: bytes of many reads, parsed in place.
 
 use bytes::BytesMut;
 use fetchway_ws::{Decoder, Event, Message, ProtocolError, Reading, Role, Taken};
 
-/// Longest message that is kept.
+/// Maximum length of a message in bytes.
 const LIMIT: usize = 1_024;
 
 type Read = (Vec<Event>, Option<ProtocolError>);
 
-/// However the bytes are sliced, and wherever a gateway pauses, the events are those of a wary decoder
-/// that has them all at once; and between messages nothing is kept.
+/// For any slicing of the bytes, and any pauses of the gateway, the events equal those of an early
+/// decoder that has all bytes at once; and between messages nothing is kept.
 ///
-/// The first byte is a number of bytes that follow it and say how, over and over: seven bits of each are
-/// the length of a slice, and the highest one lets no more than one event be taken before the next slice
-/// comes.
+/// The first byte is the number of control bytes that follow; the control bytes are used again and
+/// again. Seven bits of each are the length of a slice. The highest bit means that at most one event is
+/// taken before the next slice.
 pub fn gateway_reader(input: &[u8]) {
     let Some((count, rest)) = input.split_first() else {
         return;
@@ -25,7 +25,7 @@ pub fn gateway_reader(input: &[u8]) {
 }
 
 fn decoded(bytes: &[u8]) -> Read {
-    let mut decoder = Decoder::wary(Role::Server, LIMIT);
+    let mut decoder = Decoder::early(Role::Server, LIMIT);
     let mut buffer = BytesMut::from(bytes);
     let mut events = Vec::new();
     loop {
@@ -52,21 +52,21 @@ fn sliced(bytes: &[u8], plan: &[u8]) -> Read {
             Err(error) => return (events, Some(error)),
         }
     }
-    // What a pause has left.
+    // Events that a pause left.
     match taken(reading, &[], usize::MAX, &mut events) {
         Ok(_) => (events, None),
         Err(error) => (events, Some(error)),
     }
 }
 
-/// One read, of which so many events are taken.
+/// One read, of which at most `most` events are taken.
 fn taken(
     reading: Reading,
     slice: &[u8],
     at_most: usize,
     events: &mut Vec<Event>,
 ) -> Result<Reading, ProtocolError> {
-    // The buffer is another's before the next read.
+    // Another socket uses the buffer before the next read.
     let mut buffer = slice.to_vec();
     let mut slice = reading.with(&mut buffer, LIMIT);
     for _ in 0..at_most {

@@ -1,5 +1,5 @@
-//! What must hold for every input: the bodies of the fuzz targets, also run by `cargo test` on the
-//! committed corpora. Each panics when it does not hold.
+//! Properties that hold for every input: the bodies of the fuzz targets. `cargo test` also runs them on
+//! the committed corpora. Each property panics when it is violated.
 
 mod batch_output;
 mod gateway_reader;
@@ -20,8 +20,8 @@ use fetchway_wire::json::{Id, Message, decode_item, decode_request};
 use fetchway_ws::{Decoder, Event, ProtocolError, Role};
 use serde_json::value::RawValue;
 
-/// Any bytes are a request or a refusal; the id in either is JSON that can be echoed as it is, and
-/// decoding again gives the same.
+/// Any bytes are a request or a refusal. The id in either is JSON that can be repeated as it is, and
+/// decoding a second time gives the same result.
 pub fn relay_json(input: &[u8]) {
     let echoed = match decode_request(input) {
         Ok(Message::Fetch(fetch)) => {
@@ -47,13 +47,13 @@ pub fn relay_json(input: &[u8]) {
             refusal.id.unwrap_or_else(Id::unknown)
         }
     };
-    // A batch's line is the same request, but for an id that it need not have.
+    // A batch item is the same request, except that the id is optional.
     if let Ok((_, item)) = decode_item(input)
         && item.id != Id::null()
     {
         assert_eq!(item.id, echoed, "an item has another id than its request");
     }
-    // As grammar only: "\ud800" and 1e999 are JSON, though no string or number of Rust's.
+    // Only the grammar is checked: "\ud800" and 1e999 are JSON, though not a string or number in Rust.
     for text in [echoed.as_json(), echoed.key()] {
         assert!(
             serde_json::from_str::<&RawValue>(text).is_ok(),
@@ -68,12 +68,12 @@ pub fn relay_json(input: &[u8]) {
     assert_eq!(echoed, again, "the same bytes decode to another id");
 }
 
-/// Longest message the reader under test keeps.
+/// Maximum length of a message in the reader under test.
 const LIMIT: usize = 1_024;
 
-/// However the bytes are sliced, the events are the same, and no message is over the limit.
+/// For any slicing of the bytes, the events are the same, and no message exceeds the limit.
 ///
-/// The first byte says how: its highest bit is the side, the others the length of a slice.
+/// The highest bit of the first byte selects the side; the other bits are the length of a slice.
 pub fn ws_reader(input: &[u8]) {
     let Some((first, bytes)) = input.split_first() else {
         return;

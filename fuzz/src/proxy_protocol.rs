@@ -1,9 +1,10 @@
-//! The header by which a proxy names a connection's client.
+//! The header in which a proxy names the client of a connection.
 
-use fetchway_wire::proxy::{MAX_V1, MAX_V2, Malformed, Named, parse};
+use fetchway_wire::proxy::{MAX_V1, MAX_V2, InvalidHeader, Source, parse};
 
-/// In whatever pieces a header comes: more is asked for until it is whole, within its bounds; what is
-/// said of it once stays so; and a line that names a client is the one that would be written of it.
+/// For any pieces of a header: the parser asks for more bytes until the header is complete, within its
+/// limit; a result never changes; and a line that names a client equals the line that would be written
+/// for the client.
 pub fn proxy_protocol(input: &[u8]) {
     let mut said = None;
     for end in 0..=input.len().min(MAX_V2 + 1) {
@@ -14,7 +15,7 @@ pub fn proxy_protocol(input: &[u8]) {
                 assert_eq!(header.len, end, "it was whole before");
                 said = Some(now);
             }
-            (None, Err(Malformed(why))) => {
+            (None, Err(InvalidHeader(why))) => {
                 assert!(!why.is_empty(), "a refusal without a reason");
                 said = Some(now);
             }
@@ -27,7 +28,7 @@ pub fn proxy_protocol(input: &[u8]) {
     if input.starts_with(b"PROXY ") {
         assert!(header.len <= MAX_V1, "a line over its bound");
         assert!(input[..header.len].ends_with(b"\r\n"), "no line");
-        if let Named::Client(client) = header.named {
+        if let Source::Client(client) = header.source {
             let line = str::from_utf8(&input[..header.len]).expect("digits and dots");
             let mut words = line.trim_end().split(' ').skip(2);
             let ip = words.next().and_then(|word| word.parse().ok());

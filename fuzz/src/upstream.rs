@@ -1,4 +1,4 @@
-//! The clients that a gateway has for its API: what an API sends them, in whatever slices.
+//! The HTTP clients of a gateway, fed with the bytes of an API in arbitrary slices.
 
 use fetchway_upstream::h1::Reading;
 use fetchway_upstream::h2::{Connection, Event};
@@ -11,7 +11,8 @@ const LIMITS: Limits = Limits {
     wanted: &["content-type", "fetchway-state"],
 };
 
-/// The first byte is a number of bytes that follow it and are lengths of slices, over and over.
+/// The first byte is the number of bytes that follow it; these are lengths of slices, used again and
+/// again.
 fn slices(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (count, rest) = input.split_first()?;
     Some(rest.split_at(usize::from(*count).min(rest.len())))
@@ -29,7 +30,7 @@ fn each_slice<'a>(plan: &'a [u8], mut bytes: &'a [u8]) -> impl Iterator<Item = &
     })
 }
 
-/// However a response is sliced its answer is the same, within the limits, or it has none.
+/// For any slicing of a response, the result is the same, and within the limits.
 pub fn upstream_h1(input: &[u8]) {
     let Some((plan, bytes)) = slices(input) else {
         return;
@@ -46,7 +47,7 @@ pub fn upstream_h1(input: &[u8]) {
     }
 }
 
-/// The answer, if any, and whether another could follow.
+/// Returns the answer, if any, and whether another could follow.
 fn read(plan: &[u8], bytes: &[u8]) -> Option<(Answer, bool)> {
     let mut reading = Reading::new();
     let mut read = 0;
@@ -61,8 +62,8 @@ fn read(plan: &[u8], bytes: &[u8]) -> Option<(Answer, bool)> {
     reading.end().ok().map(|answer| (answer, false))
 }
 
-/// However a server's frames are sliced, the same comes of them; each request has one end, within the
-/// limits; and what goes out stays in proportion to what came in.
+/// For any slicing of a server's frames, the results are the same; each request has one end, within the
+/// limits; and the output is in proportion to the input.
 pub fn upstream_h2(input: &[u8]) {
     let Some((plan, bytes)) = slices(input) else {
         return;
@@ -75,7 +76,7 @@ pub fn upstream_h2(input: &[u8]) {
     );
     let (mut events, out, _) = whole;
     assert!(out <= MOST_SENT + 32 * bytes.len(), "{out} bytes went out");
-    // With a body limit of 1 KiB none is near its window's end.
+    // With a body limit of 1 KiB, no stream gets near the end of its window.
     events.sort_by_key(|event| match event {
         Event::Answer(stream, _) | Event::Failed(stream, _) | Event::Full(stream, _) => *stream,
     });
@@ -93,9 +94,9 @@ pub fn upstream_h2(input: &[u8]) {
     }
 }
 
-/// The requests' bodies: none, a small one, and one that has to wait for windows.
+/// Bodies of the requests: none, a small one, and one that has to wait for windows.
 const BODIES: [&[u8]; 3] = [b"", b"hello", &[b'x'; 70_000]];
-/// Preface, heads, bodies in frames of whatever size.
+/// Preface, heads, and bodies in frames of any length.
 const MOST_SENT: usize = 72_000;
 
 fn talk(plan: &[u8], bytes: &[u8]) -> (Vec<Event>, usize, Result<(), Failure>) {

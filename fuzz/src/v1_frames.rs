@@ -5,8 +5,8 @@ use fetchway_wire::v1::block::{MAX_BLOCK, put_trailers, read_trailers};
 use fetchway_wire::v1::frame::Part;
 use fetchway_wire::v1::{Frame, MAX_MESSAGE, RequestHead, ResponseHead, decode};
 
-/// Any bytes are frames or are refused. What was decoded encodes to no more than a frame may have, and
-/// decodes to the same again; so do the heads and trailers in it.
+/// Any bytes are frames or are refused. A decoded frame encodes to no more than the maximum length of a
+/// frame, and decodes to the same frame; so do the heads and trailers in it.
 pub fn v1_frames(input: &[u8]) {
     let mut message = Bytes::copy_from_slice(input);
     loop {

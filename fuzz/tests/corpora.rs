@@ -1,4 +1,4 @@
-//! Every committed input, through the check of its target.
+//! Runs every committed input through the check of its target.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ fn replay(target: &str, check: fn(&[u8])) {
     for entry in fs::read_dir(&folder).expect("the corpus is committed") {
         let file = entry.expect("a readable folder").path();
         let input = fs::read(&file).expect("a readable file");
-        // Named first, so that the input is known if the check panics.
+        // Printed first, so that the input is known if the check panics.
         println!("{}", file.display());
         check(&input);
-        // Prefixes are free inputs, and a decoder's favourite place to be wrong.
+        // Prefixes are further inputs for free, and a common place for errors in decoders.
         for length in 0..input.len().min(512) {
             check(&input[..length]);
         }

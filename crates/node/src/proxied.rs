@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use fetchway_policy::guard::IpNet;
-use fetchway_wire::proxy::{MAX_V2, Named, parse};
+use fetchway_wire::proxy::{MAX_V2, Source, parse};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
@@ -38,9 +38,9 @@ pub(crate) async fn client(
         let read = stream.read_exact(&mut seen[taken..end]).await;
         read.map_err(|error| error.to_string())?;
         taken = end;
-        match header.map(|header| header.named) {
-            Some(Named::Client(client)) => return Ok(Some(client)),
-            Some(Named::Nobody) => return Ok(None),
+        match header.map(|header| header.source) {
+            Some(Source::Client(client)) => return Ok(Some(client)),
+            Some(Source::Nobody) => return Ok(None),
             None => {}
         }
     }

@@ -1,6 +1,6 @@
-//! Numbers in decimal digits, without a formatter: one is written for each request.
+//! Decimal numbers, written without a formatter because every request contains one.
 
-/// The digits of a number, right-aligned.
+/// The decimal digits of a number, right-aligned.
 pub(crate) struct Digits {
     digits: [u8; 20],
     start: usize,
@@ -25,7 +25,7 @@ impl Digits {
     }
 }
 
-/// A number of nothing but digits that fits in 64 bits.
+/// Parses a number that consists of digits only and fits in 64 bits.
 pub(crate) fn parse(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! What becomes of a request that is not answered.
+//! The failure of a request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use fetchway_policy::{ErrorName, FetchError};
 
 use crate::Limits;
 
-/// A request without an answer: what it is called, what happened, and whether it may be sent again.
+/// The failure of a request: its name, a description, and whether the request may be sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     error: FetchError,
@@ -22,7 +22,7 @@ impl Failure {
         }
     }
 
-    /// A response that is not HTTP as it should be.
+    /// Creates the failure for an invalid response.
     pub(crate) fn protocol(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorName::HttpProtocolError, detail)
     }
@@ -48,20 +48,20 @@ impl Failure {
         self
     }
 
-    /// What the failure is called.
+    /// Returns the name of the failure.
     #[must_use]
     pub fn name(&self) -> ErrorName {
         self.error.name
     }
 
-    /// What happened, in a sentence.
+    /// Returns the description of the failure, a sentence.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.error.detail
     }
 
-    /// Whether the server has provably not processed the request, by its own word (RFC 9113 section
-    /// 8.7). What is known from how much was written, the caller has to add.
+    /// Returns true if the server has stated that it did not process the request (RFC 9113 section
+    /// 8.7). The caller must take into account how much of the request was written.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
         self.unsent

@@ -1,17 +1,17 @@
-//! What both protocols do with a response's fields.
+//! Checks of response fields that both protocols share.
 
 use http::HeaderValue;
 
 use crate::decimal;
 
-/// The place in `wanted` of a name in whatever case.
-pub(crate) fn place(name: &[u8], wanted: &[&str]) -> Option<usize> {
+/// Returns the position of a name in `wanted`, ignoring case.
+pub(crate) fn position(name: &[u8], wanted: &[&str]) -> Option<usize> {
     let is = |kept: &&str| kept.as_bytes().eq_ignore_ascii_case(name);
     wanted.iter().position(is)
 }
 
-/// The length that a `Content-Length` says. A list of equal values counts as one of them (RFC 9110
-/// section 8.6). `None`: it is no length.
+/// Parses a `Content-Length`. A list of equal values counts as one value (RFC 9110 section 8.6).
+/// Returns `None` if the value is invalid.
 pub(crate) fn length(value: &[u8]) -> Option<u64> {
     if let Some(length) = decimal::parse(value) {
         return Some(length);
@@ -22,14 +22,14 @@ pub(crate) fn length(value: &[u8]) -> Option<u64> {
     same.then_some(first)
 }
 
-/// Whether `value` may be a field's value: visible characters, bytes above 0x7f, spaces and tabs
-/// within. The same as `HeaderValue` takes, which is what wanted values become.
+/// Returns true if `value` is a valid field value: visible characters, bytes above 0x7f, spaces and
+/// tabs. `HeaderValue`, which holds the values that are kept, accepts the same bytes.
 pub(crate) fn is_value(value: &[u8]) -> bool {
     let within = |&b: &u8| b >= b' ' && b != 0x7f || b == b'\t';
     value.iter().all(within)
 }
 
-/// A value that [`is_value`] has passed, of its own memory.
+/// Copies a value that [`is_value`] accepts.
 pub(crate) fn keep(value: &[u8]) -> Option<HeaderValue> {
     HeaderValue::from_bytes(value).ok()
 }

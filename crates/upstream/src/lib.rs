@@ -1,10 +1,11 @@
-//! Clients of HTTP/1.1 and HTTP/2 as machines without clock, socket or futures: bytes in, bytes out.
+//! Clients of HTTP/1.1 and HTTP/2 as state machines: bytes in, bytes out, without clock, socket or
+//! futures.
 //!
-//! They are what a gateway's messages go through, each as one small request whose body is whole to one
-//! API that is known, so they do less than an engine must: no streamed bodies, no TLS, no upgrades, no
-//! HEAD or CONNECT. Whoever drives them owns sockets, time and the choice of a connection.
+//! A gateway sends each client message to its API as one small request with a complete body. The
+//! machines therefore do less than a general HTTP client: no streamed bodies, no TLS, no upgrades, no
+//! HEAD or CONNECT. The driver around them owns sockets and time, and chooses connections.
 //!
-//! Read `message` (what goes in and comes out) and `failure` first, then [`h1`] or [`h2`].
+//! Read `message` (request, response and limits) and `failure` first, then [`h1`] or [`h2`].
 
 mod decimal;
 mod failure;

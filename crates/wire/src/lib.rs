@@ -1,8 +1,8 @@
-//! The relay protocol's encodings, and what else is read from a connection, without clock or I/O.
+//! The encodings of the relay protocol, and the PROXY protocol header. No clock and no I/O.
 //!
-//! `json` is the one that a person can type: one request, one answer, each a text message. `v1` is
-//! binary, streams bodies, and survives the loss of its socket. `proxy` is what a proxy says of a
-//! connection that it passes on.
+//! `json` is the text encoding: one message for a request, one for its answer. `v1` is the binary
+//! encoding: bodies are streamed, and a session survives the loss of its socket. `proxy` reads the
+//! header in which a proxy names the client of a connection.
 
 pub mod json;
 pub mod proxy;

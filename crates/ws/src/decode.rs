@@ -1,4 +1,4 @@
-//! Bytes in, events out: the pure reader of one direction of a WebSocket.
+//! The decoder of one direction of a WebSocket: bytes in, events out, no I/O.
 //!
 //! ```text
 //!            header complete            payload complete
@@ -13,7 +13,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::frame::{CloseCode, Header, Opcode, mask};
 
-/// Which side we are: a server's peer must mask, a client's must not (RFC 6455 section 5.1).
+/// The side of the connection that we are. A server's peer must mask its frames, a client's peer must
+/// not (RFC 6455 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// We accepted the connection.
@@ -22,10 +23,10 @@ pub enum Role {
     Client,
 }
 
-/// One whole message.
+/// A complete message.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Text (then `data` is UTF-8) or binary.
+    /// True for text (`data` is then UTF-8), false for binary.
     pub text: bool,
     /// The payload, unmasked.
     pub data: BytesMut,
@@ -37,28 +38,28 @@ impl fmt::Debug for Message {
     }
 }
 
-/// What has arrived.
+/// An event in the received bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A whole message.
+    /// A complete message.
     Message(Message),
-    /// A message over the limit has gone by and was not kept; its length in bytes. A
-    /// [`Decoder::wary`] one tells it earlier.
+    /// A message over the limit was skipped; its length in bytes. An [early](Decoder::early) decoder
+    /// reports it before the message has arrived.
     TooLong(u64),
-    /// To be answered with a pong of the same payload.
+    /// A ping, to be answered with a pong of the same payload.
     Ping(Bytes),
-    /// The answer to a ping of ours, or unasked.
+    /// The answer to our ping, or an unrequested pong.
     Pong(Bytes),
-    /// The peer will send no more: its code (1005 when it gave none) and reason.
+    /// The peer will send nothing more: its code (1005 if it gave none) and reason.
     Close(u16, String),
 }
 
-/// The peer broke RFC 6455: the connection must be closed with `code`.
+/// The peer violated RFC 6455. The connection must be closed with `code`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtocolError {
-    /// What to close with.
+    /// Close code to send.
     pub code: CloseCode,
-    /// What was wrong.
+    /// Description of the fault.
     pub reason: &'static str,
 }
 
@@ -91,18 +92,19 @@ struct Open {
     taken: u64,
 }
 
-/// The message under way, across its fragments.
+/// The current message, across its fragments.
 #[derive(Debug)]
 struct Partial {
     text: bool,
     len: u64,
     data: BytesMut,
-    /// Bytes of text known to be UTF-8; behind them stands at most a character's beginning.
+    /// Number of bytes that are known to be UTF-8. At most the beginning of one character follows them.
     checked: usize,
 }
 
 impl Partial {
-    /// Looks at what has come of a text, so that a breach is found with the byte that makes it one.
+    /// Checks the text so far, so that invalid UTF-8 is found with the first byte that makes it
+    /// invalid.
     fn check(&mut self) -> Result<(), ProtocolError> {
         if !self.text {
             return Ok(());
@@ -116,7 +118,7 @@ impl Partial {
     }
 }
 
-/// The reader's state. It holds at most one message of `limit` bytes and one frame header.
+/// The decoder's state. A decoder holds at most one message of `limit` bytes and one frame header.
 #[derive(Debug)]
 pub struct Decoder {
     role: Role,
@@ -125,11 +127,12 @@ pub struct Decoder {
     control: BytesMut,
     message: Option<Partial>,
     closed: bool,
-    wary: bool,
+    early: bool,
 }
 
 impl Decoder {
-    /// Messages of more than `limit` bytes are skipped and reported as [`Event::TooLong`].
+    /// Creates a decoder. A message of more than `limit` bytes is skipped and then reported as
+    /// [`Event::TooLong`].
     #[must_use]
     pub fn new(role: Role, limit: usize) -> Self {
         Self {
@@ -139,34 +142,35 @@ impl Decoder {
             control: BytesMut::new(),
             message: None,
             closed: false,
-            wary: false,
+            early: false,
         }
     }
 
-    /// The same, but [`Event::TooLong`] comes with the frame's header that passes the limit, and with
-    /// the length announced by then. The rest of the message goes by unmentioned.
+    /// Creates a decoder that reports [`Event::TooLong`] as soon as a frame's header exceeds the limit,
+    /// with the length announced so far. The remainder of the message is skipped without another event.
     #[must_use]
-    pub fn wary(role: Role, limit: usize) -> Self {
+    pub fn early(role: Role, limit: usize) -> Self {
         Self {
-            wary: true,
+            early: true,
             ..Self::new(role, limit)
         }
     }
 
-    /// Bytes that the message under way still holds.
+    /// Returns the number of bytes kept of the current message.
     #[must_use]
     pub fn buffered(&self) -> usize {
         self.message.as_ref().map_or(0, |m| m.data.len())
     }
 
-    /// Whether nothing is under way: a new one could go on in its place.
+    /// Returns true if no message or frame is incomplete, so that a new decoder could continue in place
+    /// of this one.
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
         self.frame.is_none() && self.message.is_none() && !self.closed
     }
 
-    /// Takes what it can from the front of `input`. `None` means that more bytes are needed; what
-    /// follows a Close frame is ignored.
+    /// Decodes the next event from the front of `input`. `None` means that more bytes are needed.
+    /// Everything after a Close frame is ignored.
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
         loop {
             if self.closed {
@@ -180,7 +184,7 @@ impl Decoder {
                 self.check(&header)?;
                 let _ = input.split_to(len);
                 let passed = self.begin(header);
-                if let Some(len) = passed.filter(|_| self.wary) {
+                if let Some(len) = passed.filter(|_| self.early) {
                     return Ok(Some(Event::TooLong(len)));
                 }
             }
@@ -223,7 +227,7 @@ impl Decoder {
         }
     }
 
-    /// Gives the length of a message that passes the limit by this frame.
+    /// Starts a frame. Returns the length of the message if this frame makes it exceed the limit.
     fn begin(&mut self, header: Header) -> Option<u64> {
         let mut passed = None;
         if !header.opcode.is_control() {
@@ -237,7 +241,8 @@ impl Decoder {
             let before = message.len;
             message.len = before.saturating_add(header.len);
             if message.len > limit {
-                // Over the limit: give the bytes back at once, count on.
+                // The message is over the limit: its bytes are released at once, and only its length is
+                // counted.
                 message.data = BytesMut::new();
                 passed = (before <= limit).then_some(message.len);
             }
@@ -273,10 +278,10 @@ impl Decoder {
                     return Ok(None);
                 };
                 if message.len > self.limit as u64 {
-                    return Ok((!self.wary).then_some(Event::TooLong(message.len)));
+                    return Ok((!self.early).then_some(Event::TooLong(message.len)));
                 }
                 if message.text && message.checked < message.data.len() {
-                    // It ends within a character.
+                    // The text ends within a character.
                     return Err(not_utf8());
                 }
                 Ok(Some(Event::Message(Message {
@@ -288,7 +293,7 @@ impl Decoder {
     }
 }
 
-/// The first piece of a message is kept as it is: most messages come in one.
+/// Appends a piece. The first piece is kept without a copy, as most messages have only one.
 fn append(to: &mut BytesMut, piece: BytesMut) {
     if to.is_empty() {
         *to = piece;
@@ -316,164 +321,4 @@ fn parse_close(payload: &[u8]) -> Result<Event, ProtocolError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::frame::put_frame;
-
-    const KEY: Option<[u8; 4]> = Some([1, 2, 3, 4]);
-
-    fn drain(
-        decoder: &mut Decoder,
-        bytes: &[u8],
-        step: usize,
-    ) -> Result<Vec<Event>, ProtocolError> {
-        let mut buffer = BytesMut::new();
-        let mut events = Vec::new();
-        for slice in bytes.chunks(step.max(1)) {
-            buffer.extend_from_slice(slice);
-            while let Some(event) = decoder.decode(&mut buffer)? {
-                events.push(event);
-            }
-        }
-        Ok(events)
-    }
-
-    fn message(text: bool, data: &[u8]) -> Event {
-        Event::Message(Message {
-            text,
-            data: data.into(),
-        })
-    }
-
-    #[test]
-    fn a_control_frame_may_stand_between_fragments() {
-        let mut bytes = BytesMut::new();
-        let first = Header {
-            fin: false,
-            opcode: Opcode::Text,
-            len: 2,
-            mask: None,
-        };
-        first.put(&mut bytes);
-        bytes.extend_from_slice(b"ab");
-        put_frame(&mut bytes, Opcode::Ping, b"p", None);
-        put_frame(&mut bytes, Opcode::Continuation, b"c", None);
-        let events = drain(&mut Decoder::new(Role::Client, 10), &bytes, 1).unwrap();
-        assert_eq!(
-            events,
-            [Event::Ping(Bytes::from_static(b"p")), message(true, b"abc")]
-        );
-    }
-
-    #[test]
-    fn a_message_over_the_limit_is_skipped_and_the_next_one_read() {
-        for step in [1, 7, 1000] {
-            let mut bytes = BytesMut::new();
-            put_frame(&mut bytes, Opcode::Binary, &[9; 300], KEY);
-            put_frame(&mut bytes, Opcode::Text, b"next", KEY);
-            let mut decoder = Decoder::new(Role::Server, 299);
-            let events = drain(&mut decoder, &bytes, step).unwrap();
-            assert_eq!(events, [Event::TooLong(300), message(true, b"next")]);
-        }
-    }
-
-    #[test]
-    fn a_wary_one_tells_it_with_the_header_and_skips_the_rest() {
-        let mut bytes = BytesMut::new();
-        let piece = |fin, opcode, len| Header {
-            fin,
-            opcode,
-            len,
-            mask: KEY,
-        };
-        piece(false, Opcode::Binary, 200).put(&mut bytes);
-        bytes.extend_from_slice(&[0; 200]);
-        piece(false, Opcode::Continuation, 100).put(&mut bytes);
-        let mut decoder = Decoder::wary(Role::Server, 299);
-        let told = decoder.decode(&mut bytes);
-        assert_eq!(
-            told,
-            Ok(Some(Event::TooLong(300))),
-            "nothing of it is there yet"
-        );
-        assert_eq!(decoder.buffered(), 0);
-        bytes.extend_from_slice(&[0; 100]);
-        put_frame(&mut bytes, Opcode::Ping, b"", KEY);
-        put_frame(&mut bytes, Opcode::Continuation, &[0; 9], KEY);
-        put_frame(&mut bytes, Opcode::Text, b"next", KEY);
-        let events = drain(&mut decoder, &bytes, 1000);
-        assert_eq!(
-            events,
-            Ok(vec![Event::Ping(Bytes::new()), message(true, b"next")])
-        );
-    }
-
-    #[test]
-    fn breaches_are_named_with_their_close_code() {
-        let unmasked = b"\x81\x01a".as_slice();
-        let cases: [(&[u8], CloseCode); 7] = [
-            (unmasked, CloseCode::Protocol),
-            (b"\x80\x81\0\0\0\0a", CloseCode::Protocol),
-            (b"\xC1\x81\0\0\0\0a", CloseCode::Protocol),
-            (b"\x83\x81\0\0\0\0a", CloseCode::Protocol),
-            (b"\x09\x80\0\0\0\0", CloseCode::Protocol),
-            (b"\x81\x81\0\0\0\0\xFF", CloseCode::InvalidPayload),
-            (b"\x88\x82\0\0\0\0\x03\xEE", CloseCode::Protocol),
-        ];
-        for (bytes, code) in cases {
-            let error = drain(&mut Decoder::new(Role::Server, 100), bytes, 100).unwrap_err();
-            assert_eq!(error.code, code, "{bytes:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_text_is_refused_with_the_byte_that_is_no_utf8() {
-        let mut bytes = BytesMut::new();
-        Header {
-            fin: false,
-            opcode: Opcode::Text,
-            len: 100,
-            mask: None,
-        }
-        .put(&mut bytes);
-        let mut decoder = Decoder::new(Role::Client, 1000);
-        // The first two bytes of a character, which could be one, then a third that cannot follow.
-        for good in [b"\xce\xba".as_slice(), b"\xf4", b"\x8f"] {
-            bytes.extend_from_slice(good);
-            assert_eq!(decoder.decode(&mut bytes), Ok(None));
-        }
-        bytes.extend_from_slice(b"a");
-        let error = decoder.decode(&mut bytes).unwrap_err();
-        assert_eq!(error.code, CloseCode::InvalidPayload);
-    }
-
-    proptest! {
-        #[test]
-        fn any_slicing_gives_the_same_events(
-            messages in proptest::collection::vec((any::<bool>(), proptest::collection::vec(0u8..128, 0..400)), 0..8),
-            step in 1usize..50,
-        ) {
-            let mut bytes = BytesMut::new();
-            for (text, data) in &messages {
-                let opcode = if *text { Opcode::Text } else { Opcode::Binary };
-                put_frame(&mut bytes, opcode, data, KEY);
-            }
-            let events = drain(&mut Decoder::new(Role::Server, 1000), &bytes, step).unwrap();
-            let expected: Vec<Event> = messages.iter().map(|(t, d)| message(*t, d)).collect();
-            prop_assert_eq!(events, expected);
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic_nor_pass_the_limit(bytes: Vec<u8>, step in 1usize..20) {
-            let mut decoder = Decoder::new(Role::Server, 64);
-            if let Ok(events) = drain(&mut decoder, &bytes, step) {
-                for event in events {
-                    if let Event::Message(m) = event { prop_assert!(m.data.len() <= 64); }
-                }
-            }
-            prop_assert!(decoder.buffered() <= 64);
-        }
-    }
-}
+mod tests;

@@ -1,25 +1,25 @@
-//! Frame headers and masks: RFC 6455 section 5.2 and 5.3.
+//! Frame headers and masks (RFC 6455 sections 5.2 and 5.3), and Close payloads.
 
 use bytes::{Buf, BufMut, BytesMut};
 
-/// The longest payload of a control frame, in bytes (RFC 6455 section 5.5).
+/// Maximum length of a control frame's payload in bytes (RFC 6455 section 5.5).
 pub const MAX_CONTROL: usize = 125;
 
-/// What a frame carries.
+/// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Opcode {
-    /// A further fragment of the message under way.
+    /// A further fragment of the current message.
     Continuation = 0x0,
-    /// Text, or its first fragment.
+    /// A text message, or its first fragment.
     Text = 0x1,
-    /// Binary, or its first fragment.
+    /// A binary message, or its first fragment.
     Binary = 0x2,
-    /// The sender will send nothing after this.
+    /// The last frame of its sender.
     Close = 0x8,
-    /// Asks for a pong with the same payload.
+    /// A request for a pong with the same payload.
     Ping = 0x9,
-    /// Answers a ping, or says unasked that its sender is alive.
+    /// The answer to a ping, or an unrequested sign of life.
     Pong = 0xA,
 }
 
@@ -36,7 +36,8 @@ impl Opcode {
         })
     }
 
-    /// Control frames may stand between the fragments of a message and are never fragmented.
+    /// Returns true for control frames, which may come between the fragments of a message and are never
+    /// fragmented.
     #[must_use]
     pub fn is_control(self) -> bool {
         self as u8 >= 0x8
@@ -46,26 +47,26 @@ impl Opcode {
 /// Status codes that we send in a Close frame (RFC 6455 section 7.4, and the IANA registry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseCode {
-    /// The purpose is fulfilled.
+    /// The connection has served its purpose.
     Normal,
     /// The endpoint is leaving.
     GoingAway,
     /// The peer broke the protocol.
     Protocol,
-    /// A message of a kind that is not taken.
+    /// The message is of a type that is not accepted.
     Unsupported,
     /// A text message was not UTF-8.
     InvalidPayload,
-    /// A generic refusal, such as a peer that takes nothing for too long.
+    /// The peer violates a policy, for example by not reading for too long.
     Policy,
-    /// A message was too big to go on.
+    /// The message is too large.
     TooBig,
-    /// Of an application, 4000 to 4999.
+    /// A code of an application, 4000 to 4999.
     Private(u16),
 }
 
 impl CloseCode {
-    /// The number.
+    /// Returns the numeric code.
     #[must_use]
     pub const fn number(self) -> u16 {
         match self {
@@ -81,21 +82,21 @@ impl CloseCode {
     }
 }
 
-/// A frame's header, written before its payload.
+/// The header of a frame, which precedes the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Whether the message ends with this frame.
+    /// True if the message ends with this frame.
     pub fin: bool,
-    /// What the frame carries.
+    /// Type of the frame.
     pub opcode: Opcode,
-    /// Payload length in bytes.
+    /// Length of the payload in bytes.
     pub len: u64,
-    /// The client's mask; a server sends none.
+    /// The mask of a client's frame; a server's frame has none.
     pub mask: Option<[u8; 4]>,
 }
 
 impl Header {
-    /// Appends the header's 2 to 14 bytes.
+    /// Appends the header, 2 to 14 bytes.
     pub fn put(self, out: &mut BytesMut) {
         out.put_u8(u8::from(self.fin) << 7 | self.opcode as u8);
         let masked = u8::from(self.mask.is_some()) << 7;
@@ -115,11 +116,11 @@ impl Header {
         }
     }
 
-    /// Reads a header from the front of `bytes`: the header and its length, or `None` when more
+    /// Parses a header at the front of `bytes`. Returns the header and its length, or `None` when more
     /// bytes are needed.
     ///
     /// # Errors
-    /// What is wrong with it: the connection is to be closed with 1002.
+    /// Describes the fault. The connection is to be closed with 1002.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, &'static str> {
         let [first, second, ..] = *bytes else {
             return Ok(None);
@@ -171,7 +172,8 @@ impl Header {
     }
 }
 
-/// Applies `key` to `bytes`, which begin at `offset` of their frame's payload. Its own inverse.
+/// Applies the mask `key` to `bytes`, which begin at `offset` of their frame's payload. Applying it
+/// twice restores the bytes.
 pub fn mask(bytes: &mut [u8], key: [u8; 4], offset: usize) {
     let at = |i: usize| key[(offset + i) & 3];
     let turned = [at(0), at(1), at(2), at(3)];
@@ -188,7 +190,7 @@ pub fn mask(bytes: &mut [u8], key: [u8; 4], offset: usize) {
     }
 }
 
-/// Appends one whole frame; `key` is the client's mask.
+/// Appends a message as one frame; `key` is the client's mask.
 pub fn put_frame(out: &mut BytesMut, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
     Header {
         fin: true,
@@ -204,12 +206,12 @@ pub fn put_frame(out: &mut BytesMut, opcode: Opcode, payload: &[u8], key: Option
     }
 }
 
-/// Bytes of the longest header: the room to leave in front of a payload for [`seal`].
+/// Length of the longest header in bytes: the space to reserve before a payload for [`seal`].
 pub const MAX_HEADER: usize = 14;
 
-/// Makes one frame, a whole message, of the payload that stands in `out` behind `begun` and
-/// [`MAX_HEADER`] bytes of room. So a payload whose length is not known before needs no copy; only
-/// behind other frames it is moved. An empty one leaves nothing.
+/// Turns a payload that has been written into a frame, a complete message. The payload follows `begun`
+/// bytes and [`MAX_HEADER`] reserved bytes in `out`. Thus a payload whose length is not known in
+/// advance needs no copy, unless other frames precede it. An empty payload writes no frame.
 pub fn seal(out: &mut BytesMut, begun: usize, opcode: Opcode, key: Option<[u8; 4]>) {
     let payload = begun + MAX_HEADER;
     if out.len() <= payload {
@@ -237,7 +239,8 @@ pub fn seal(out: &mut BytesMut, begun: usize, opcode: Opcode, key: Option<[u8; 4
     out[begun..begun + head.len()].copy_from_slice(&head);
 }
 
-/// The payload of a Close frame. A reason over 123 bytes is cut at a character.
+/// Returns the payload of a Close frame. A reason of more than 123 bytes is cut at a character
+/// boundary.
 #[must_use]
 pub fn close_payload(code: CloseCode, reason: &str) -> Vec<u8> {
     let mut end = reason.len().min(MAX_CONTROL - 2);

@@ -1,4 +1,4 @@
-//! The opening handshake of both sides: RFC 6455 section 4.
+//! The opening handshake of both sides (RFC 6455 section 4).
 
 use std::time::Duration;
 use std::{fmt, io};
@@ -10,28 +10,28 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// The largest response header section that a client reads, in bytes.
+/// Maximum length of a response head that a client reads, in bytes.
 const MAX_RESPONSE: usize = 16 << 10;
 
-/// The most of a refusal's body that a client reads, in bytes: a problem document fits.
-const MAX_SAID: usize = 4 << 10;
+/// Maximum number of bytes that a client reads of a refusal's body: a problem document fits.
+const MAX_REFUSAL_BODY: usize = 4 << 10;
 
-/// How long a client waits for it. What has not come by then is not worth more.
-const SAYING: Duration = Duration::from_secs(1);
+/// Maximum time for which a client waits for a refusal's body.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a request is not a WebSocket handshake.
+/// The reason for which a request is not a WebSocket handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandshakeError {
-    /// No upgrade to `websocket` was asked for: 426.
+    /// The request does not ask for an upgrade to `websocket`: 426.
     NotAnUpgrade,
-    /// The version is not 13: 426, with the version that is.
+    /// The WebSocket version is not 13: 426, with the supported version.
     Version,
     /// The method is not GET, or the key is missing or malformed: 400.
     Malformed,
 }
 
 impl HandshakeError {
-    /// The status to answer with.
+    /// Returns the status of the response to the request.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
@@ -55,17 +55,18 @@ impl fmt::Display for HandshakeError {
 
 impl std::error::Error for HandshakeError {}
 
-/// A server's answer to a handshake that is no WebSocket: what an error of [`connect`] carries then.
+/// A server's response that refuses the WebSocket. An error of [`connect`] carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Its status.
+    /// Status of the response.
     pub status: StatusCode,
-    /// What came with it, if its length was told: 4 KiB at most, and what a second brings.
-    pub said: String,
+    /// Body of the response as text, if its length was announced: at most 4 KiB, and only what arrives
+    /// within a second.
+    pub body: String,
 }
 
 impl Refused {
-    /// The refusal that `error` carries, if it carries one.
+    /// Returns the refusal that `error` carries, if any.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
@@ -74,12 +75,12 @@ impl Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status, said } = self;
+        let Self { status, body } = self;
         write!(f, "the server refused the WebSocket with {status}")?;
-        if said.is_empty() {
+        if body.is_empty() {
             return Ok(());
         }
-        write!(f, ": {said}")
+        write!(f, ": {body}")
     }
 }
 
@@ -101,7 +102,7 @@ fn lists(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
     })
 }
 
-/// The server's side: the 101 response to a well-formed handshake.
+/// Answers a well-formed handshake, on the server's side, with a 101 response.
 pub fn accept(method: &Method, headers: &HeaderMap) -> Result<Response<()>, HandshakeError> {
     if !lists(headers, header::UPGRADE, "websocket")
         || !lists(headers, header::CONNECTION, "upgrade")
@@ -128,23 +129,24 @@ pub fn accept(method: &Method, headers: &HeaderMap) -> Result<Response<()>, Hand
     Ok(response)
 }
 
-/// A client's handshake: where to and with what.
+/// A client's handshake request.
 #[derive(Clone, Debug)]
 pub struct Handshake<'a> {
-    /// The `Host` field.
+    /// Value of the `Host` field.
     pub host: &'a str,
-    /// Path and query; `/` at least.
+    /// Path and query, at least `/`.
     pub target: &'a str,
-    /// Further fields, such as `Authorization` or `Sec-WebSocket-Protocol`.
+    /// Additional fields, such as `Authorization` or `Sec-WebSocket-Protocol`.
     pub headers: HeaderMap,
 }
 
-/// The client's side on a connected socket. Gives the server's response and the bytes that came
-/// after it.
+/// Performs the client's side on a connected socket. Returns the server's response and the bytes that
+/// followed it.
 ///
 /// # Errors
-/// The socket's; of kind `Other` if the answer is no WebSocket: it carries [`Refused`] unless it is
-/// no HTTP, over 16 KiB, or does not fit our key.
+/// Errors of the socket. A response that does not open a WebSocket is an error of kind `Other`. The
+/// error carries [`Refused`], unless the response is not HTTP, is over 16 KiB, or does not match our
+/// key.
 pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     io: &mut S,
     handshake: &Handshake<'_>,
@@ -203,20 +205,20 @@ fn parse_response(bytes: &[u8]) -> io::Result<Option<(Response<()>, usize)>> {
 async fn refused<S: AsyncRead + Unpin>(
     io: &mut S,
     response: &Response<()>,
-    mut said: BytesMut,
+    mut body: BytesMut,
 ) -> io::Error {
     let length = response.headers().get(header::CONTENT_LENGTH);
     let length: Option<usize> = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    let most = length.unwrap_or(said.len()).min(MAX_SAID);
+    let most = length.unwrap_or(body.len()).min(MAX_REFUSAL_BODY);
     let rest = async {
-        while said.len() < most && !matches!(io.read_buf(&mut said).await, Ok(0) | Err(_)) {}
+        while body.len() < most && !matches!(io.read_buf(&mut body).await, Ok(0) | Err(_)) {}
     };
-    // The status is what counts: that its body does not come is no failure of its own.
-    let _ = tokio::time::timeout(SAYING, rest).await;
-    said.truncate(most);
+    // Only the status matters: a missing body is not an error of its own.
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, rest).await;
+    body.truncate(most);
     io::Error::other(Refused {
         status: response.status(),
-        said: String::from_utf8_lossy(&said).trim().to_owned(),
+        body: String::from_utf8_lossy(&body).trim().to_owned(),
     })
 }
 
@@ -325,14 +327,14 @@ mod tests {
             let head = format!("HTTP/1.1 401 No\r\nContent-Length: {}\r\n\r\n", long.len());
             server.write_all(head.as_bytes()).await.unwrap();
             tokio::task::yield_now().await;
-            // What is behind it is not of it.
+            // The bytes after the body do not belong to it.
             let rest = format!("{long}HTTP/1.1 408 Late\r\n\r\n");
             server.write_all(rest.as_bytes()).await.unwrap();
         };
         let handshake = handshake();
         let (result, ()) = tokio::join!(connect(&mut client, &handshake), serve);
         let error = result.unwrap_err();
-        assert_eq!(Refused::of(&error).unwrap().said, long.trim());
+        assert_eq!(Refused::of(&error).unwrap().body, long.trim());
     }
 
     #[tokio::test]
@@ -348,7 +350,7 @@ mod tests {
         let error = result.unwrap_err();
         let refused = Refused::of(&error).unwrap();
         assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(refused.said, "later");
+        assert_eq!(refused.body, "later");
         assert_eq!(error.to_string(), refused.to_string());
     }
 }

@@ -1,11 +1,12 @@
-//! WebSocket (RFC 6455) without a runtime's opinion: frames in, frames out, and the handshake.
+//! WebSocket (RFC 6455): frame encoding and decoding, and the opening handshake of both sides.
 //!
-//! Read `frame` (headers and masks), then `decode` (bytes in, events out: pure), `reading` (the same
-//! for many sockets with one read buffer), `handshake` (what each side must say first), and `receive`
-//! (the only file that touches a socket).
+//! Read `frame` (headers and masks), then `decode` (bytes in, events out, no I/O), `reading` (the same
+//! for many sockets that share one read buffer), `handshake` (the HTTP exchange before the first
+//! frame), and `receive` (the only file that reads a socket).
 //!
-//! Ours because an idle connection must own no codec and no buffer, answers are encoded straight
-//! into the socket's batch, and a message over the limit must be skipped without closing.
+//! The crate exists because an idle connection must own no codec and no buffer, answers are encoded
+//! straight into the socket's outgoing buffer, and a message over the limit must be skipped without
+//! closing.
 
 mod decode;
 mod frame;

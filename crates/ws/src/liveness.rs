@@ -1,32 +1,33 @@
-//! When a silent peer is asked for a sign of life, and when it is given up.
+//! Decides when a silent peer is pinged, and when its connection is given up.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-/// What a peer's silence calls for.
+/// How long a peer has been silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
-    /// Nothing: it was heard lately.
+    /// The peer was active recently; nothing is to be done.
     Short,
-    /// A ping.
+    /// The peer should be pinged.
     Long,
-    /// It has been silent for the idle timeout.
+    /// The peer has been silent for the idle timeout.
     TooLong,
 }
 
-/// Keeps watch over one peer: it looks every half of the time after which a peer is pinged, the first
-/// time at a random moment, so that many peers that came at once are not pinged at once.
+/// Watches one peer. The check runs twice within the ping time. The first one is at a random moment, so
+/// that peers that connected together are not pinged together.
 #[derive(Debug)]
 pub struct Liveness {
     ticks: Interval,
-    heard: Instant,
+    last_activity: Instant,
     ping: Duration,
     idle: Duration,
 }
 
 impl Liveness {
-    /// A peer silent for `ping` is to be pinged by then, one silent for `idle` given up.
+    /// Creates a watch over a peer that has just been active. A peer that is silent for `ping` is
+    /// pinged by then, one that is silent for `idle` is given up.
     #[must_use]
     pub fn new(ping: Duration, idle: Duration) -> Self {
         let (now, every) = (Instant::now(), (ping / 2).max(Duration::from_millis(1)));
@@ -34,26 +35,27 @@ impl Liveness {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             ticks,
-            heard: now,
+            last_activity: now,
             ping,
             idle,
         }
     }
 
-    /// The peer has given a sign of life, or cannot be heard: its silence means nothing.
-    pub fn heard(&mut self) {
-        self.heard = Instant::now();
+    /// Records activity of the peer. Also called while the peer cannot be read, since its silence then
+    /// means nothing.
+    pub fn record_activity(&mut self) {
+        self.last_activity = Instant::now();
     }
 
-    /// Waits until it is time to look at [`Liveness::silence`]. Safe to drop and call again.
+    /// Waits until [`Liveness::silence`] is to be checked. Cancel safe.
     pub async fn tick(&mut self) {
         self.ticks.tick().await;
     }
 
-    /// How long the silence is.
+    /// Returns how long the peer has been silent.
     #[must_use]
     pub fn silence(&self) -> Silence {
-        match self.heard.elapsed() {
+        match self.last_activity.elapsed() {
             silent if silent >= self.idle => Silence::TooLong,
             silent if silent >= self.ping / 2 => Silence::Long,
             _ => Silence::Short,

@@ -1,8 +1,8 @@
-//! Frames taken where they were read: the pure reader for many sockets that share one read buffer.
+//! A reader without I/O for many sockets that share one read buffer: frames are parsed in that buffer.
 //!
-//! Nearly all messages are one frame that comes whole in one read. Such a one is unmasked and taken
-//! where it lies. Only what is in pieces gets a [`Decoder`] and a buffer, for as long as it lasts, so
-//! that a socket between messages owns neither.
+//! Nearly all messages are one frame that arrives complete in one read. Such a frame is unmasked and
+//! returned in place. Only a message in pieces gets a [`Decoder`] and a buffer, until it is complete,
+//! so a socket between messages owns neither.
 
 use std::fmt;
 
@@ -11,16 +11,16 @@ use bytes::BytesMut;
 use crate::decode::{Decoder, Event, ProtocolError, Role, not_utf8};
 use crate::frame::{Header, Opcode, mask};
 
-/// What has been read of a client and not been taken yet. It is moved with every read, and so a mere
-/// pointer.
+/// Bytes of a client that have been read and not yet returned as messages. The value is moved with
+/// every read, so it is only a pointer.
 #[derive(Default)]
 pub struct Reading(Option<Box<Pieces>>);
 
-/// There only while something is under way.
+/// The state of an incomplete message.
 #[derive(Default)]
 struct Pieces {
     decoder: Option<Decoder>,
-    /// Behind what the decoder has.
+    /// Bytes that follow those already in the decoder.
     unread: BytesMut,
 }
 
@@ -32,14 +32,15 @@ impl fmt::Debug for Reading {
 }
 
 impl Reading {
-    /// Whether nothing is under way: it may be let go, and a new one take its place.
+    /// Returns true if no message is incomplete, so that this value can be dropped and replaced by a
+    /// new one.
     #[must_use]
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Goes on with the bytes of a further read. Of messages it keeps at most `limit` bytes.
+    /// Continues with the bytes of another read. Messages of more than `limit` bytes are not kept.
     #[inline]
     pub fn with(self, bytes: &mut [u8], limit: usize) -> Slice<'_> {
         Slice {
@@ -50,16 +51,16 @@ impl Reading {
     }
 }
 
-/// What has been taken.
+/// A message or event that was read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken<'a> {
-    /// A whole message, where it was read: text (then it is UTF-8) or binary.
+    /// A complete message, in place: true for text (which is UTF-8), false for binary.
     Message(bool, &'a [u8]),
-    /// One that came in pieces, or anything else.
+    /// A message that came in pieces, or any other event.
     Event(Event),
 }
 
-/// The bytes of one read, behind what earlier ones have left.
+/// The bytes of one read, after those that earlier reads have left.
 #[derive(Debug)]
 pub struct Slice<'a> {
     reading: Reading,
@@ -68,11 +69,11 @@ pub struct Slice<'a> {
 }
 
 impl<'a> Slice<'a> {
-    /// The next thing in it. `None`: more bytes are needed, and there are none left here. That a message
-    /// is too long is told by the header that says so, and then the message goes by unmentioned.
+    /// Returns the next message or event. `None` means that more bytes are needed. A message over the
+    /// limit is reported as soon as a header announces its length, and its payload is then skipped.
     ///
     /// # Errors
-    /// The client broke RFC 6455. What is left makes no sense any more, and is dropped.
+    /// The client violated RFC 6455. The remaining bytes are dropped.
     #[expect(
         clippy::should_implement_trait,
         reason = "an iterator of results would invite to go on after an error"
@@ -83,7 +84,7 @@ impl<'a> Slice<'a> {
             && let Some((text, payload)) = self.whole()
         {
             return match text && std::str::from_utf8(payload).is_err() {
-                true => self.breach(not_utf8()),
+                true => self.fail(not_utf8()),
                 false => Ok(Some(Taken::Message(text, payload))),
             };
         }
@@ -94,16 +95,16 @@ impl<'a> Slice<'a> {
         let pieces = self.reading.0.get_or_insert_default();
         pieces.unread.extend_from_slice(rest);
         let limit = self.limit;
-        let decoder = (pieces.decoder).get_or_insert_with(|| Decoder::wary(Role::Server, limit));
+        let decoder = (pieces.decoder).get_or_insert_with(|| Decoder::early(Role::Server, limit));
         let event = match decoder.decode(&mut pieces.unread) {
             Ok(event) => event,
-            Err(error) => return self.breach(error),
+            Err(error) => return self.fail(error),
         };
         if decoder.is_between_messages() {
             pieces.decoder = None;
         }
         if pieces.unread.is_empty() {
-            // Its room goes, too.
+            // The buffer is released as well.
             pieces.unread = BytesMut::new();
             if pieces.decoder.is_none() {
                 self.reading = Reading::default();
@@ -113,14 +114,14 @@ impl<'a> Slice<'a> {
     }
 
     #[cold]
-    fn breach(&mut self, error: ProtocolError) -> Result<Option<Taken<'a>>, ProtocolError> {
+    fn fail(&mut self, error: ProtocolError) -> Result<Option<Taken<'a>>, ProtocolError> {
         self.reading = Reading::default();
         self.bytes = &mut [];
         Err(error)
     }
 
-    /// A whole unfragmented message at the front, within the limit. Whatever else stands there is left to
-    /// a decoder, a breach too.
+    /// Returns a complete, unfragmented message at the front, if it is within the limit. Everything
+    /// else is left to a decoder, violations included.
     #[inline]
     fn whole(&mut self) -> Option<(bool, &'a [u8])> {
         let (header, at) = Header::parse(self.bytes).ok()??;
@@ -141,7 +142,7 @@ impl<'a> Slice<'a> {
         Some((text, payload))
     }
 
-    /// Ends here. What has not been taken is kept for later.
+    /// Ends this read, and keeps the bytes that have not been returned.
     #[must_use]
     #[inline]
     pub fn keep(mut self) -> Reading {

@@ -1,4 +1,4 @@
-//! A socket's halves: events from one, bytes within a time to the other.
+//! Reading events from one half of a socket, and writing bytes to the other within a time.
 
 use std::io;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::decode::{Decoder, Event};
 
-/// Bytes asked of the socket at a time.
+/// Capacity that is reserved for one read, in bytes.
 const READ: usize = 16 << 10;
 
-/// Reads events from a socket. It owns one buffer, let go whenever nothing is in it.
+/// Reads events from a socket. The one buffer is released whenever it is empty.
 #[derive(Debug)]
 pub struct Receiver<R> {
     io: R,
@@ -21,7 +21,7 @@ pub struct Receiver<R> {
 }
 
 impl<R: AsyncRead + Unpin> Receiver<R> {
-    /// `buffer` holds what was read beyond the handshake.
+    /// Creates a receiver. `buffer` holds bytes that were read after the handshake.
     pub fn new(io: R, buffer: BytesMut, decoder: Decoder) -> Self {
         Self {
             io,
@@ -31,19 +31,19 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         }
     }
 
-    /// Bytes received since this was last asked.
+    /// Returns the number of bytes received since the last call.
     pub fn take_received(&mut self) -> u64 {
         std::mem::take(&mut self.received)
     }
 
-    /// The next event that needs no waiting, if the bytes read so far hold one.
+    /// Returns the next event if the bytes read so far contain one.
     pub fn ready(&mut self) -> io::Result<Option<Event>> {
         self.decoder
             .decode(&mut self.buffer)
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
     }
 
-    /// Reads on for nothing but the peer's Close or its end.
+    /// Reads and drops events until the peer sends Close or the connection ends.
     pub async fn until_close(&mut self) {
         while let Ok(Some(event)) = self.next().await {
             if matches!(event, Event::Close(..)) {
@@ -52,9 +52,9 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         }
     }
 
-    /// The next event; `None` when the peer is gone. Safe to drop and call again.
+    /// Waits for the next event; `None` when the peer has closed the connection. Cancel safe.
     ///
-    /// A breach of the protocol is an error of kind `InvalidData` that carries a
+    /// A violation of the protocol is an error of kind `InvalidData` that wraps a
     /// [`ProtocolError`](crate::ProtocolError).
     pub async fn next(&mut self) -> io::Result<Option<Event>> {
         loop {
@@ -74,10 +74,10 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     }
 }
 
-/// Writes all of `bytes`.
+/// Writes all `bytes`.
 ///
 /// # Errors
-/// Those of the socket; `TimedOut` for one that takes nothing for `stall`.
+/// Errors of the socket, and `TimedOut` if the socket accepts nothing for `stall`.
 pub async fn write_within<W: AsyncWrite + Unpin>(
     io: &mut W,
     mut bytes: &[u8],

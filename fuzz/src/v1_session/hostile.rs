@@ -1,4 +1,4 @@
-//! One end, whose peer says whatever the input says.
+//! One end, whose peer sends whatever the input says.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use fetchway_wire::v1::frame::{MAX_PIECE, Part};
 use fetchway_wire::v1::session::floor;
 use fetchway_wire::v1::{
-    Breach, Config, Event, Frame, GoingAway, Hello, Reset, Session, TOKEN, decode,
+    Violation, Config, Event, Frame, GoingAway, Hello, Reset, Session, TOKEN, decode,
 };
 
 use super::script::Script;
@@ -18,12 +18,12 @@ struct Host {
     config: Config,
     client: bool,
     now: Instant,
-    /// What the application knows to be open: it was told of them, and of no end, and has ended none.
+    /// Streams that the application knows to be open: reported to it, and ended by neither side.
     open: BTreeSet<u64>,
-    /// Bytes sent, and the highest limit that the peer has told.
+    /// Number of bytes sent, and the highest limit that the peer has announced.
     sent: u64,
     limit: u64,
-    /// Sequenced frames sent, those that are sent again not counted.
+    /// Number of sequenced frames sent, without those that are sent again.
     seen: u64,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn run(script: &mut Script<'_>, config: Config, client: bool) {
             return;
         }
         check(&host.session, host.config);
-        // A stream that has left the session is over for the application too.
+        // A stream that the session has dropped has ended for the application too.
         let (known, open) = (host.open.len() as u64, host.session.open_streams());
         assert!(known <= open, "{known} streams are known, {open} are open");
     }
@@ -70,7 +70,7 @@ fn hello(script: &mut Script<'_>, received: Option<u64>) -> Hello {
 }
 
 impl Host {
-    fn step(&mut self, script: &mut Script<'_>) -> Result<(), Breach> {
+    fn step(&mut self, script: &mut Script<'_>) -> Result<(), Violation> {
         match script.byte() % 16 {
             0..=4 => {
                 let frame = self.frame(script);
@@ -91,7 +91,7 @@ impl Host {
         Ok(())
     }
 
-    /// A frame that makes sense more often than raw bytes do.
+    /// Makes a frame that is valid more often than raw bytes are.
     fn frame(&mut self, script: &mut Script<'_>) -> Frame {
         let (kind, stream) = (script.byte(), script.id().max(1));
         let flags = script.byte();
@@ -144,7 +144,7 @@ impl Host {
         }
     }
 
-    fn receive(&mut self, frame: Frame) -> Result<(), Breach> {
+    fn receive(&mut self, frame: Frame) -> Result<(), Violation> {
         match &frame {
             Frame::Limit { stream: 0, bytes } => self.limit = self.limit.max(*bytes),
             Frame::Hello(hello) => {
@@ -175,7 +175,7 @@ impl Host {
         Ok(())
     }
 
-    /// The peer's half of a stream has ended: at a client, the stream has.
+    /// Ends the peer's half of a stream. At a client, this ends the stream.
     fn ended(&mut self, stream: u64, end: bool) {
         if end && self.client {
             self.open.remove(&stream);
@@ -189,24 +189,24 @@ impl Host {
                 self.sent += frame.weight();
             }
         }
-        // Frames that are sent again count twice here: then the account is of no use any more.
+        // Frames that are sent again count twice here, so the account is abandoned.
         assert!(self.sent <= self.limit, "the session's limit is passed");
     }
 
-    /// The peer has had `received` frames, or says so.
-    fn next_socket(&mut self, script: &mut Script<'_>) -> Result<(), Breach> {
+    /// The peer has received `received` frames, or claims so.
+    fn next_socket(&mut self, script: &mut Script<'_>) -> Result<(), Violation> {
         let received = self.seen.saturating_sub(script.number());
         self.resume(script, received)
     }
 
-    fn resume(&mut self, script: &mut Script<'_>, received: u64) -> Result<(), Breach> {
+    fn resume(&mut self, script: &mut Script<'_>, received: u64) -> Result<(), Violation> {
         self.session.disconnect();
-        // Of what is sent again there is no account here.
+        // Frames that are sent again are not counted here.
         self.limit = u64::MAX;
         let hello = hello(script, Some(received));
         if self.client {
             if self.session.reconnect().is_err() {
-                return Err(Breach::Malformed("there is nothing to resume"));
+                return Err(Violation::Malformed("there is nothing to resume"));
             }
             let said = frames(message(&mut self.session, self.now, 1 << 10));
             assert!(matches!(said[..], [Frame::Hello(_)]), "{said:?}");
@@ -218,7 +218,7 @@ impl Host {
         Ok(())
     }
 
-    fn sleep(&mut self, script: &mut Script<'_>) -> Result<(), Breach> {
+    fn sleep(&mut self, script: &mut Script<'_>) -> Result<(), Violation> {
         let Ok(saved) = self.session.save() else {
             return Ok(());
         };
@@ -264,12 +264,12 @@ impl Host {
         }
     }
 
-    /// The application ends whatever it believes to be open, and the peer acknowledges: then nothing
-    /// of that is left, whatever was said before.
+    /// The application ends all streams that it believes to be open, and the peer acknowledges. Nothing
+    /// of them may be left, whatever was sent before.
     fn finish(mut self) {
         let open = std::mem::take(&mut self.open);
         for id in &open {
-            // Gone already, if its own frames or the peer's have ended it.
+            // The stream is already gone if its own frames, or the peer's, have ended it.
             may_be_gone(self.session.reset(*id, Reset::cancelled()));
         }
         for _ in 0..10_000 {
@@ -278,7 +278,7 @@ impl Host {
             }
             self.transmit(16 << 10);
             if self.receive(Frame::Ack(self.seen)).is_err() {
-                // A client to which nobody has said HELLO.
+                // A client that has not received a HELLO.
                 return;
             }
         }

@@ -1,7 +1,7 @@
 //! The session machine, fed with arbitrary events.
 //!
-//! The first byte says how: `hostile` is one end whose peer is the input, `paired` both ends with a
-//! lossy link between them. `script` reads the input.
+//! The first byte selects the mode: `hostile` is one end whose peer is the input, `paired` both ends
+//! with a lossy link between them. `script` reads the input.
 
 mod hostile;
 mod paired;
@@ -10,13 +10,13 @@ mod script;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
-use fetchway_wire::v1::session::{PASSES, floor};
+use fetchway_wire::v1::session::{OVERSHOOT, floor};
 use fetchway_wire::v1::{Config, Frame, Gone, RequestHead, ResponseHead, Session, decode};
 use http::{HeaderMap, Method, StatusCode};
 
 use self::script::Script;
 
-/// No panic, no unbounded growth, no more sent than was allowed, and every stream ends.
+/// There is no panic and no unbounded growth, no more is sent than was allowed, and every stream ends.
 pub fn v1_session(input: &[u8]) {
     let mut script = Script(input);
     let how = script.byte();
@@ -38,11 +38,11 @@ fn config(script: &mut Script<'_>) -> Config {
     }
 }
 
-/// Frames that a session has to say, at most one message of them.
+/// Returns the frames that a session has to send, at most one message of them.
 fn message(session: &mut Session, now: std::time::Instant, most: usize) -> Bytes {
     let mut out = bytes::BytesMut::new();
     session.transmit(now, &mut out, most);
-    assert!(out.len() <= most.max(1) + PASSES, "{} bytes", out.len());
+    assert!(out.len() <= most.max(1) + OVERSHOOT, "{} bytes", out.len());
     out.freeze()
 }
 
@@ -54,7 +54,7 @@ fn frames(mut message: Bytes) -> Vec<Frame> {
     frames
 }
 
-/// Gives a piece of a body as an application does: where there is room.
+/// Adds a piece of a body when there is room, as an application does.
 fn give(session: &mut Session, id: u64, bytes: Bytes) -> bool {
     let mut cx = Context::from_waker(Waker::noop());
     match session.poll_room(id, &mut cx) {
@@ -63,12 +63,12 @@ fn give(session: &mut Session, id: u64, bytes: Bytes) -> bool {
     }
 }
 
-/// What an application does may come too late: the peer, or a step before, has ended the stream.
+/// An action of an application may come too late: the peer, or an earlier step, has ended the stream.
 fn may_be_gone(done: Result<(), Gone>) {
     assert!(matches!(done, Ok(()) | Err(Gone)));
 }
 
-/// What is kept for the way out has a bound.
+/// The outbound data that is kept is bounded.
 fn check(session: &Session, config: Config) {
     let streams = session.open_streams();
     assert!(streams <= config.streams.max(floor::STREAMS));

@@ -1,4 +1,4 @@
-//! Both ends, and a link that loses what is on its way when it is cut.
+//! Both ends, and a link that loses the messages in transit when it is cut.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use fetchway_wire::v1::{Config, Event, Frame, Reset, Session, TOKEN};
 use super::script::Script;
 use super::{check, frames, give, may_be_gone, message, request, response};
 
-/// What one end's applications have received of a stream and sent on it.
+/// Data that the application at one end has received on a stream, and sent on it.
 #[derive(Clone, Copy, Default)]
 struct Count {
     given: u64,
@@ -23,7 +23,7 @@ struct Pair {
     now: Instant,
     up: VecDeque<Bytes>,
     down: VecDeque<Bytes>,
-    /// By stream, up and down.
+    /// For each stream: upload and download.
     counts: Vec<[Count; 2]>,
 }
 
@@ -136,7 +136,7 @@ impl Pair {
         }
     }
 
-    /// The socket is lost; the next one is there at once.
+    /// The socket is lost, and replaced at once.
     fn cut(&mut self) {
         self.up.clear();
         self.down.clear();
@@ -155,7 +155,7 @@ impl Pair {
         self.deliver(false);
     }
 
-    /// Both applications let go of everything: nothing may be left.
+    /// Both applications drop everything, and nothing may be left.
     fn finish(mut self) {
         for id in 0..2_000 {
             may_be_gone(self.client.reset(id, Reset::cancelled()));

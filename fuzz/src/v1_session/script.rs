@@ -1,8 +1,8 @@
-//! The input as numbers and bytes; zeros when it is over.
+//! The input as numbers and bytes. After its end, zeros follow.
 
 use bytes::Bytes;
 
-/// The longest piece of a body.
+/// Maximum length of a piece of a body.
 pub(super) const MOST_PIECE: usize = 255 * 255;
 
 pub(super) struct Script<'a>(pub(super) &'a [u8]);
@@ -24,23 +24,23 @@ impl Script<'_> {
         u64::from(self.byte())
     }
 
-    /// Of a stream, or of what comes beside one: small.
+    /// Returns a small number, for a stream or an option.
     pub(super) fn id(&mut self) -> u64 {
         self.number() % 12
     }
 
-    /// A length, small or large.
+    /// Returns a length, small or large.
     pub(super) fn length(&mut self) -> usize {
         let byte = usize::from(self.byte());
         if byte < 128 { byte } else { byte * byte }
     }
 
-    /// A piece of a body.
+    /// Returns a piece of a body.
     pub(super) fn piece(&mut self) -> Bytes {
         Bytes::from(vec![b'x'; self.length()])
     }
 
-    /// Bytes as they stand.
+    /// Returns bytes of the input.
     pub(super) fn raw(&mut self) -> Bytes {
         let n = usize::from(self.byte()).min(self.0.len());
         let (raw, rest) = self.0.split_at(n);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use fetchway_wire::v1::session::FILL;
-use fetchway_wire::v1::{Breach, Event, Hello, MAX_MESSAGE, decode};
+use fetchway_wire::v1::{Event, Hello, MAX_MESSAGE, Violation, decode};
 use fetchway_ws::{CloseCode, Event as WsEvent, MAX_HEADER, Opcode, Receiver, seal};
 use tokio::io::AsyncRead;
 
@@ -141,12 +141,12 @@ impl State {
             WsEvent::Message(message) if !message.text => {
                 self.message(message.data.freeze(), now, wake)
             }
-            WsEvent::Message(_) => Some(self.breach(
+            WsEvent::Message(_) => Some(self.violation(
                 CloseCode::Unsupported,
                 "a text message came on a binary session",
             )),
             WsEvent::TooLong(_) => {
-                Some(self.breach(CloseCode::TooBig, "a message is longer than 64 KiB"))
+                Some(self.violation(CloseCode::TooBig, "a message is longer than 64 KiB"))
             }
             WsEvent::Ping(payload) => {
                 self.socket.ping_came(payload);
@@ -177,8 +177,10 @@ impl State {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return None,
                 Err(malformed) => {
-                    let breach = Breach::from(malformed);
-                    return Some(self.breach(CloseCode::Private(breach.code()), breach.reason()));
+                    let violation = Violation::from(malformed);
+                    return Some(
+                        self.violation(CloseCode::Private(violation.code()), violation.reason()),
+                    );
                 }
             };
             match self.session.receive(frame, now) {
@@ -188,14 +190,16 @@ impl State {
                         return Some(ended);
                     }
                 }
-                Err(breach) => {
-                    return Some(self.breach(CloseCode::Private(breach.code()), breach.reason()));
+                Err(violation) => {
+                    return Some(
+                        self.violation(CloseCode::Private(violation.code()), violation.reason()),
+                    );
                 }
             }
         }
     }
 
-    fn breach(&mut self, code: CloseCode, reason: &str) -> Ended {
+    fn violation(&mut self, code: CloseCode, reason: &str) -> Ended {
         self.socket.close(code, reason);
         Ended::Over(format!("it broke the protocol: {reason}"))
     }

@@ -163,7 +163,7 @@ pub(super) fn said(refused: &Refused) -> String {
     struct Problem {
         detail: String,
     }
-    let Refused { status, said } = refused;
+    let Refused { status, body: said } = refused;
     let words = match serde_json::from_str::<Problem>(said) {
         Ok(problem) => problem.detail,
         // A page is for browsers, and other JSON for programs.
@@ -185,7 +185,7 @@ mod tests {
     fn words(said_: &str) -> String {
         said(&Refused {
             status: StatusCode::NOT_FOUND,
-            said: said_.to_owned(),
+            body: said_.to_owned(),
         })
     }
 

@@ -58,7 +58,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                     self.events(event, leaving)
                 }
                 Next::Readable => {
-                    self.liveness.heard();
+                    self.liveness.record_activity();
                     None
                 }
                 Next::PhaseChanged | Next::Emptied => None,
@@ -72,7 +72,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
 
     /// Acts on an event and on all that came in the same read.
     fn events(&mut self, first: io::Result<Option<Event>>, leaving: bool) -> Option<Ending> {
-        self.liveness.heard();
+        self.liveness.record_activity();
         self.observer.bytes_in(self.receiver.take_received());
         let mut next = first;
         loop {
@@ -114,7 +114,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
     /// means nothing until the writer's own limit says so.
     fn tick(&mut self, full: bool) -> Option<Ending> {
         if full || self.session.outbox.is_blocked() {
-            self.liveness.heard();
+            self.liveness.record_activity();
             return None;
         }
         match self.liveness.silence() {

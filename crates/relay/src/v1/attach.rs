@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_wire::v1::{self, Breach, Config, Frame, Hello, decode};
+use fetchway_wire::v1::{self, Config, Frame, Hello, Violation, decode};
 use fetchway_ws::{CloseCode, Event, Receiver};
 use tokio::io::AsyncRead;
 
@@ -52,7 +52,7 @@ async fn first<R: AsyncRead + Unpin>(receiver: &mut Receiver<R>) -> Result<(Hell
                 let mut rest = message.data.freeze();
                 return match decode(&mut rest) {
                     Ok(Some(Frame::Hello(hello))) => Ok((hello, rest)),
-                    Ok(_) => Err(broken(Breach::Malformed("the first frame is no HELLO"))),
+                    Ok(_) => Err(broken(Violation::Malformed("the first frame is no HELLO"))),
                     Err(malformed) => Err(broken(malformed.into())),
                 };
             }
@@ -131,7 +131,7 @@ fn resume(
     hello: &Hello,
     (used, token): (&[u8; v1::TOKEN], [u8; v1::TOKEN]),
     entry: &mut Entry,
-) -> Result<Option<Attached>, Breach> {
+) -> Result<Option<Attached>, Violation> {
     let socket = Arc::new(Socket::default());
     let mut number = 0;
     {

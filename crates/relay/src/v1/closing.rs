@@ -1,15 +1,15 @@
 //! How sockets of binary sessions end: `docs/protocol.md`, "Close codes".
 
-use fetchway_wire::v1::Breach;
+use fetchway_wire::v1::Violation;
 use fetchway_ws::CloseCode;
 
 use crate::ending::Ending;
 
-pub(super) fn broken(breach: Breach) -> Ending {
+pub(super) fn broken(violation: Violation) -> Ending {
     Ending::of(
         "protocol",
-        CloseCode::Private(breach.code()),
-        breach.reason(),
+        CloseCode::Private(violation.code()),
+        violation.reason(),
     )
 }
 

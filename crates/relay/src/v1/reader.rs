@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_wire::v1::{Breach, Event as Happened, TOKEN, decode};
+use fetchway_wire::v1::{Event as Happened, TOKEN, Violation, decode};
 use fetchway_ws::{CloseCode, Event, Liveness, Receiver, Silence};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
@@ -38,8 +38,8 @@ pub(super) struct Reader<'a, R> {
 impl<R: AsyncRead + Unpin> Reader<'_, R> {
     /// Reads until the socket is to end; `rest` came in one message with the HELLO.
     pub(super) async fn run(&mut self, rest: Bytes) -> Ending {
-        if let Err(breach) = self.frames(rest) {
-            return broken(breach);
+        if let Err(violation) = self.frames(rest) {
+            return broken(violation);
         }
         let mut acks = Acks::new();
         loop {
@@ -85,7 +85,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
 
     /// Acts on an event and on all that came in the same read.
     fn events(&mut self, first: io::Result<Option<Event>>) -> Option<Ending> {
-        self.liveness.heard();
+        self.liveness.record_activity();
         self.observer.bytes_in(self.receiver.take_received());
         let mut next = first;
         loop {
@@ -100,8 +100,8 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                     if let Some(token) = self.unconfirmed.take() {
                         self.directory.confirm(self.session, &token);
                     }
-                    if let Err(breach) = self.frames(message.data.freeze()) {
-                        return Some(broken(breach));
+                    if let Err(violation) = self.frames(message.data.freeze()) {
+                        return Some(broken(violation));
                     }
                 }
                 Event::TooLong(_) => return Some(too_long()),
@@ -119,13 +119,13 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
     }
 
     /// Takes the frames of a message, under one lock, and then acts on what they say.
-    fn frames(&mut self, mut message: Bytes) -> Result<(), Breach> {
+    fn frames(&mut self, mut message: Bytes) -> Result<(), Violation> {
         if message.is_empty() {
             return Ok(());
         }
         let _turn = self.session.turn();
         let mut happened: Vec<Happened> = Vec::new();
-        let taken: Result<_, Breach> = self.session.act(|state| {
+        let taken: Result<_, Violation> = self.session.act(|state| {
             // A newer socket may have taken over since this was read.
             let ours = state.is_on(self.socket);
             while ours && let Some(frame) = decode(&mut message)? {
@@ -144,7 +144,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
     /// the writer's own limit says so.
     fn tick(&mut self) -> Option<Ending> {
         if self.socket.is_blocked() {
-            self.liveness.heard();
+            self.liveness.record_activity();
             return None;
         }
         match self.liveness.silence() {

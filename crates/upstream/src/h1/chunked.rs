@@ -1,20 +1,20 @@
-//! The chunked transfer coding (RFC 9112 section 7.1), taken off in whatever slices it comes.
+//! Decoder of the chunked transfer coding (RFC 9112 section 7.1), which accepts its input in slices of
+//! any length.
 //!
-//! Ends of lines are CR LF and nothing else: where an intermediary would see another chunk than we do,
-//! neither is right.
+//! Lines must end with CR LF. With any other end, an intermediary could see other chunks than we do.
 
 use fetchway_policy::ErrorName;
 
 use crate::{Failure, Limits};
 
-/// Digits of a chunk's size.
+/// Maximum number of digits in a chunk size.
 const MAX_DIGITS: u8 = 16;
 
-/// How far a chunked body has been read.
+/// Progress within a chunked body.
 #[derive(Debug)]
 pub(super) struct Chunked {
     at: At,
-    /// Bytes of extensions and trailers so far, which are let go.
+    /// Bytes of extensions and trailers so far; both are dropped.
     ignored: usize,
 }
 
@@ -27,17 +27,17 @@ enum At {
     Extension {
         size: u64,
     },
-    /// After a size's CR.
+    /// After the CR of a size line.
     SizeEnd {
         size: u64,
     },
     Data {
         left: u64,
     },
-    /// After a chunk's data, and after the CR there.
+    /// After the data of a chunk. `DataLf` is after the CR there.
     DataEnd,
     DataLf,
-    /// At the start of a line after the last chunk: a trailer's, or the empty one.
+    /// At the start of a line after the last chunk: a trailer, or the final empty line.
     Line,
     Trailer,
     TrailerLf,
@@ -55,7 +55,8 @@ impl Chunked {
         }
     }
 
-    /// Appends to `body` what `bytes` hold of it. Once it has ended: how many of them belong to it.
+    /// Decodes `bytes` and appends the data to `body`. Once the body has ended, returns the number of
+    /// `bytes` that belong to it.
     pub(super) fn take(
         &mut self,
         bytes: &[u8],
@@ -67,7 +68,7 @@ impl Chunked {
             if let At::Data { left } = self.at {
                 let here = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
                 if body.is_empty() {
-                    // Mostly that is all of it, and then no more room is taken.
+                    // Most bodies have a single chunk, so that no more memory is needed.
                     body.reserve_exact(here);
                 }
                 body.extend_from_slice(&rest[..here]);
@@ -87,7 +88,7 @@ impl Chunked {
         Ok(None)
     }
 
-    /// Where a byte between data leads. `have`: bytes of the body so far.
+    /// Returns the state after a byte that is not data. `have` is the length of the body so far.
     fn step(&mut self, byte: u8, have: usize, limits: &Limits) -> Result<At, Failure> {
         Ok(match (self.at, byte) {
             (At::Size { size, digits }, byte) => match (hex(byte), byte) {
@@ -97,7 +98,7 @@ impl Chunked {
                 },
                 (None, b'\r') if digits > 0 => At::SizeEnd { size },
                 (None, b';' | b' ' | b'\t') if digits > 0 => At::Extension { size },
-                _ => return Err(broken("a chunk's size is no number")),
+                _ => return Err(broken("a chunk's size is not a number")),
             },
             (At::Extension { size }, b'\r') => At::SizeEnd { size },
             (At::SizeEnd { size: 0 }, b'\n') => At::Line,
@@ -135,7 +136,7 @@ impl Chunked {
     }
 }
 
-/// The size of a chunk, if the body with it is within the limit.
+/// Returns the size of a chunk, if the body remains within its limit.
 fn within(size: u64, have: usize, limits: &Limits) -> Result<u64, Failure> {
     match size <= limits.body.saturating_sub(have) as u64 {
         true => Ok(size),

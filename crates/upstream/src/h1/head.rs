@@ -1,4 +1,4 @@
-//! The head of a response: its status, what is wanted of its fields, and how its body is framed.
+//! The head of a response: status, the fields to keep, and the framing of the body.
 
 use std::mem::MaybeUninit;
 
@@ -8,16 +8,16 @@ use httparse::{Header, ParserConfig, Status};
 
 use crate::{Failure, Limits, fields};
 
-/// Most fields of a response. They are parsed where they lie, so this costs stack and nothing else.
+/// Maximum number of fields in a response. They are parsed in place, so the constant only costs stack.
 const MAX_FIELDS: usize = 100;
 
-/// How the end of a body is told (RFC 9112 section 6.3).
+/// The way in which the end of a body is marked (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// So many bytes.
+    /// A number of bytes.
     Length(u64),
     Chunked,
-    /// By the end of the connection.
+    /// The end of the connection.
     Close,
 }
 
@@ -26,14 +26,16 @@ pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) fields: Vec<(&'static str, HeaderValue)>,
     pub(super) framing: Framing,
-    /// Whether another request may follow once the body has ended.
-    pub(super) stays: bool,
+    /// True if another request may follow on the connection after the body.
+    pub(super) reusable: bool,
 }
 
-/// The head that `bytes` begin with and its length. `None`: it is not whole.
+/// Parses a head at the front of `bytes`. Returns the head and its length, or `None` if it is
+/// incomplete.
 pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<(Head, usize)>, Failure> {
     if bytes.first().is_some_and(|&first| first != b'H') {
-        // Empty lines before the head among them, which servers may skip, but clients need not.
+        // This includes empty lines before the head, which servers must accept from clients, but not
+        // clients from servers.
         return Err(malformed(&"no HTTP version at its start"));
     }
     let mut room = [const { MaybeUninit::uninit() }; MAX_FIELDS];
@@ -64,9 +66,9 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<(Head, usize
         .map(|head| Some((head, length)))
 }
 
-/// The end of a head in `bytes`, of which those before `from` are known not to hold it.
+/// Finds the end of a head in `bytes`. The end is known not to be within the first `from` bytes.
 pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
-    // An empty line may have begun in what is known.
+    // An empty line may begin within the known bytes.
     let start = from.saturating_sub(2);
     let mut at = start;
     while let Some(found) = bytes[at..].iter().position(|&byte| byte == b'\n') {
@@ -80,12 +82,12 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// What a response's fields have said so far.
+/// Information from the fields read so far.
 #[derive(Default)]
 struct Seen {
     fields: Vec<(&'static str, HeaderValue)>,
     length: Option<u64>,
-    /// Transfer codings, and whether the last was chunked.
+    /// Number of transfer codings, and whether the last one was chunked.
     codings: usize,
     chunked: bool,
     close: bool,
@@ -95,14 +97,14 @@ struct Seen {
 impl Seen {
     fn take(&mut self, field: &Header<'_>, limits: &Limits) -> Result<(), Failure> {
         let name = field.name.as_bytes();
-        // What says how the response is framed is looked at, wanted or not.
+        // Fields that determine the framing are evaluated even if they are not kept.
         match name.len() {
             10 if name.eq_ignore_ascii_case(b"connection") => self.connection(field.value),
             14 if name.eq_ignore_ascii_case(b"content-length") => self.length(field.value)?,
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.coding(field.value),
             _ => {}
         }
-        if let Some(place) = fields::place(name, limits.wanted) {
+        if let Some(place) = fields::position(name, limits.wanted) {
             let value = fields::keep(field.value);
             let value = value.ok_or_else(|| malformed(&"an invalid field value"))?;
             self.fields.push((limits.wanted[place], value));
@@ -121,7 +123,7 @@ impl Seen {
         let length = fields::length(value);
         if length.is_none() || self.length.is_some_and(|seen| Some(seen) != length) {
             return Err(malformed(
-                &"a Content-Length that is none, or several that differ",
+                &"an invalid Content-Length, or several that differ",
             ));
         }
         self.length = length;
@@ -134,12 +136,12 @@ impl Seen {
             self.chunked = coding.eq_ignore_ascii_case(b"chunked");
         }
         if value.trim_ascii().is_empty() {
-            // A field without a coding is as wrong as an unknown one.
+            // A field without a coding is as invalid as an unknown coding.
             self.codings += 2;
         }
     }
 
-    /// `modern`: HTTP/1.1.
+    /// Combines status and fields. `modern` means HTTP/1.1, as opposed to HTTP/1.0.
     fn head(self, status: StatusCode, modern: bool) -> Result<Head, Failure> {
         let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             || status.is_informational();
@@ -149,8 +151,8 @@ impl Seen {
             Some(length) => Framing::Length(length),
             None => Framing::Close,
         };
-        // One who frames in two ways, or announces a body where there is none, may mean another
-        // end of the response than we take for it.
+        // A server that frames in two ways, or announces a body where none is allowed, may see the end
+        // of the response at another place than we do.
         let doubtful = match status {
             StatusCode::NO_CONTENT => self.codings > 0 || self.length.is_some_and(|n| n > 0),
             _ => self.codings > 0 && self.length.is_some(),
@@ -164,22 +166,22 @@ impl Seen {
             status,
             fields: self.fields,
             framing,
-            stays: asked && !doubtful && framing != Framing::Close,
+            reusable: asked && !doubtful && framing != Framing::Close,
         })
     }
 
     fn chunked(&self, modern: bool) -> Result<Framing, Failure> {
-        // HTTP/1.0 knows none: one who says it there has taken it over from elsewhere.
+        // HTTP/1.0 has no transfer codings: a server that names one has copied it from elsewhere.
         if self.codings == 1 && self.chunked && modern {
             return Ok(Framing::Chunked);
         }
-        let detail = "The API's response has a transfer coding other than chunked, or is of HTTP/1.0 \
-            and has one.";
+        let detail = "The API's response has a transfer coding other than chunked, or has one in \
+            HTTP/1.0.";
         Err(Failure::new(ErrorName::HttpResponseTransferCoding, detail))
     }
 }
 
-/// The non-empty members of a list without quoted ones.
+/// Returns the non-empty members of a list that contains no quoted strings.
 fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let members = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     members.filter(|member| !member.is_empty())
@@ -187,6 +189,6 @@ fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 pub(super) fn malformed(what: &dyn std::fmt::Display) -> Failure {
     Failure::protocol(format!(
-        "The API's response is not HTTP/1.1 as it should be ({what})."
+        "The API's response is not valid HTTP/1.1 ({what})."
     ))
 }

@@ -1,4 +1,4 @@
-//! One response, in whatever slices it comes.
+//! The reader of one response, which accepts its input in slices of any length.
 
 use std::fmt;
 use std::mem;
@@ -11,40 +11,40 @@ use super::chunked::Chunked;
 use super::head::{self, Framing, Head};
 use crate::{Answer, Failure, Limits};
 
-/// Bytes reserved at most before they have come, whatever length is announced.
+/// Maximum number of bytes reserved before they arrive, for any announced length.
 const MAX_RESERVED: u64 = 64 << 10;
 
-/// One response being read; for the next one there is a new one. It owns no buffer but for what came in
-/// pieces.
+/// Reads one response; the next response needs a new reader. Memory is used only for a response that
+/// arrives in pieces.
 #[derive(Default)]
 pub struct Reading {
     stage: Stage,
     begun: bool,
-    stays: bool,
+    reusable: bool,
 }
 
 #[derive(Default)]
 enum Stage {
-    /// Nothing of a head.
+    /// No byte of the head has arrived.
     #[default]
     Start,
-    /// A piece of one: not empty, not over the limit, without its end.
+    /// A part of the head: not empty, within the limit, and without its end.
     Head(Vec<u8>),
     Body(Box<Body>),
-    /// Answered or failed.
+    /// The response is complete, or has failed.
     Done,
 }
 
-/// A response whose body is not whole.
+/// A response whose body is incomplete.
 struct Body {
     status: StatusCode,
     fields: Vec<(&'static str, HeaderValue)>,
-    framing: Left,
+    framing: Remaining,
     bytes: Vec<u8>,
 }
 
-enum Left {
-    /// So many bytes are missing.
+enum Remaining {
+    /// The number of missing bytes.
     Length(u64),
     Chunked(Chunked),
     Close,
@@ -63,20 +63,20 @@ impl fmt::Debug for Reading {
 }
 
 impl Reading {
-    /// For the response to a request that is about to be sent.
+    /// Creates a reader for the response to a request that is about to be sent.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             stage: Stage::Start,
             begun: false,
-            stays: false,
+            reusable: false,
         }
     }
 
-    /// Takes the bytes of a read. `None`: more must come. Informational responses are let go.
+    /// Reads `bytes`. Returns `None` if more bytes are needed. Informational responses are dropped.
     ///
     /// # Errors
-    /// The response is not HTTP/1.1, or over `limits`. The connection is of no more use.
+    /// The response is not valid HTTP/1.1, or exceeds `limits`. The connection cannot be used again.
     pub fn take(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Answer>, Failure> {
         self.begun |= !bytes.is_empty();
         let taken = match mem::replace(&mut self.stage, Stage::Done) {
@@ -87,18 +87,18 @@ impl Reading {
                 "The origin sent bytes that belong to no response.",
             )),
         };
-        self.stays &= taken.is_ok();
+        self.reusable &= taken.is_ok();
         taken
     }
 
-    /// The server has closed the connection. That ends a body whose length was not said.
+    /// Records that the server has closed the connection, which ends a body of unknown length.
     ///
     /// # Errors
-    /// It ends too early, for all else.
+    /// Any other response is incomplete.
     pub fn end(&mut self) -> Result<Answer, Failure> {
-        self.stays = false;
+        self.reusable = false;
         match mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Body(body) if matches!(body.framing, Left::Close) => Ok(body.answer()),
+            Stage::Body(body) if matches!(body.framing, Remaining::Close) => Ok(body.answer()),
             Stage::Body(_) => Err(Failure::new(
                 ErrorName::HttpResponseIncomplete,
                 "The origin closed the connection within the body of its response.",
@@ -110,13 +110,13 @@ impl Reading {
         }
     }
 
-    /// Whether any byte of the response has come, informational ones included.
+    /// Returns true if any byte of the response has arrived, informational responses included.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// Bytes of a response's body that are kept until the rest of it has come.
+    /// Returns the number of body bytes that are kept until the body is complete.
     #[must_use]
     pub fn held(&self) -> usize {
         match &self.stage {
@@ -125,14 +125,14 @@ impl Reading {
         }
     }
 
-    /// Whether another request may follow on the connection: the response is whole, the server has not
-    /// said that it will close, and nothing came behind it.
+    /// Returns true if another request may follow on the connection: the response is complete, the
+    /// server has not announced a close, and no bytes followed the response.
     #[must_use]
     pub fn may_stay(&self) -> bool {
-        self.stays && matches!(self.stage, Stage::Done)
+        self.reusable && matches!(self.stage, Stage::Done)
     }
 
-    /// From the start of a head.
+    /// Reads from the start of a head.
     fn head(&mut self, mut bytes: &[u8], limits: &Limits) -> Result<Option<Answer>, Failure> {
         while !bytes.is_empty() {
             let may_be_head = &bytes[..bytes.len().min(limits.head)];
@@ -152,7 +152,8 @@ impl Reading {
         Ok(None)
     }
 
-    /// It is parsed once it is whole, so that a head in many pieces costs no more than one in two.
+    /// Continues an incomplete head. The head is parsed only once it is complete, so a head in many
+    /// pieces costs no more than one in two.
     fn rest_of_head(
         &mut self,
         mut piece: Vec<u8>,
@@ -178,24 +179,24 @@ impl Reading {
         }
     }
 
-    /// From the start of a body. Mostly it is there as a whole, and copied once.
+    /// Reads from the start of a body. Most bodies are already complete, and are copied once.
     fn body(
         &mut self,
         head: Head,
         bytes: &[u8],
         limits: &Limits,
     ) -> Result<Option<Answer>, Failure> {
-        self.stays = head.stays;
+        self.reusable = head.reusable;
         let mut reserve = 0;
         let framing = match head.framing {
             Framing::Length(length) if length > limits.body as u64 => {
                 return Err(Failure::body_size(limits));
             }
             Framing::Length(length) => {
-                // Within a limit that fits.
+                // The limit fits in a `usize`, so the length does.
                 let length_here = length as usize;
                 if bytes.len() >= length_here {
-                    self.stays &= bytes.len() == length_here;
+                    self.reusable &= bytes.len() == length_here;
                     return Ok(Some(Answer {
                         status: head.status,
                         fields: head.fields,
@@ -203,10 +204,10 @@ impl Reading {
                     }));
                 }
                 reserve = length.min(MAX_RESERVED) as usize;
-                Left::Length(length)
+                Remaining::Length(length)
             }
-            Framing::Chunked => Left::Chunked(Chunked::new()),
-            Framing::Close => Left::Close,
+            Framing::Chunked => Remaining::Chunked(Chunked::new()),
+            Framing::Close => Remaining::Close,
         };
         let body = Box::new(Body {
             status: head.status,
@@ -228,26 +229,27 @@ impl Reading {
             self.stage = Stage::Body(body);
             return Ok(None);
         };
-        self.stays &= used == bytes.len();
+        self.reusable &= used == bytes.len();
         Ok(Some(body.answer()))
     }
 }
 
 impl Body {
-    /// Once the body is whole: how many of `bytes` belong to it.
+    /// Appends the data in `bytes`. Once the body is complete, returns the number of `bytes` that
+    /// belong to it.
     fn take(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Failure> {
         match &mut self.framing {
-            Left::Length(left) => {
+            Remaining::Length(left) => {
                 let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 self.bytes.extend_from_slice(&bytes[..here]);
                 *left -= here as u64;
                 Ok((*left == 0).then_some(here))
             }
-            Left::Chunked(chunked) => chunked.take(bytes, &mut self.bytes, limits),
-            Left::Close if bytes.len() > limits.body - self.bytes.len() => {
+            Remaining::Chunked(chunked) => chunked.take(bytes, &mut self.bytes, limits),
+            Remaining::Close if bytes.len() > limits.body - self.bytes.len() => {
                 Err(Failure::body_size(limits))
             }
-            Left::Close => {
+            Remaining::Close => {
                 self.bytes.extend_from_slice(bytes);
                 Ok(None)
             }
@@ -263,11 +265,12 @@ impl Body {
     }
 }
 
-/// Whether it comes before the response proper. 101 never does: nobody asked for another protocol.
+/// Returns true for a status that precedes the actual response. 101 is an error, as no other protocol
+/// was requested.
 fn is_informational(status: StatusCode) -> Result<bool, Failure> {
     match status {
         StatusCode::SWITCHING_PROTOCOLS => Err(Failure::protocol(
-            "The origin switched protocols, which it was not asked to do.",
+            "The origin switched protocols without being asked.",
         )),
         status => Ok(status.is_informational()),
     }

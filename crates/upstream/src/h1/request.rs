@@ -1,4 +1,4 @@
-//! A request laid out.
+//! Encoding of a request.
 
 use crate::Request;
 use crate::decimal::Digits;
@@ -19,7 +19,7 @@ pub fn put_request(out: &mut Vec<u8>, request: &Request<'_>) {
     out.extend_from_slice(request.body);
 }
 
-/// Ends the line before it, not its own.
+/// Appends the end of the previous line and a field, without the end of its own line.
 fn put_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(name.as_bytes());
@@ -27,7 +27,7 @@ fn put_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// Bytes that it takes at most, so that `out` grows once.
+/// Returns the maximum encoded length of the request in bytes, so that `out` grows only once.
 fn room(request: &Request<'_>) -> usize {
     // " HTTP/1.1", "host", "content-length" with its digits, and the ends of lines.
     const FIXED: usize = 72;

@@ -1,107 +1,87 @@
-//! The connection as its driver sees it: its life from preface to end.
+//! The interface of a connection for its driver, from the preface to the end.
 
 use std::borrow::Cow;
 
 use fetchway_policy::ErrorName;
 
-use super::frame::{self, Code, Frame};
+use super::error::{Code, ConnectionError};
+use super::frame::{self, Frame};
+use super::head::Block;
 use super::hpack::{Decoder, Encoder};
-use super::response::Block;
 use super::settings::{self, MAX_WINDOW, Settings};
 use super::stream::Streams;
 use crate::{Answer, Failure, Limits};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Bytes of responses that may be under way at once. All that comes is taken in at once, so no stream
-/// can use it up for others.
+/// Flow-control window of the connection in bytes. Received data is processed at once, so no stream can
+/// use up the window of others.
 pub(super) const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// What a connection's window is before it is said to be more.
+/// Window of a new connection in bytes, before WINDOW_UPDATE.
 const FIRST_WINDOW: u32 = 65_535;
 
-/// Streams that are opened at once at most, whatever a server allows: for more of them there should be
-/// another connection.
+/// Maximum number of open streams, whatever a server allows. More streams should use another
+/// connection.
 const MAX_STREAMS: u32 = 1_000;
 
 const MAX_ID: u32 = MAX_WINDOW;
 
-/// What has become of a stream. Answered or failed, it is no more.
+/// An event on a stream. After `Answer` and `Failed` the stream no longer exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It is answered.
+    /// The stream has a complete response.
     Answer(u32, Answer),
-    /// It will not be.
+    /// The stream has failed.
     Failed(u32, Failure),
-    /// It goes on, and its response soon needs more room than it has: of its body so many bytes are
-    /// kept. See [`Connection::grant`].
+    /// The stream will soon have used up its window; the number is that of its body bytes kept so far.
+    /// [`Connection::grant`] allows more.
     Full(u32, u64),
 }
 
-/// One connection's machine.
+/// The state machine of one connection.
 ///
-/// `out` is, in all of its methods, what has not been written to the socket yet. They append to it; the
-/// driver takes off its front what it has written, and does nothing else to it. So the machine knows
-/// whether the server reads what it is answered: one that does not may not go on asking.
+/// In all methods, `out` contains the bytes that have not been written to the socket. The methods
+/// append to it. The driver removes what it has written from the front, and makes no other change. Thus
+/// the machine knows whether the server reads its answers; a server that does not must not keep asking.
 #[derive(Debug)]
 pub struct Connection {
     pub(super) limits: Limits,
     pub(super) encoder: Encoder,
     pub(super) decoder: Decoder,
     pub(super) streams: Streams,
-    /// The id of the next stream: odd.
+    /// Id of the next stream, always odd.
     pub(super) next: u32,
-    /// A piece of a frame.
+    /// An incomplete frame.
     partial: Vec<u8>,
-    /// A head of which more frames must come.
+    /// A head that continues in further frames.
     pub(super) block: Option<Block>,
     pub(super) server: Settings,
-    /// Whether the server's SETTINGS have come.
+    /// True once the server's SETTINGS have arrived.
     pub(super) greeted: bool,
-    /// The last stream that a GOAWAY lets be answered, and why it was sent.
+    /// The last stream that a GOAWAY allows to be answered, and its error code.
     pub(super) leaving: Option<(u32, Code)>,
-    broken: Option<Failure>,
-    /// Bytes that the server takes on all streams together.
+    failed: Option<Failure>,
+    /// Bytes that the server accepts, on all streams together.
     pub(super) window: i64,
-    /// Bytes that came since we last gave the server as many.
+    /// Bytes received since the last WINDOW_UPDATE for the connection.
     pub(super) received: u32,
-    /// Streams with a body that waits for windows.
+    /// Number of streams whose body waits for a window.
     pub(super) waiting: usize,
-    /// Answers to frames since all that had gone out before `mark` was written.
+    /// Number of answers since the bytes before `mark` were written to the socket.
     pub(super) owed: u32,
     mark: u64,
-    /// Bytes appended to `out` so far.
-    laid: u64,
-    /// Frames in a row that brought nothing.
-    pub(super) idle: u32,
+    /// Number of bytes appended to `out` so far.
+    appended: u64,
+    /// Number of consecutive frames without effect.
+    pub(super) ineffective: u32,
     pings: u64,
     pub(super) pinging: Option<[u8; 8]>,
 }
 
-/// Why a connection cannot go on.
-#[derive(Debug)]
-pub(super) struct Broken {
-    code: Code,
-    failure: Failure,
-}
-
-impl Broken {
-    pub(super) fn new(code: Code, name: ErrorName, what: impl Into<Cow<'static, str>>) -> Self {
-        let detail = format!("The API's HTTP/2 is not as it should be: {}.", what.into());
-        Self {
-            code,
-            failure: Failure::new(name, detail),
-        }
-    }
-
-    pub(super) fn protocol(what: &'static str) -> Self {
-        Self::new(Code::PROTOCOL_ERROR, ErrorName::HttpProtocolError, what)
-    }
-}
-
 impl Connection {
-    /// A connection that has just been opened. The beginning of it goes to `out`; the first request has
-    /// to wait for the server's SETTINGS, see [`Connection::room`].
+    /// Creates the machine for a new connection, and writes the preface to `out`. The first request
+    /// must wait for the server's SETTINGS, see [`Connection::room`].
     pub fn new(limits: &Limits, out: &mut Vec<u8>) -> Self {
         out.extend_from_slice(PREFACE);
         settings::put_ours(out, limits);
@@ -118,21 +98,22 @@ impl Connection {
             server,
             greeted: false,
             leaving: None,
-            broken: None,
+            failed: None,
             window: i64::from(FIRST_WINDOW),
             received: 0,
             waiting: 0,
             owed: 0,
             mark: 0,
-            laid: out.len() as u64,
-            idle: 0,
+            appended: out.len() as u64,
+            ineffective: 0,
             pings: 0,
             pinging: None,
         }
     }
 
-    /// Streams that may be opened now: none before the server's SETTINGS have come, once the connection
-    /// is leaving or broken, or while as many as the server allows (at most 1,000) are open.
+    /// Returns the number of streams that may be opened now. The number is 0 before the server's
+    /// SETTINGS have arrived, once the connection is leaving or has failed, and while as many streams
+    /// are open as the server allows (at most 1,000).
     #[must_use]
     pub fn room(&self) -> usize {
         if !self.greeted || self.is_leaving() {
@@ -143,79 +124,79 @@ impl Connection {
         (allowed as usize).saturating_sub(self.active())
     }
 
-    /// Whether the server has said how many streams it takes.
+    /// Returns true once the server has announced how many streams it accepts.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.greeted
     }
 
-    /// Whether the head of a stream's response has come.
+    /// Returns true if the head of a stream's response has arrived.
     #[must_use]
     pub fn has_begun(&self, stream: u32) -> bool {
         let stream = self.streams.peek(stream);
         stream.is_some_and(|stream| stream.head.is_some())
     }
 
-    /// Streams that are open.
+    /// Returns the number of open streams.
     #[must_use]
     pub fn active(&self) -> usize {
         self.streams.len()
     }
 
-    /// Whether no further stream can ever be opened: the server has sent a GOAWAY, the ids are used up
-    /// or the connection is broken. Streams that are open may still be answered.
+    /// Returns true if no further stream can be opened: the server has sent a GOAWAY, the ids are used
+    /// up, or the connection has failed. Open streams may still be answered.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
-        self.leaving.is_some() || self.broken.is_some() || self.next > MAX_ID
+        self.leaving.is_some() || self.failed.is_some() || self.next > MAX_ID
     }
 
-    /// Takes the bytes of a read, however sliced. What has to go out goes to `out`, what has become of
-    /// streams to `events`.
+    /// Handles received `bytes`, in slices of any length. Bytes to send are appended to `out`, and
+    /// events on streams to `events`.
     ///
     /// # Errors
-    /// The server does not speak HTTP/2 as it should. The connection is to be closed, best after `out`
-    /// is written, and [`Connection::end`] says what becomes of the streams still open.
+    /// The server violates HTTP/2. Close the connection, if possible after writing `out`, and call
+    /// [`Connection::end`] for the streams that are still open.
     pub fn take(
         &mut self,
         bytes: &[u8],
         out: &mut Vec<u8>,
         events: &mut Vec<Event>,
     ) -> Result<(), Failure> {
-        if let Some(failure) = &self.broken {
+        if let Some(failure) = &self.failed {
             return Err(failure.clone());
         }
         let known = out.len();
-        if self.laid.saturating_sub(known as u64) >= self.mark {
+        if self.appended.saturating_sub(known as u64) >= self.mark {
             self.owed = 0;
-            self.mark = self.laid;
+            self.mark = self.appended;
         }
-        let taken = self.read(bytes, out, events).map_err(|mut broken| {
+        let taken = self.read(bytes, out, events).map_err(|mut error| {
             if !self.greeted {
-                broken.failure = Failure::protocol(
-                    "The origin did not answer in HTTP/2, which it is spoken to in without TLS (h2c): \
-                     have it do so, or address it as http.",
+                error.failure = Failure::protocol(
+                    "The origin did not answer in HTTP/2 without TLS (h2c): enable h2c there, or use a URL \
+                     that begins with http://.",
                 );
             }
-            frame::put_goaway(out, broken.code);
-            self.broken = Some(broken.failure.clone());
-            broken.failure
+            frame::put_goaway(out, error.code);
+            self.failed = Some(error.failure.clone());
+            error.failure
         });
-        self.laid(known, out);
+        self.count_appended(known, out);
         taken
     }
 
-    /// Counts what has been appended to `out`, which had so many bytes.
-    pub(super) fn laid(&mut self, known: usize, out: &[u8]) {
-        self.laid += (out.len() - known) as u64;
+    /// Counts the bytes that were appended to `out`, which had `known` bytes before.
+    pub(super) fn count_appended(&mut self, known: usize, out: &[u8]) {
+        self.appended += (out.len() - known) as u64;
     }
 
-    /// Takes frame after frame where they lie. Only one that is cut is copied.
+    /// Handles each frame in place. Only an incomplete frame is copied.
     fn read(
         &mut self,
         mut bytes: &[u8],
         out: &mut Vec<u8>,
         events: &mut Vec<Event>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), ConnectionError> {
         let mut partial = std::mem::take(&mut self.partial);
         while !partial.is_empty() && !bytes.is_empty() {
             let length = Frame::length(&partial)?.unwrap_or(frame::HEADER);
@@ -238,7 +219,7 @@ impl Connection {
         Ok(())
     }
 
-    /// There is room for `bytes` more of a stream's response, beyond [`Limits::free`].
+    /// Allows `bytes` more of a stream's response, beyond [`Limits::free`].
     pub fn grant(&mut self, stream: u32, bytes: u64, out: &mut Vec<u8>) {
         if let Some(known) = self.streams.get(stream) {
             let more = known.granted(bytes);
@@ -248,19 +229,19 @@ impl Connection {
         }
     }
 
-    /// Gives a stream up: its response is not wanted any more. Nothing more is heard of it.
+    /// Cancels a stream whose response is no longer wanted. No further event follows for it.
     pub fn cancel(&mut self, stream: u32, out: &mut Vec<u8>) {
         if self.close(stream).is_some() {
             let known = out.len();
             frame::put_reset(out, stream, Code::CANCEL);
-            self.laid(known, out);
+            self.count_appended(known, out);
         }
     }
 
-    /// The connection is gone: says what becomes of the streams still open, which is nothing good.
+    /// Ends the connection, which fails all open streams.
     pub fn end(&mut self, events: &mut Vec<Event>) {
         while let Some(stream) = self.streams.pop_above(0) {
-            let failure = match (&self.broken, &self.leaving) {
+            let failure = match (&self.failed, &self.leaving) {
                 (Some(failure), _) => failure.clone(),
                 (None, _) if stream.head.is_some() => Failure::new(
                     ErrorName::HttpResponseIncomplete,
@@ -277,22 +258,22 @@ impl Connection {
         }
         self.waiting = 0;
         let gone = || terminated("The HTTP/2 connection to the API has ended.");
-        self.broken.get_or_insert_with(gone);
+        self.failed.get_or_insert_with(gone);
     }
 
-    /// Asks the server for a sign of life, unless one is awaited already.
+    /// Sends a PING, unless one is still unanswered.
     pub fn ping(&mut self, out: &mut Vec<u8>) {
         if self.pinging.is_none() {
             self.pings += 1;
             let payload = self.pings.to_be_bytes();
             let known = out.len();
             frame::put_ping(out, 0, payload);
-            self.laid(known, out);
+            self.count_appended(known, out);
             self.pinging = Some(payload);
         }
     }
 
-    /// Whether the last [`Connection::ping`] has not been answered.
+    /// Returns true if the last [`Connection::ping`] has not been answered.
     #[must_use]
     pub fn is_ping_pending(&self) -> bool {
         self.pinging.is_some()

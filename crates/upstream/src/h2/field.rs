@@ -1,22 +1,22 @@
-//! What one field of a response means to us. It is found out once: what stands in the table of repeated
-//! fields keeps its meaning.
+//! The meaning of a single response field. The meaning is found once: a field in HPACK's table keeps
+//! it.
 
 use http::{HeaderValue, StatusCode};
 
 use crate::fields;
 
-/// What a field of a response means.
+/// The meaning of a response field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// `:status`.
     Status(StatusCode),
     /// `content-length`.
     Length(u64),
-    /// One that the caller wants, by its place among those.
+    /// A field to keep, by its position in [`Limits::wanted`](crate::Limits::wanted).
     Wanted(usize, HeaderValue),
-    /// Nothing to us.
+    /// A field that is not needed.
     Other,
-    /// It makes the response malformed (RFC 9113 section 8.2), for this reason.
+    /// A field that makes the response malformed (RFC 9113 section 8.2), with the reason.
     Malformed(&'static str),
 }
 
@@ -27,19 +27,17 @@ impl Meaning {
         }
         if name == b":status" {
             let status = StatusCode::from_bytes(value).ok();
-            return status.map_or(Self::Malformed("a :status that is none"), Self::Status);
+            return status.map_or(Self::Malformed("an invalid :status"), Self::Status);
         }
         if name == b"content-length" {
             let length = fields::length(value);
-            return length.map_or(
-                Self::Malformed("a content-length that is none"),
-                Self::Length,
-            );
+            return length.map_or(Self::Malformed("an invalid content-length"), Self::Length);
         }
-        match fields::place(name, wanted) {
+        match fields::position(name, wanted) {
             None => Self::Other,
-            Some(place) => fields::keep(value)
-                .map_or(Self::Malformed(VALUE), |value| Self::Wanted(place, value)),
+            Some(position) => fields::keep(value).map_or(Self::Malformed(VALUE), |value| {
+                Self::Wanted(position, value)
+            }),
         }
     }
 }
@@ -51,7 +49,7 @@ fn fault(name: &[u8], value: &[u8]) -> Option<&'static str> {
         [] => return Some("an empty field name"),
         b":status" => {}
         [b':', ..] => return Some("an unknown pseudo-header field"),
-        // They are about a connection of HTTP/1.1. All have one of these lengths.
+        // Fields about an HTTP/1.1 connection. Each has one of these lengths.
         _ if matches!(name.len(), 7 | 10 | 16 | 17) && is_of_connection(name) => {
             return Some("a connection-specific field");
         }
@@ -70,7 +68,8 @@ fn is_of_connection(name: &[u8]) -> bool {
     )
 }
 
-/// A character of a field's name in HTTP/2: of a token (RFC 9110 section 5.6.2), but no capital.
+/// Returns true for a character of an HTTP/2 field name: a token character (RFC 9110 section 5.6.2)
+/// that is not upper case.
 fn is_name(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'!' | b'#'..=b'\'' | b'*' | b'+'
         | b'^' | b'`' | b'|' | b'~')
@@ -84,7 +83,7 @@ mod tests {
     fn names_are_the_lower_case_ones_of_http() {
         for byte in 0..=u8::MAX {
             let known = http::HeaderName::from_lowercase(&[b'a', byte]).is_ok();
-            // The `http` crate takes quotation marks, which are in no token.
+            // The `http` crate accepts quotation marks, which a token must not contain.
             assert_eq!(is_name(byte), known && byte != b'"', "{byte:#x}");
         }
     }

@@ -1,13 +1,14 @@
-//! Frames (RFC 9113 section 4): taken apart where they lie, and laid out.
+//! Frames (RFC 9113 section 4): parsing in place, and writing.
 
 use fetchway_policy::ErrorName;
 
-use super::connection::Broken;
+use super::error::{Code, ConnectionError};
 
-/// Bytes of a frame's header.
+/// Length of a frame's header in bytes.
 pub(super) const HEADER: usize = 9;
 
-/// Bytes of the longest payload that we take, and that a server takes unless it says more.
+/// Maximum length in bytes of a payload that we accept, and that a server accepts unless it allows
+/// more.
 pub(super) const MAX_PAYLOAD: usize = 16_384;
 
 pub(super) const END_STREAM: u8 = 0x1;
@@ -16,7 +17,7 @@ pub(super) const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 
-/// The types of frames.
+/// Frame types.
 pub(super) mod kind {
     pub(in crate::h2) const DATA: u8 = 0;
     pub(in crate::h2) const HEADERS: u8 = 1;
@@ -30,46 +31,7 @@ pub(super) mod kind {
     pub(in crate::h2) const CONTINUATION: u8 = 9;
 }
 
-/// An error code (RFC 9113 section 7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Code(pub(super) u32);
-
-impl Code {
-    pub(super) const PROTOCOL_ERROR: Self = Self(1);
-    pub(super) const FLOW_CONTROL_ERROR: Self = Self(3);
-    pub(super) const FRAME_SIZE_ERROR: Self = Self(6);
-    pub(super) const REFUSED_STREAM: Self = Self(7);
-    pub(super) const CANCEL: Self = Self(8);
-    pub(super) const COMPRESSION_ERROR: Self = Self(9);
-    pub(super) const ENHANCE_YOUR_CALM: Self = Self(11);
-}
-
-impl std::fmt::Display for Code {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const NAMES: [&str; 14] = [
-            "NO_ERROR",
-            "PROTOCOL_ERROR",
-            "INTERNAL_ERROR",
-            "FLOW_CONTROL_ERROR",
-            "SETTINGS_TIMEOUT",
-            "STREAM_CLOSED",
-            "FRAME_SIZE_ERROR",
-            "REFUSED_STREAM",
-            "CANCEL",
-            "COMPRESSION_ERROR",
-            "CONNECT_ERROR",
-            "ENHANCE_YOUR_CALM",
-            "INADEQUATE_SECURITY",
-            "HTTP_1_1_REQUIRED",
-        ];
-        match NAMES.get(self.0 as usize) {
-            Some(name) => f.write_str(name),
-            None => write!(f, "error code {:#x}", self.0),
-        }
-    }
-}
-
-/// One frame, whole.
+/// A complete frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame<'a> {
     pub(super) kind: u8,
@@ -79,15 +41,16 @@ pub(super) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The bytes of the frame that `bytes` begin with, its header included. `None`: not known yet.
-    pub(super) fn length(bytes: &[u8]) -> Result<Option<usize>, Broken> {
+    /// Returns the length of the frame at the front of `bytes`, header included. `None` means that more
+    /// bytes are needed.
+    pub(super) fn length(bytes: &[u8]) -> Result<Option<usize>, ConnectionError> {
         let [high, mid, low, ..] = bytes else {
             return Ok(None);
         };
         let length = u32::from_be_bytes([0, *high, *mid, *low]) as usize;
         match length <= MAX_PAYLOAD {
             true => Ok(Some(HEADER + length)),
-            false => Err(Broken::new(
+            false => Err(ConnectionError::new(
                 Code::FRAME_SIZE_ERROR,
                 ErrorName::HttpProtocolError,
                 "a frame is over 16 KiB",
@@ -95,8 +58,8 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The frame that `bytes` begin with, and what is behind it. `None`: it is not whole.
-    pub(super) fn split(bytes: &'a [u8]) -> Result<Option<(Self, &'a [u8])>, Broken> {
+    /// Splits off the frame at the front of `bytes`. Returns `None` if it is incomplete.
+    pub(super) fn split(bytes: &'a [u8]) -> Result<Option<(Self, &'a [u8])>, ConnectionError> {
         let Some(length) = Self::length(bytes)? else {
             return Ok(None);
         };
@@ -109,7 +72,7 @@ impl<'a> Frame<'a> {
         let frame = Self {
             kind: *kind,
             flags: *flags,
-            // The highest bit means nothing.
+            // The highest bit is reserved.
             stream: u32::from_be_bytes([*s0, *s1, *s2, *s3]) & 0x7fff_ffff,
             payload,
         };
@@ -120,9 +83,10 @@ impl<'a> Frame<'a> {
         self.flags & flag != 0
     }
 
-    /// The payload of DATA or HEADERS, without padding and priority.
-    pub(super) fn content(&self) -> Result<&'a [u8], Broken> {
-        let short = || Broken::protocol("a frame's padding or priority is longer than the frame");
+    /// Returns the payload of DATA or HEADERS without padding and priority.
+    pub(super) fn content(&self) -> Result<&'a [u8], ConnectionError> {
+        let short =
+            || ConnectionError::protocol("a frame's padding or priority is longer than the frame");
         let mut content = self.payload;
         if self.has(PADDED) {
             let (&padding, rest) = content.split_first().ok_or_else(short)?;
@@ -135,10 +99,10 @@ impl<'a> Frame<'a> {
         Ok(content)
     }
 
-    /// The payload as a fixed number of bytes.
-    pub(super) fn fixed<const N: usize>(&self) -> Result<[u8; N], Broken> {
+    /// Returns the payload, which must have a fixed number of bytes.
+    pub(super) fn fixed<const N: usize>(&self) -> Result<[u8; N], ConnectionError> {
         self.payload.try_into().map_err(|_| {
-            Broken::new(
+            ConnectionError::new(
                 Code::FRAME_SIZE_ERROR,
                 ErrorName::HttpProtocolError,
                 "a frame has the wrong length",
@@ -153,7 +117,7 @@ pub(super) fn put_header(out: &mut Vec<u8>, length: usize, kind: u8, flags: u8, 
 }
 
 pub(super) fn header(length: usize, kind: u8, flags: u8, stream: u32) -> [u8; HEADER] {
-    // At most 24 bits: the payload is within what the server takes.
+    // The length has at most 24 bits, because the server accepts no longer payload.
     let [_, l0, l1, l2] = (length as u32).to_be_bytes();
     let [s0, s1, s2, s3] = stream.to_be_bytes();
     [l0, l1, l2, kind, flags, s0, s1, s2, s3]
@@ -169,13 +133,13 @@ pub(super) fn put_ping(out: &mut Vec<u8>, flags: u8, payload: [u8; 8]) {
     out.extend_from_slice(&payload);
 }
 
-/// `increment`: at least 1, at most 2^31 - 1.
+/// Appends a WINDOW_UPDATE. `increment` is at least 1 and at most 2^31 - 1.
 pub(super) fn put_window_update(out: &mut Vec<u8>, stream: u32, increment: u32) {
     put_header(out, 4, kind::WINDOW_UPDATE, 0, stream);
     out.extend_from_slice(&increment.to_be_bytes());
 }
 
-/// As a client we have processed no stream of the server's.
+/// Appends a GOAWAY. Its last stream is 0, as a client processes no streams of the server.
 pub(super) fn put_goaway(out: &mut Vec<u8>, code: Code) {
     put_header(out, 8, kind::GOAWAY, 0, 0);
     out.extend_from_slice(&0u32.to_be_bytes());

@@ -1,15 +1,26 @@
-//! One field section of a response: an informational head, the head, or trailers.
+//! A field section of a response: an informational head, the head, or the trailers.
 
 use http::{HeaderValue, StatusCode};
 
 use super::field::Meaning;
 use crate::Limits;
 
-/// The fields of one section, as they are taken in.
+/// A head that continues in further frames.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) stream: u32,
+    /// True if the stream ends with this section.
+    pub(super) last: bool,
+    pub(super) bytes: Vec<u8>,
+    /// Number of CONTINUATION frames so far.
+    pub(super) continuations: u32,
+}
+
+/// The fields of one section, collected one by one.
 #[derive(Debug)]
 pub(super) struct Section<'a> {
     limits: &'a Limits,
-    /// A response has one head; what comes behind it has no status.
+    /// True for trailers: a response has one head, and a later section has no status.
     trailers: bool,
     size: usize,
     any: bool,
@@ -17,7 +28,7 @@ pub(super) struct Section<'a> {
     fault: Option<Fault>,
 }
 
-/// What is kept of a response's head.
+/// The part of a response's head that is kept.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) status: StatusCode,
@@ -25,7 +36,7 @@ pub(super) struct Head {
     pub(super) length: Option<u64>,
 }
 
-/// Why a section is of no use. Its connection is none the worse.
+/// The reason for which a section is invalid. The connection remains usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Malformed(&'static str),
@@ -44,13 +55,14 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Takes a field of this size (RFC 9113 section 6.5.2).
+    /// Adds a field of this size (RFC 9113 section 6.5.2).
     pub(super) fn take(&mut self, meaning: Meaning, size: usize) {
         self.size += size;
         if self.size > self.limits.head {
             self.fault.get_or_insert(Fault::TooLarge);
         }
-        // The first fault is kept. All fields behind it are still taken in, for the table's sake.
+        // The first fault is kept. The fields after it are still decoded, because they may change
+        // HPACK's table.
         if self.fault.is_none() {
             self.fault = self.enter(meaning).err().map(Fault::Malformed);
         }
@@ -84,7 +96,7 @@ impl<'a> Section<'a> {
         Ok(())
     }
 
-    /// The head; nothing for trailers.
+    /// Returns the head, or `None` for trailers.
     pub(super) fn finish(self) -> Result<Option<Head>, Fault> {
         match self.fault {
             Some(fault) => Err(fault),

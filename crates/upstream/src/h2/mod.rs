@@ -1,9 +1,11 @@
-//! HTTP/2 (RFC 9113) with prior knowledge, as a client: one [`Connection`] carries many requests.
+//! The client side of HTTP/2 (RFC 9113) with prior knowledge: one [`Connection`] carries many requests.
 //!
-//! `connection` is what a driver sees; `receive` and `response` take the server's frames, `send` lays ours
-//! out within the windows. `hpack` (RFC 7541) compresses heads, `field` and `head` say what a field and a head mean.
+//! `connection` is the interface for a driver. `receive` and `response` handle the server's frames, and
+//! `send` writes ours within the windows. `hpack` (RFC 7541) compresses heads, `field` and `head`
+//! interpret them, and `error` ends a connection that fails.
 
 mod connection;
+mod error;
 mod field;
 mod frame;
 mod head;

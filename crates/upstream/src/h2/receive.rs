@@ -1,23 +1,23 @@
-//! What comes in: the server's frames, each with the checks that RFC 9113 asks for. Those of responses are
-//! in `response`.
+//! The server's frames, with the checks that RFC 9113 requires. `response` handles HEADERS,
+//! CONTINUATION and DATA.
 
 use fetchway_policy::ErrorName;
 
-use super::connection::{Broken, Connection, Event, terminated};
-use super::frame::{self, ACK, Code, Frame, kind};
+use super::connection::{Connection, Event, terminated};
+use super::error::{Code, ConnectionError, Handled};
+use super::frame::{self, ACK, Frame, kind};
 use super::settings::MAX_WINDOW;
 use super::stream::{Stream, malformed};
 use crate::Failure;
 
-/// Answers to PING and SETTINGS before those before them are written, so at most twice as many wait. A
-/// server that asks on without reading is left.
+/// Maximum number of answers to PING and SETTINGS since the server last read some. At most twice as
+/// many wait to be written. The connection of a server that sends further ones without reading is
+/// closed.
 const MAX_OWED: u32 = 1_000;
 
-/// Frames in a row that bring nothing. They cost no memory, only time, so this is generous: a server
-/// that pings an idle connection each ten seconds gets there in a day.
-const MAX_IDLE: u32 = 10_000;
-
-pub(super) type Taken = Result<(), Broken>;
+/// Maximum number of consecutive frames without effect. Such frames cost time but no memory, so the
+/// limit is generous: a server that pings an idle connection every ten seconds reaches it after a day.
+const MAX_INEFFECTIVE: u32 = 10_000;
 
 impl Connection {
     pub(super) fn frame(
@@ -25,66 +25,74 @@ impl Connection {
         frame: Frame<'_>,
         out: &mut Vec<u8>,
         events: &mut Vec<Event>,
-    ) -> Taken {
+    ) -> Handled {
         if !self.greeted && (frame.kind != kind::SETTINGS || frame.has(ACK)) {
-            return Err(Broken::protocol("it does not begin with SETTINGS"));
+            return Err(ConnectionError::protocol(
+                "the server's first frame is not SETTINGS",
+            ));
         }
         let continued = self.block.as_ref().map(|block| block.stream);
         match (frame.kind, continued) {
             (kind::CONTINUATION, Some(stream)) if stream == frame.stream => {
                 self.continuation(frame, out, events)
             }
-            (kind::CONTINUATION, _) | (_, Some(_)) => {
-                Err(Broken::protocol("a head is not continued as it should be"))
-            }
+            (kind::CONTINUATION, _) | (_, Some(_)) => Err(ConnectionError::protocol(
+                "a head is not followed by its CONTINUATION",
+            )),
             (kind::DATA, _) => self.data(frame, out, events),
             (kind::HEADERS, _) => self.headers(frame, out, events),
-            (kind::PRIORITY, _) => frame.fixed::<5>().and_then(|_| self.nothing()),
+            (kind::PRIORITY, _) => frame.fixed::<5>().and_then(|_| self.without_effect()),
             (kind::RST_STREAM, _) => self.reset(frame, events),
             (kind::SETTINGS, _) => self.settings(frame, out),
-            (kind::PUSH_PROMISE, _) => Err(Broken::protocol("it pushes, which is switched off")),
+            (kind::PUSH_PROMISE, _) => Err(ConnectionError::protocol(
+                "the server pushes, though push is disabled",
+            )),
             (kind::PING, _) => self.pinged(frame, out),
             (kind::GOAWAY, _) => self.goaway(frame, events),
             (kind::WINDOW_UPDATE, _) => self.window_update(frame, out, events),
-            _ => self.nothing(),
+            _ => self.without_effect(),
         }
     }
 
-    /// Counts a frame that brought nothing.
-    pub(super) fn nothing(&mut self) -> Taken {
-        self.idle += 1;
-        match self.idle <= MAX_IDLE {
+    /// Counts a frame without effect.
+    pub(super) fn without_effect(&mut self) -> Handled {
+        self.ineffective += 1;
+        match self.ineffective <= MAX_INEFFECTIVE {
             true => Ok(()),
-            false => Err(calm("it sends frames that bring nothing")),
+            false => Err(ConnectionError::calm(
+                "the server sends too many frames without effect",
+            )),
         }
     }
 
-    /// Counts an answer, which the server has to read some time.
-    fn answers(&mut self) -> Taken {
+    /// Counts an answer that the server has to read.
+    fn answers(&mut self) -> Handled {
         self.owed += 1;
         match self.owed <= MAX_OWED {
             true => Ok(()),
-            false => Err(calm("it asks for answers that it does not read")),
+            false => Err(ConnectionError::calm(
+                "the server requests answers that it does not read",
+            )),
         }
     }
 
-    /// The stream of a frame. `None`: it has been closed.
-    pub(super) fn stream(&mut self, id: u32) -> Result<Option<&mut Stream>, Broken> {
-        // Only we open streams, with odd ids.
+    /// Returns the stream of a frame, or `None` if the stream has been closed.
+    pub(super) fn stream(&mut self, id: u32) -> Result<Option<&mut Stream>, ConnectionError> {
+        // Only the client opens streams, with odd ids.
         if id.is_multiple_of(2) || id >= self.next {
-            return Err(Broken::protocol(
-                "a frame is of a stream that was never opened",
+            return Err(ConnectionError::protocol(
+                "a frame is for a stream that was never opened",
             ));
         }
         Ok(self.streams.get(id))
     }
 
-    fn reset(&mut self, frame: Frame<'_>, events: &mut Vec<Event>) -> Taken {
+    fn reset(&mut self, frame: Frame<'_>, events: &mut Vec<Event>) -> Handled {
         let code = Code(u32::from_be_bytes(frame.fixed()?));
         self.stream(frame.stream)?;
         let Some(stream) = self.close(frame.stream) else {
-            // After a whole response that is usual.
-            return self.nothing();
+            // A reset after a complete response is usual.
+            return self.without_effect();
         };
         let detail =
             format!("The origin ended the HTTP/2 stream without a whole response ({code}).");
@@ -97,11 +105,11 @@ impl Connection {
         Ok(())
     }
 
-    fn settings(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Taken {
+    fn settings(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Handled {
         on_connection(frame)?;
         if frame.has(ACK) {
             frame.fixed::<0>()?;
-            return self.nothing();
+            return self.without_effect();
         }
         let changed = self.server.changed(frame.payload)?;
         let growth = i64::from(changed.window) - i64::from(self.server.window);
@@ -116,12 +124,12 @@ impl Connection {
         self.greeted = true;
         frame::put_header(out, 0, kind::SETTINGS, ACK, 0);
         self.answers()?;
-        self.nothing()?;
+        self.without_effect()?;
         self.flush(out);
         Ok(())
     }
 
-    fn pinged(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Taken {
+    fn pinged(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Handled {
         on_connection(frame)?;
         let payload = frame.fixed()?;
         if frame.has(ACK) {
@@ -132,14 +140,14 @@ impl Connection {
             frame::put_ping(out, ACK, payload);
             self.answers()?;
         }
-        self.nothing()
+        self.without_effect()
     }
 
-    fn goaway(&mut self, frame: Frame<'_>, events: &mut Vec<Event>) -> Taken {
+    fn goaway(&mut self, frame: Frame<'_>, events: &mut Vec<Event>) -> Handled {
         on_connection(frame)?;
         let [l0, l1, l2, l3, c0, c1, c2, c3, ..] = *frame.payload else {
             let name = ErrorName::HttpProtocolError;
-            return Err(Broken::new(
+            return Err(ConnectionError::new(
                 Code::FRAME_SIZE_ERROR,
                 name,
                 "a GOAWAY is too short",
@@ -147,7 +155,7 @@ impl Connection {
         };
         let last = u32::from_be_bytes([l0, l1, l2, l3]) & 0x7fff_ffff;
         let code = Code(u32::from_be_bytes([c0, c1, c2, c3]));
-        // A later one may let fewer be answered, but never more (section 6.8).
+        // A later GOAWAY may allow fewer streams, but never more (section 6.8).
         let last = self.leaving.map_or(last, |(before, _)| last.min(before));
         self.leaving = Some((last, code));
         while let Some(stream) = self.streams.pop_above(last) {
@@ -158,7 +166,7 @@ impl Connection {
                 format!("The origin ends the HTTP/2 connection before the request ({code}).");
             events.push(Event::Failed(stream.id, terminated(detail).unsent()));
         }
-        self.nothing()
+        self.without_effect()
     }
 
     fn window_update(
@@ -166,13 +174,13 @@ impl Connection {
         frame: Frame<'_>,
         out: &mut Vec<u8>,
         events: &mut Vec<Event>,
-    ) -> Taken {
+    ) -> Handled {
         let growth = u32::from_be_bytes(frame.fixed()?) & MAX_WINDOW;
         let waited = self.waiting > 0;
         if frame.stream == 0 {
             self.window += i64::from(growth);
             if growth == 0 {
-                return Err(Broken::protocol("a window grows by nothing"));
+                return Err(ConnectionError::protocol("a window grows by 0"));
             }
             if self.window > i64::from(MAX_WINDOW) {
                 return Err(large_window());
@@ -184,31 +192,29 @@ impl Connection {
                 _ => (stream.window > i64::from(MAX_WINDOW)).then_some(Code::FLOW_CONTROL_ERROR),
             };
             if let Some(code) = code {
-                let failure = malformed("a window that grows by nothing or too much");
+                let failure = malformed("a window update of 0 or over 2 GiB");
                 self.fail(frame.stream, code, failure, out, events);
             }
         }
         self.flush(out);
         match waited {
             true => Ok(()),
-            false => self.nothing(),
+            false => self.without_effect(),
         }
     }
 }
 
-/// For frames that belong to no stream.
-fn on_connection(frame: Frame<'_>) -> Taken {
+/// Checks that a frame belongs to no stream.
+fn on_connection(frame: Frame<'_>) -> Handled {
     match frame.stream {
         0 => Ok(()),
-        _ => Err(Broken::protocol("a frame of the connection names a stream")),
+        _ => Err(ConnectionError::protocol(
+            "a frame for the connection names a stream",
+        )),
     }
 }
 
-pub(super) fn calm(what: &'static str) -> Broken {
-    Broken::new(Code::ENHANCE_YOUR_CALM, ErrorName::HttpProtocolError, what)
-}
-
-fn large_window() -> Broken {
+fn large_window() -> ConnectionError {
     let what = "a window grows over 2 GiB";
-    Broken::new(Code::FLOW_CONTROL_ERROR, ErrorName::HttpProtocolError, what)
+    ConnectionError::new(Code::FLOW_CONTROL_ERROR, ErrorName::HttpProtocolError, what)
 }

@@ -1,26 +1,17 @@
-//! Responses as they come in: heads, data, trailers.
+//! Responses: heads, data and trailers.
 
 use fetchway_policy::ErrorName;
 
-use super::connection::{Broken, CONNECTION_WINDOW, Connection, Event};
-use super::frame::{self, Code, END_HEADERS, END_STREAM, Frame};
-use super::head::{Fault, Head, Section};
+use super::connection::{CONNECTION_WINDOW, Connection, Event};
+use super::error::{Code, ConnectionError, Handled};
+use super::frame::{self, END_HEADERS, END_STREAM, Frame};
+use super::head::{Block, Fault, Head, Section};
 use super::hpack::Undecodable;
-use super::receive::{Taken, calm};
 use super::stream::malformed;
 use crate::Failure;
 
-/// Frames that continue one head.
+/// Maximum number of CONTINUATION frames of one head.
 const MAX_CONTINUATIONS: u32 = 32;
-
-/// A head of which more frames must come.
-#[derive(Debug)]
-pub(super) struct Block {
-    pub(super) stream: u32,
-    last: bool,
-    bytes: Vec<u8>,
-    continuations: u32,
-}
 
 impl Connection {
     pub(super) fn data(
@@ -28,16 +19,16 @@ impl Connection {
         frame: Frame<'_>,
         out: &mut Vec<u8>,
         events: &mut Vec<Event>,
-    ) -> Taken {
+    ) -> Handled {
         let limits = self.limits;
         let data = frame.content()?;
         let last = frame.has(END_STREAM);
-        // Padding counts.
+        // Padding counts against the windows.
         let size = frame.payload.len() as u32;
         let stream = self.stream(frame.stream)?;
         let taken = stream.map(|stream| {
             if !stream.received(size) {
-                let failure = malformed("more data than its window takes");
+                let failure = malformed("more data than its window allows");
                 return Err((Code::FLOW_CONTROL_ERROR, failure));
             }
             let allowed = stream.allows(data.len(), &limits);
@@ -57,8 +48,8 @@ impl Connection {
         }
         self.received += size;
         if self.received > CONNECTION_WINDOW {
-            let what = "it sends more data than the connection's window takes";
-            return Err(Broken::new(
+            let what = "the server sends more data than the connection's window allows";
+            return Err(ConnectionError::new(
                 Code::FLOW_CONTROL_ERROR,
                 ErrorName::HttpProtocolError,
                 what,
@@ -69,10 +60,10 @@ impl Connection {
             self.received = 0;
         }
         if known && (last || !data.is_empty()) {
-            self.idle = 0;
+            self.ineffective = 0;
             return Ok(());
         }
-        self.nothing()
+        self.without_effect()
     }
 
     pub(super) fn headers(
@@ -80,7 +71,7 @@ impl Connection {
         frame: Frame<'_>,
         out: &mut Vec<u8>,
         events: &mut Vec<Event>,
-    ) -> Taken {
+    ) -> Handled {
         self.stream(frame.stream)?;
         let block = frame.content()?;
         let last = frame.has(END_STREAM);
@@ -104,13 +95,15 @@ impl Connection {
         frame: Frame<'_>,
         out: &mut Vec<u8>,
         events: &mut Vec<Event>,
-    ) -> Taken {
+    ) -> Handled {
         let Some(mut block) = self.block.take() else {
             return Ok(());
         };
         block.continuations += 1;
         if block.continuations > MAX_CONTINUATIONS {
-            return Err(calm("a head is in more than 32 pieces"));
+            return Err(ConnectionError::calm(
+                "a head has more than 32 CONTINUATION frames",
+            ));
         }
         if block.bytes.len() + frame.payload.len() > self.limits.head {
             return Err(self.large_block());
@@ -123,14 +116,16 @@ impl Connection {
         Ok(())
     }
 
-    /// What is not decoded is missing from the table, so the connection cannot go on.
-    fn large_block(&self) -> Broken {
+    /// Returns the error for a head that is too large. A head that is not decoded is missing from
+    /// HPACK's table, so the connection fails.
+    fn large_block(&self) -> ConnectionError {
         let name = ErrorName::HttpResponseHeaderSectionSize;
         let what = format!("a head is over {} bytes", self.limits.head);
-        Broken::new(Code::ENHANCE_YOUR_CALM, name, what)
+        ConnectionError::new(Code::ENHANCE_YOUR_CALM, name, what)
     }
 
-    /// A field section, whole. It is decoded whoever it is for, as the table goes on from there.
+    /// Handles a complete field section. Every section must be decoded, whichever stream it belongs to,
+    /// as it may change HPACK's table.
     fn section(
         &mut self,
         id: u32,
@@ -138,7 +133,7 @@ impl Connection {
         block: &[u8],
         out: &mut Vec<u8>,
         events: &mut Vec<Event>,
-    ) -> Taken {
+    ) -> Handled {
         let limits = self.limits;
         let known = self.stream(id)?.map(|stream| stream.head.is_some());
         let mut section = Section::new(&limits, known == Some(true));
@@ -148,22 +143,22 @@ impl Connection {
         if let Err(Undecodable(why)) = decoded {
             let name = ErrorName::HttpProtocolError;
             let what = format!("a head cannot be decoded, it has {why}");
-            return Err(Broken::new(Code::COMPRESSION_ERROR, name, what));
+            return Err(ConnectionError::new(Code::COMPRESSION_ERROR, name, what));
         }
         if known.is_none() {
-            return self.nothing();
+            return self.without_effect();
         }
         let failure = match section.finish() {
             Ok(Some(head)) if head.status.is_informational() => {
-                // 101 is not for HTTP/2 (section 8.6), and none of them ends a stream.
+                // HTTP/2 does not use 101 (section 8.6), and an informational head never ends a stream.
                 if !last && head.status.as_u16() != 101 {
-                    return self.nothing();
+                    return self.without_effect();
                 }
-                malformed("an informational status where none may be")
+                malformed("an informational status at the end of a stream, or 101")
             }
             Ok(None) if !last => malformed("a second head"),
             Ok(head) => {
-                self.idle = 0;
+                self.ineffective = 0;
                 return self.headed(id, head, last, out, events);
             }
             Err(Fault::Malformed(why)) => malformed(why),
@@ -173,7 +168,7 @@ impl Connection {
         Ok(())
     }
 
-    /// A head, or trailers, of which nothing is kept.
+    /// Handles a head, or trailers, which are dropped.
     fn headed(
         &mut self,
         id: u32,
@@ -181,7 +176,7 @@ impl Connection {
         last: bool,
         out: &mut Vec<u8>,
         events: &mut Vec<Event>,
-    ) -> Taken {
+    ) -> Handled {
         if let (Some(head), Some(stream)) = (head, self.streams.get(id)) {
             let length = head.length;
             stream.head = Some(head);
@@ -197,13 +192,14 @@ impl Connection {
         Ok(())
     }
 
-    /// The server has ended a stream.
+    /// Completes a stream that the server has ended.
     fn answered(&mut self, id: u32, data: &[u8], out: &mut Vec<u8>, events: &mut Vec<Event>) {
         let Some(stream) = self.close(id) else {
             return;
         };
         if !stream.unsent.is_empty() {
-            // It did not wait for the whole request; the rest of it is of no use (section 8.1).
+            // The server answered before it had the whole request; the remainder is not sent (section
+            // 8.1).
             frame::put_reset(out, id, Code::CANCEL);
         }
         events.push(match stream.end(data) {
@@ -212,7 +208,7 @@ impl Connection {
         });
     }
 
-    /// Gives a stream up for what the server has sent on it.
+    /// Resets a stream after an invalid response, and reports the failure.
     pub(super) fn fail(
         &mut self,
         id: u32,
@@ -228,7 +224,7 @@ impl Connection {
     }
 }
 
-/// What a server is told of a response that failed with us.
+/// Returns the error code that the server receives for a response that failed on our side.
 fn code(failure: &Failure) -> Code {
     match failure.name() {
         ErrorName::HttpProtocolError => Code::PROTOCOL_ERROR,

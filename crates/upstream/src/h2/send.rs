@@ -1,4 +1,4 @@
-//! What goes out: requests, within the windows and frame size that the server allows.
+//! Requests, sent within the windows and the frame size that the server allows.
 
 use bytes::{Buf, Bytes};
 
@@ -9,8 +9,9 @@ use crate::Request;
 use crate::decimal::Digits;
 
 impl Connection {
-    /// Opens a stream for `request`. Of its body the windows may hold a part back: that goes out by
-    /// later calls of [`Connection::take`]. Only for when there is [`Connection::room`].
+    /// Opens a stream for `request`, and returns its id. Part of the body may have to wait for the
+    /// windows; later calls of [`Connection::take`] write it. Call this only when [`Connection::room`]
+    /// is above 0.
     pub fn send(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> u32 {
         debug_assert!(self.room() > 0, "a stream that the server does not allow");
         let (id, known) = (self.next, out.len());
@@ -24,13 +25,13 @@ impl Connection {
             self.waiting += 1;
         }
         self.streams.push(stream);
-        self.laid(known, out);
+        self.count_appended(known, out);
         id
     }
 
     fn put_head(&mut self, id: u32, request: &Request<'_>, out: &mut Vec<u8>) {
         let start = out.len();
-        // Its length is known behind it.
+        // The header is written once the length is known.
         out.extend_from_slice(&[0; frame::HEADER]);
         let fixed = (request.method, request.authority, request.path);
         self.encoder.begin(out, fixed);
@@ -54,7 +55,7 @@ impl Connection {
         out[start..block].copy_from_slice(&header);
     }
 
-    /// A head that is larger than a frame goes on in CONTINUATION frames.
+    /// Splits a head that is larger than a frame into HEADERS and CONTINUATION frames.
     fn split_head(&mut self, id: u32, end_stream: u8, start: usize, out: &mut Vec<u8>) {
         let block = out.split_off(start + frame::HEADER);
         out.truncate(start);
@@ -70,12 +71,13 @@ impl Connection {
         }
     }
 
-    /// Sends as much of `body`, the whole rest of the stream's, as the windows allow. Says how much.
+    /// Writes as much of `body`, the unsent part of the stream's body, as the windows allow. Returns
+    /// the number of bytes written.
     fn put_data(&mut self, stream: &mut Stream, body: &[u8], out: &mut Vec<u8>) -> usize {
         put_data(&mut self.window, self.server.payload, stream, body, out)
     }
 
-    /// The windows have grown: what waits goes out, the oldest first.
+    /// Writes waiting bodies after the windows have grown, the oldest first.
     pub(super) fn flush(&mut self, out: &mut Vec<u8>) {
         if self.waiting == 0 {
             return;
@@ -92,13 +94,13 @@ impl Connection {
             stream.unsent.advance(sent);
             if stream.unsent.is_empty() {
                 self.waiting -= 1;
-                // Its memory, too, which `advance` would keep.
+                // `advance` would keep the memory.
                 stream.unsent = Bytes::new();
             }
         }
     }
 
-    /// Takes a stream out, whatever becomes of it.
+    /// Removes a stream.
     pub(super) fn close(&mut self, id: u32) -> Option<Stream> {
         let stream = self.streams.remove(id)?;
         if !stream.unsent.is_empty() {
@@ -125,7 +127,7 @@ fn put_data(
         frame::put_header(out, piece.len(), kind::DATA, flags, stream.id);
         out.extend_from_slice(piece);
     }
-    // No more than the windows, so it fits.
+    // The number is within the windows, so it fits.
     *window -= sent as i64;
     stream.window -= sent as i64;
     sent

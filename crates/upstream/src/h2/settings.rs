@@ -1,9 +1,9 @@
-//! SETTINGS (RFC 9113 section 6.5): the server's, as far as they bind us, and ours.
+//! SETTINGS (RFC 9113 section 6.5): those of the server that affect us, and our own.
 
 use fetchway_policy::ErrorName;
 
-use super::connection::Broken;
-use super::frame::{self, Code, kind};
+use super::error::{Code, ConnectionError};
+use super::frame::{self, kind};
 use crate::Limits;
 
 const HEADER_TABLE_SIZE: u16 = 1;
@@ -13,19 +13,19 @@ const INITIAL_WINDOW_SIZE: u16 = 4;
 const MAX_FRAME_SIZE: u16 = 5;
 const MAX_HEADER_LIST_SIZE: u16 = 6;
 
-/// Bytes of the largest window.
+/// Size of the largest window in bytes.
 pub(super) const MAX_WINDOW: u32 = 0x7fff_ffff;
 
-/// What a server has said, or the defaults until it does.
+/// The server's settings, or the defaults before they arrive.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
-    /// Streams that may be open at once.
+    /// Maximum number of open streams.
     pub(super) streams: u32,
-    /// Bytes of a stream's window at its start.
+    /// Initial window of a stream in bytes.
     pub(super) window: u32,
-    /// Bytes of the longest payload that it takes.
+    /// Maximum length of a payload in bytes.
     pub(super) payload: usize,
-    /// Bytes of the table that it keeps for our heads.
+    /// Size of the HPACK table that the server keeps for our heads, in bytes.
     pub(super) table: u32,
 }
 
@@ -41,30 +41,32 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// These, with the changes of a frame's payload. Unknown settings mean nothing.
-    pub(super) fn changed(mut self, payload: &[u8]) -> Result<Self, Broken> {
+    /// Returns the settings after the changes in a frame's payload. Unknown settings are ignored.
+    pub(super) fn changed(mut self, payload: &[u8]) -> Result<Self, ConnectionError> {
         let (settings, rest) = payload.as_chunks::<6>();
         if !rest.is_empty() {
             let what = "a SETTINGS frame has the wrong length";
             let name = ErrorName::HttpProtocolError;
-            return Err(Broken::new(Code::FRAME_SIZE_ERROR, name, what));
+            return Err(ConnectionError::new(Code::FRAME_SIZE_ERROR, name, what));
         }
         for &[i0, i1, v0, v1, v2, v3] in settings {
             let value = u32::from_be_bytes([v0, v1, v2, v3]);
             match u16::from_be_bytes([i0, i1]) {
                 HEADER_TABLE_SIZE => self.table = value,
                 ENABLE_PUSH if value != 0 => {
-                    return Err(Broken::protocol("it would have a server take pushes"));
+                    return Err(ConnectionError::protocol("the server enables push"));
                 }
                 MAX_CONCURRENT_STREAMS => self.streams = value,
                 INITIAL_WINDOW_SIZE if value > MAX_WINDOW => {
-                    let what = "it sets a window of over 2 GiB";
+                    let what = "the server sets a window over 2 GiB";
                     let name = ErrorName::HttpProtocolError;
-                    return Err(Broken::new(Code::FLOW_CONTROL_ERROR, name, what));
+                    return Err(ConnectionError::new(Code::FLOW_CONTROL_ERROR, name, what));
                 }
                 INITIAL_WINDOW_SIZE => self.window = value,
                 MAX_FRAME_SIZE if !(1 << 14..1 << 24).contains(&value) => {
-                    return Err(Broken::protocol("it sets a frame size that is none"));
+                    return Err(ConnectionError::protocol(
+                        "the server sets an invalid frame size",
+                    ));
                 }
                 MAX_FRAME_SIZE => self.payload = value as usize,
                 _ => {}
@@ -74,7 +76,7 @@ impl Settings {
     }
 }
 
-/// Appends our SETTINGS. `head`: bytes of the largest head that we take.
+/// Appends our SETTINGS.
 pub(super) fn put_ours(out: &mut Vec<u8>, limits: &Limits) {
     let head = u32::try_from(limits.head).unwrap_or(u32::MAX);
     let ours = [

@@ -1,4 +1,4 @@
-//! The machine of HTTP/1.1: how responses are framed, what is refused, and a server that is not ours.
+//! The HTTP/1.1 machine: framing of responses, refusals, and a foreign server.
 
 mod refusals;
 mod server;
@@ -15,8 +15,8 @@ pub(crate) const LIMITS: Limits = Limits {
     wanted: &["content-type", "fetchway-state"],
 };
 
-/// What becomes of a response in slices of these lengths, over and over, behind which the connection
-/// ends: the answer, and whether it might have stayed.
+/// Feeds a response in slices of these lengths, used again and again, and then ends the connection.
+/// Returns the answer, and whether the connection could have been used again.
 pub(crate) fn read(bytes: &[u8], slices: &[usize]) -> Result<(Answer, bool), Failure> {
     let mut reading = Reading::new();
     let mut rest = bytes;
@@ -59,7 +59,7 @@ fn bodies_end_where_they_say() {
             "hi",
             true,
         ),
-        // Bodiless by their status.
+        // Without a body because of their status.
         ("HTTP/1.1 204 No\r\n\r\n", 204, "", true),
         (
             "HTTP/1.1 304 Not\r\ncontent-length: 9\r\n\r\n",
@@ -73,10 +73,10 @@ fn bodies_end_where_they_say() {
             "",
             false,
         ),
-        // By the end of the connection.
+        // Ended by the end of the connection.
         ("HTTP/1.1 200 OK\r\n\r\nhello", 200, "hello", false),
         ("HTTP/1.0 200 OK\r\n\r\n", 200, "", false),
-        // What is said about the connection.
+        // Fields about the connection.
         (
             "HTTP/1.1 200 OK\r\nConnection: x, Close\r\ncontent-length: 2\r\n\r\nhi",
             200,
@@ -95,14 +95,14 @@ fn bodies_end_where_they_say() {
             "hi",
             true,
         ),
-        // Something behind the answer.
+        // Bytes after the answer.
         (
             "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi!",
             200,
             "hi",
             false,
         ),
-        // Informational ones are let go.
+        // Informational responses are dropped.
         (
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 201 Created\r\n\
              content-length: 1\r\n\r\nx",
@@ -110,7 +110,7 @@ fn bodies_end_where_they_say() {
             "x",
             true,
         ),
-        // Ends of lines without a CR are taken in heads (RFC 9112 section 2.2).
+        // Line ends without a CR are accepted in heads (RFC 9112 section 2.2).
         ("HTTP/1.1 200 OK\ncontent-length: 2\n\nhi", 200, "hi", true),
     ] {
         let (answer, stayed) = answer(response);
@@ -135,7 +135,7 @@ fn chunks_are_joined() {
             true,
         ),
         ("", "2\r\nhi\r\n0\r\n\r\nHTTP/1.1", "hi", false),
-        // Framed in two ways: chunked is what counts, but nothing may follow.
+        // Framed in two ways: chunked counts, but no other request may follow.
         (
             "content-length: 2\r\n",
             "5\r\nhello\r\n0\r\n\r\n",
@@ -212,7 +212,7 @@ fn bytes_without_a_request_are_none_of_it() {
     assert!(!reading.may_stay());
 }
 
-/// A response, mostly right.
+/// Makes a response that is mostly valid.
 fn response() -> impl Strategy<Value = Vec<u8>> {
     let head = prop_oneof![
         Just("HTTP/1.1 200 OK\r\n"),
@@ -246,7 +246,7 @@ fn response() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
-    /// However a response is sliced, its answer is the same, or there is none.
+    /// For any slicing of a response, the result is the same.
     #[test]
     fn slices_change_nothing(
         response in response(),

@@ -1,4 +1,4 @@
-//! What is no response, or one over a limit.
+//! Invalid responses, and responses over a limit.
 
 use fetchway_policy::ErrorName;
 
@@ -25,7 +25,7 @@ fn what_is_not_http_1_1() {
         "HTTP/1.1 20 OK\r\n\r\n",
         "HTTP/1.1 000 OK\r\n\r\n",
         "HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n",
-        // Folded lines, spaces before a colon, names and values that are none.
+        // Folded lines, spaces before a colon, and invalid names and values.
         "HTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n",
         "HTTP/1.1 200 OK\r\nx : a\r\n\r\n",
         "HTTP/1.1 200 OK\r\nx\r\n\r\n",

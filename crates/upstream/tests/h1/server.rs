@@ -18,7 +18,7 @@ use crate::LIMITS;
 
 type Body = BoxBody<Bytes, Infallible>;
 
-/// Answers with the request's body, and says in `fetchway-state` how it was asked.
+/// Answers with the request's body, and describes the request in `fetchway-state`.
 async fn echo(request: hyper::Request<Incoming>) -> Result<hyper::Response<Body>, hyper::Error> {
     let host = request
         .headers()
@@ -38,7 +38,7 @@ async fn echo(request: hyper::Request<Incoming>) -> Result<hyper::Response<Body>
             response = response.status(204);
             Empty::new().boxed()
         }
-        // Of a length that is not known before, so that it is chunked.
+        // The length is not known in advance, so the body is chunked.
         "/chunked" => Unsized(Some(body)).boxed(),
         "/close" => {
             response = response.header("connection", "close");

@@ -6,7 +6,7 @@ use crate::peer::*;
 
 const OK: (&str, &str) = (":status", "200");
 
-/// What comes of the frames, on stream 1; behind them the connection must still serve.
+/// Handles frames on stream 1 and returns the result. The connection must still be usable afterwards.
 fn answer(frames: &[Vec<u8>]) -> Answer {
     let mut talk = Talk::asked(2);
     talk.feed(&frames.concat())
@@ -57,7 +57,7 @@ fn heads_and_bodies() {
         ]),
         "hi"
     );
-    // Trailers, of which nothing is kept.
+    // Trailers, which are dropped.
     assert_eq!(
         body(&[
             head(),
@@ -66,7 +66,7 @@ fn heads_and_bodies() {
         ]),
         "hi"
     );
-    // Informational heads, unknown frames, and a priority that means nothing.
+    // Informational heads, unknown frames, and a priority without effect.
     assert_eq!(
         body(&[
             headers(HEAD, 1, &[(":status", "103"), ("content-type", "early")]),
@@ -98,7 +98,7 @@ fn a_head_in_pieces() {
 #[test]
 fn wanted_fields_are_kept_from_tables_too() {
     let mut talk = Talk::asked(3);
-    // "content-type: a" and "date: b" enter the table, then stand for themselves.
+    // "content-type: a" and "date: b" enter the table, and are then referred to.
     let first = [
         &[0x88, 0x5f, 1, b'a', 0x61, 1, b'b'][..],
         &block(&[("fetchway-state", "s")]),
@@ -140,7 +140,7 @@ fn a_head_on_a_closed_stream_counts_for_the_table() {
     };
     assert_eq!((canceled.kind, canceled.stream), (RST_STREAM, 1));
     assert_eq!(canceled.payload, 8u32.to_be_bytes());
-    // "content-type: a" enters the table; and the data is nobody's.
+    // "content-type: a" enters the table; the data belongs to no stream.
     let late = [0x88, 0x5f, 1, b'a'];
     talk.feed(&frame(HEADERS, HEAD, 1, &late)).expect("late");
     talk.feed(&frame(DATA, END_STREAM, 1, b"late"))

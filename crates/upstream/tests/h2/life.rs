@@ -78,7 +78,7 @@ fn a_request_is_laid_out_in_frames() {
         (CONTINUATION, END_HEADERS, 5),
     ];
     assert_eq!(shapes, pieces);
-    // A larger frame, where the server takes one.
+    // A larger frame, where the server allows it.
     talk.feed(&settings(&[(5, 50_000)])).expect("SETTINGS");
     talk.frames();
     talk.connection.send(&request, &mut talk.out);
@@ -100,7 +100,7 @@ fn a_server_that_keeps_no_table_is_heeded() {
         .into_iter()
         .map(|frame| frame.payload)
         .collect();
-    // The first head says so (RFC 7541 section 4.2), and nothing is taken from a table.
+    // The first head announces the size (RFC 7541 section 4.2), and no entry of a table is used.
     assert!(heads[0].starts_with(&[0x20, 0x20]), "{:?}", heads[0]);
     assert_eq!(heads[0][2..], heads[1]);
     assert!(heads[1].windows(10).any(|text| text == b"text/plain"));
@@ -109,7 +109,7 @@ fn a_server_that_keeps_no_table_is_heeded() {
 #[test]
 fn a_goaway_says_what_was_not_processed() {
     let mut talk = Talk::asked(3);
-    // First the usual warning, that takes nothing away.
+    // First comes the usual warning, which ends no stream.
     talk.feed(&goaway(0x7fff_ffff, 0)).expect("GOAWAY");
     assert!(talk.connection.is_leaving());
     assert_eq!((talk.connection.room(), talk.events()), (0, vec![]));
@@ -117,7 +117,7 @@ fn a_goaway_says_what_was_not_processed() {
     let failure = talk.failure(5);
     assert_eq!(failure.name(), ErrorName::ConnectionTerminated);
     assert!(failure.is_unsent());
-    // It gives nothing back.
+    // A later GOAWAY restores no stream.
     talk.feed(&goaway(5, 2)).expect("GOAWAY");
     assert_eq!(talk.connection.room(), 0);
     talk.feed(&headers(ALL, 1, &[(":status", "200")]))
@@ -173,7 +173,7 @@ fn a_reset_says_whether_it_was_processed() {
             "{failure}"
         );
     }
-    // After a whole response it changes nothing.
+    // A reset after a complete response changes nothing.
     talk.feed(&headers(ALL, 7, &[(":status", "200")]))
         .expect("a head");
     talk.feed(&reset(7, 0)).expect("a reset");

@@ -1,11 +1,11 @@
-//! Servers that send without end: nothing queues up for them.
+//! Servers that send endlessly: no memory accumulates for them.
 
 use fetchway_policy::ErrorName;
 
 use crate::peer::*;
 
-/// How many of these frames are taken before the connection breaks. `reads`: the server takes what
-/// it is answered.
+/// Counts how many of these frames are accepted before the connection fails. `reads` means that the
+/// server reads our answers.
 fn taken(frames: &[u8], reads: bool) -> usize {
     let mut talk = Talk::asked(1);
     talk.feed(&headers(HEAD, 1, &[(":status", "200")]))
@@ -29,7 +29,7 @@ fn taken(frames: &[u8], reads: bool) -> usize {
 fn one_that_asks_without_reading_is_left() {
     assert_eq!(taken(&frame(PING, 0, 0, &[0; 8]), false), 1_001);
     assert_eq!(taken(&settings(&[]), false), 1_001);
-    // Not even if it answers between, byte by byte.
+    // Not even if the server answers in between, byte by byte.
     let mixed = [frame(PING, 0, 0, &[0; 8]), frame(DATA, 0, 1, b"x")].concat();
     assert_eq!(taken(&mixed, false), 1_001);
 }
@@ -64,7 +64,7 @@ fn closed_streams_are_of_no_use_either() {
         let mut talk = Talk::asked(2);
         talk.connection.cancel(1, &mut talk.out);
         let taken = (0..20_000).take_while(|_| talk.feed(&frames).is_ok());
-        // The SETTINGS at the beginning count.
+        // The first SETTINGS count too.
         assert_eq!(taken.count(), 9_999, "{frames:?}");
     }
 }

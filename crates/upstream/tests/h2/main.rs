@@ -1,4 +1,4 @@
-//! The machine of HTTP/2, fed with frames by hand, and against the `h2` crate's server.
+//! The HTTP/2 machine, fed with hand-made frames, and against the server of the `h2` crate.
 
 mod answers;
 mod life;

@@ -1,4 +1,4 @@
-//! A server by hand: frames as bytes, and a connection that is fed with them.
+//! A hand-made server: frames as bytes, and a connection that receives them.
 
 use fetchway_upstream::h2::{Connection, Event};
 use fetchway_upstream::{Answer, Failure, Limits, Request};
@@ -26,7 +26,7 @@ pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 pub(crate) const PADDED: u8 = 8;
 pub(crate) const HAS_PRIORITY: u8 = 0x20;
-/// A head that is whole, and one that is all of a response.
+/// Flags of a complete head, and of one that is the whole response.
 pub(crate) const HEAD: u8 = END_HEADERS;
 pub(crate) const ALL: u8 = END_HEADERS | END_STREAM;
 
@@ -38,7 +38,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     frame
 }
 
-/// Fields as literals that enter no table.
+/// Encodes fields as literals that enter no table.
 pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -89,7 +89,7 @@ pub(crate) fn reset(stream: u32, code: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &code.to_be_bytes())
 }
 
-/// A frame of ours.
+/// A frame that the connection sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) kind: u8,
@@ -122,7 +122,7 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
-    /// A connection that has not heard of its server yet.
+    /// Creates a connection that has received nothing from its server.
     pub(crate) fn new() -> Self {
         let mut out = Vec::new();
         let connection = Connection::new(&LIMITS, &mut out);
@@ -136,7 +136,7 @@ impl Talk {
         }
     }
 
-    /// One whose server has sent these SETTINGS, and which has written its own.
+    /// Creates a connection whose server has sent these SETTINGS, and which has written its own.
     pub(crate) fn with(said: &[(u16, u32)]) -> Self {
         let mut talk = Self::new();
         talk.feed(&settings(said)).expect("SETTINGS");
@@ -144,7 +144,7 @@ impl Talk {
         talk
     }
 
-    /// One with so many requests without a body.
+    /// Creates a connection with this number of requests without a body.
     pub(crate) fn asked(requests: u32) -> Self {
         let mut talk = Self::with(&[]);
         for nth in 0..requests {
@@ -169,7 +169,7 @@ impl Talk {
         self.connection.send(&request, &mut self.out)
     }
 
-    /// What went out since the last time.
+    /// Returns the frames sent since the last call.
     pub(crate) fn frames(&mut self) -> Vec<Sent> {
         sent(&std::mem::take(&mut self.out))
     }
@@ -178,7 +178,7 @@ impl Talk {
         std::mem::take(&mut self.events)
     }
 
-    /// The only event since the last time, an answer.
+    /// Returns the only event since the last call, an answer.
     pub(crate) fn answer(&mut self, stream: u32) -> Answer {
         match &self.events()[..] {
             [Event::Answer(id, answer)] if *id == stream => answer.clone(),
@@ -186,7 +186,7 @@ impl Talk {
         }
     }
 
-    /// The only event since the last time, a failure.
+    /// Returns the only event since the last call, a failure.
     pub(crate) fn failure(&mut self, stream: u32) -> Failure {
         match &self.events()[..] {
             [Event::Failed(id, failure)] if *id == stream => failure.clone(),

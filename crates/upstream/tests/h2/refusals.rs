@@ -1,4 +1,4 @@
-//! What a server must not send: what costs it a stream, and what the connection.
+//! Frames that a server must not send: those that fail a stream, and those that fail the connection.
 
 use fetchway_policy::ErrorName;
 
@@ -6,7 +6,7 @@ use crate::peer::*;
 
 const OK: (&str, &str) = (":status", "200");
 
-/// The stream fails and is reset, with this code; another one on the connection is answered.
+/// Checks that the stream fails and is reset with this code, and that another stream is still answered.
 fn refused(name: ErrorName, code: u32, frames: &[Vec<u8>]) {
     let mut talk = Talk::asked(2);
     talk.feed(&frames.concat())
@@ -16,7 +16,7 @@ fn refused(name: ErrorName, code: u32, frames: &[Vec<u8>]) {
     assert!(!failure.is_unsent());
     let resets: Vec<_> = talk.frames();
     match &resets[..] {
-        // Where the server has ended the stream there is nothing to reset.
+        // If the server has ended the stream, there is nothing to reset.
         [] => assert_eq!(code, 0, "{failure}"),
         [reset] => {
             assert_eq!((reset.kind, reset.stream), (RST_STREAM, 1));
@@ -46,7 +46,7 @@ fn malformed_heads_cost_their_stream() {
         &[OK, ("date", "a ")],
         &[OK, ("content-length", "5"), ("content-length", "6")],
         &[OK, ("content-length", "x")],
-        // Also on the way in: a wanted field, then something wrong.
+        // Also for fields that are kept: a wanted field, then an invalid one.
         &[OK, ("content-type", "a"), ("upgrade", "x")],
         &[(":status", "101")],
     ] {
@@ -88,7 +88,7 @@ fn bodies_that_do_not_fit_cost_their_stream() {
         1,
         &[headers(HEAD, 1, &[(":status", "204")]), data(0, b"a")],
     );
-    // A second head, and trailers that are none.
+    // A second head, and invalid trailers.
     refused(protocol, 1, &[head(&[]), headers(HEAD, 1, &[("a", "b")])]);
     refused(protocol, 1, &[head(&[]), headers(ALL, 1, &[OK])]);
 
@@ -109,7 +109,7 @@ fn bodies_that_do_not_fit_cost_their_stream() {
 
 #[test]
 fn what_is_over_a_limit_costs_its_stream() {
-    // A field of 4 KB enters the table, and stands there for itself again and again.
+    // A field of 4 KB enters the table, and is then referred to again and again.
     let mut field = block(&[("a", &"x".repeat(4_000))]);
     field[0] = 0x40;
     let repeated = [&[0x88][..], &field, &[0xbe; 8]].concat();
@@ -125,7 +125,7 @@ fn what_is_over_a_limit_costs_its_stream() {
     );
 }
 
-/// The connection breaks: it says so with this code, once, and goes no further.
+/// Checks that the connection fails: it sends this code once, and accepts nothing further.
 fn broken(name: ErrorName, code: u32, frames: &[Vec<u8>]) {
     let mut talk = Talk::asked(1);
     let failure = talk.feed(&frames.concat()).expect_err("it should break");
@@ -155,7 +155,7 @@ fn breaches_cost_the_connection() {
     let name = ErrorName::HttpProtocolError;
     let head = headers(HEAD, 1, &[OK]);
     for (code, frames) in [
-        // Streams that are none of ours.
+        // Streams that we did not open.
         (PROTOCOL, vec![headers(ALL, 0, &[OK])]),
         (PROTOCOL, vec![headers(ALL, 2, &[OK])]),
         (PROTOCOL, vec![headers(ALL, 3, &[OK])]),
@@ -163,7 +163,7 @@ fn breaches_cost_the_connection() {
         (PROTOCOL, vec![reset(3, 0)]),
         (PROTOCOL, vec![reset(0, 0)]),
         (PROTOCOL, vec![window_update(3, 1)]),
-        // Streams where there should be none.
+        // Stream numbers on frames of the connection.
         (PROTOCOL, vec![frame(SETTINGS, 0, 1, b"")]),
         (PROTOCOL, vec![frame(PING, 0, 1, &[0; 8])]),
         (PROTOCOL, vec![frame(GOAWAY, 0, 1, &[0; 8])]),

@@ -1,4 +1,4 @@
-//! The `h2` crate's server, in memory: it checks our windows, frames and heads, and has its own ways.
+//! The server of the `h2` crate, in memory: an independent check of our windows, frames and heads.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use crate::peer::LIMITS;
 
-/// What a server does within its own windows.
+/// Behaviour of a server within its own windows.
 #[derive(Clone, Debug)]
 struct Ways {
     window: u32,
@@ -38,7 +38,7 @@ impl Ways {
     }
 }
 
-/// Serves each request by sending its body back, with its path in `fetchway-state`.
+/// Serves each request by sending its body back, with the path in `fetchway-state`.
 async fn serve(stream: DuplexStream, ways: Ways) {
     let mut connection = ways
         .builder()
@@ -95,7 +95,7 @@ async fn echo(request: http::Request<RecvStream>, mut respond: SendResponse<Byte
     sender.send_data(Bytes::new(), true).expect("an end");
 }
 
-/// Sends all bodies as there is room, and gives the answers by path.
+/// Sends all bodies as there is room, and returns the answers by path.
 async fn exchange(mut stream: DuplexStream, bodies: &[Vec<u8>]) -> HashMap<String, Bytes> {
     let (mut out, mut events) = (Vec::new(), Vec::new());
     let mut connection = Connection::new(&LIMITS, &mut out);
@@ -162,7 +162,7 @@ fn check(bodies: &[Vec<u8>], ways: Ways) {
         let (ours, theirs) = tokio::io::duplex(30_000);
         let server = tokio::spawn(serve(theirs, ways));
         let answers = exchange(ours, bodies);
-        // Long, and only so that a window that nobody opens is a failure.
+        // A long timeout, so that a window that nobody opens is a failure.
         let answers = tokio::time::timeout(Duration::from_secs(30), answers).await;
         let answers = answers.expect("it is stuck");
         for (nth, body) in bodies.iter().enumerate() {
@@ -181,7 +181,7 @@ fn body(length: usize) -> Vec<u8> {
 
 #[test]
 fn more_than_our_windows_comes_back() {
-    // 24 MiB through a connection's window of 16, each 2 through a stream's of 64 KiB.
+    // 24 MiB through a connection window of 16 MiB, each 2 MiB through a stream window of 64 KiB.
     let bodies: Vec<Vec<u8>> = (0..12).map(|nth| body((2 << 20) - nth)).collect();
     let ways = Ways {
         window: 1 << 20,
@@ -194,9 +194,9 @@ fn more_than_our_windows_comes_back() {
 }
 
 proptest! {
-    // Where it is stuck, each smaller case takes its time to be so, too.
+    // If a case hangs, each smaller case takes its time to hang, too.
     #![proptest_config(ProptestConfig { max_shrink_iters: 2, ..ProptestConfig::with_cases(40) })]
-    /// Small windows and large bodies: a server that counts never finds one of them passed.
+    /// Small windows and large bodies: a server that counts never finds a window exceeded.
     #[test]
     fn windows_are_kept(
         lengths in prop::collection::vec(prop_oneof![0usize..200, 0usize..100_000], 1..12),
@@ -206,7 +206,7 @@ proptest! {
         streams in 1u32..8,
         table in prop_oneof![Just(0u32), 0u32..200, Just(4_096)],
     ) {
-        // One byte at a time takes its time.
+        // One byte at a time is slow.
         let most = window as usize * 2_000;
         let bodies: Vec<Vec<u8>> = lengths.iter().map(|length| body(*length.min(&most))).collect();
         check(&bodies, Ways { window, connection_window, frame, streams, table });

@@ -1,4 +1,4 @@
-//! However what a server sends is sliced, the same comes of it.
+//! For any slicing of a server's bytes, the result is the same.
 
 use fetchway_upstream::Failure;
 use fetchway_upstream::h2::Event;

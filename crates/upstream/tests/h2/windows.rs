@@ -1,4 +1,5 @@
-//! Flow control by hand: what the server's windows hold back, and what we give it back.
+//! Flow control with hand-made frames: what the server's windows hold back, and the windows that we
+//! grant.
 
 use std::collections::HashMap;
 
@@ -6,7 +7,7 @@ use fetchway_upstream::h2::Event;
 
 use crate::peer::*;
 
-/// How many bytes of data went out since the last time, and whether they ended their streams.
+/// Returns the number of data bytes sent since the last call, and whether they ended their streams.
 fn data(talk: &mut Talk) -> HashMap<u32, (usize, bool)> {
     let mut sent = HashMap::new();
     for frame in talk.frames() {
@@ -27,7 +28,7 @@ fn a_body_waits_for_its_stream() {
     assert_eq!(data(&mut talk), [(1, (10, false))].into());
     talk.feed(&window_update(1, 4)).expect("a window");
     assert_eq!(data(&mut talk), [(1, (4, false))].into());
-    // Windows that shrink below zero have to be made up for.
+    // Windows that shrink below zero must first be refilled.
     talk.feed(&settings(&[(4, 5)])).expect("SETTINGS");
     talk.feed(&window_update(1, 5)).expect("a window");
     assert_eq!(data(&mut talk), [].into());
@@ -86,8 +87,8 @@ fn an_early_answer_ends_the_request() {
     assert_eq!(talk.frames(), []);
 }
 
-/// What windows we give back for so many full frames of data on a stream, each as (stream, frames before
-/// it, bytes).
+/// Returns the window updates for this number of full data frames on a stream, each as (stream, frames
+/// before it, bytes).
 fn given(talk: &mut Talk, stream: u32, frames: usize) -> Vec<(u32, usize, u32)> {
     let mut given = Vec::new();
     let full = frame(DATA, PADDED, stream, &[&[100][..], &[0; 16_383]].concat());
@@ -102,7 +103,7 @@ fn given(talk: &mut Talk, stream: u32, frames: usize) -> Vec<(u32, usize, u32)> 
     given
 }
 
-/// Windows that we have given, by stream, since the last time.
+/// Returns the window updates sent since the last call, by stream.
 fn growths(talk: &mut Talk) -> Vec<(u32, u32)> {
     let frames = talk.frames().into_iter();
     let growth = |frame: Sent| {
@@ -118,7 +119,8 @@ fn a_stream_is_given_room_when_the_driver_has_it() {
     let mut talk = Talk::asked(1);
     talk.feed(&headers(HEAD, 1, &[(":status", "200")]))
         .expect("a head");
-    // Four full frames are all of its window. It asks once, with less than a frame left.
+    // Four full frames are the whole window of the stream. The stream asks once, with less than a frame
+    // left.
     assert_eq!(given(&mut talk, 1, 4), []);
     let kept = 4 * (16_383 - 100);
     assert_eq!(talk.events(), [Event::Full(1, kept)]);
@@ -126,7 +128,7 @@ fn a_stream_is_given_room_when_the_driver_has_it() {
     assert_eq!(growths(&mut talk), [(1, 40_000)]);
     assert_eq!(given(&mut talk, 1, 2), []);
     assert_eq!(talk.events(), [Event::Full(1, kept + kept / 2)]);
-    // More than it was given fails it.
+    // More data than was granted fails the stream.
     talk.feed(&frame(DATA, 0, 1, &[0; 8_000])).expect("data");
     talk.failure(1);
 }
@@ -136,6 +138,6 @@ fn what_came_is_given_back_to_the_connection_by_halves() {
     let mut talk = Talk::asked(1);
     talk.connection.cancel(1, &mut talk.out);
     talk.frames();
-    // Of a stream that is no more: 512 frames are 8 MiB.
+    // Data of a stream that no longer exists: 512 frames are 8 MiB.
     assert_eq!(given(&mut talk, 1, 600), [(0, 512, 8 << 20)]);
 }

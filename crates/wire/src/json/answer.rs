@@ -1,5 +1,5 @@
-//! What a client is told: one JSON object an answer, written in pieces straight into the socket's
-//! batch. The body is held once, raw; what it becomes in JSON exists only as it is written.
+//! Answers to a client: one JSON object each, written piece by piece into the outgoing buffer of the
+//! socket. The body is held once, as raw bytes; its JSON form exists only while it is written.
 
 use bytes::{Buf, Bytes, BytesMut};
 use fetchway_policy::FetchError;
@@ -8,41 +8,41 @@ use http::{HeaderMap, StatusCode};
 use super::Id;
 use super::text::{base64, escape, escaped_len, fields, number, string};
 
-/// When a fetch began and ended, in milliseconds since the epoch.
+/// Start and end of a fetch, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
-    /// When the relay took the request.
+    /// Time at which the relay received the request.
     pub start: u64,
-    /// When the outcome was known.
+    /// Time at which the outcome was known.
     pub end: u64,
 }
 
-/// What became of a fetch.
+/// Outcome of a fetch.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The origin's response; its status may still be an error's.
+    /// The origin's response, whatever its status.
     Response {
-        /// The response's status.
+        /// Status of the response.
         status: StatusCode,
-        /// Its fields, without hop-by-hop ones.
+        /// Header fields of the response, without hop-by-hop fields.
         headers: HeaderMap,
         /// The final URL, after redirects.
         url: Box<str>,
         /// The whole body.
         body: Bytes,
     },
-    /// There was none.
+    /// There was no response.
     Failed(FetchError),
 }
 
-/// One answer, to be encoded when its turn comes.
+/// One answer, encoded only when the socket is ready for it.
 #[derive(Debug)]
 pub struct Answer {
-    /// The request's id.
+    /// Id of the request.
     pub id: Id,
-    /// What became of it.
+    /// Outcome of the fetch.
     pub outcome: Outcome,
-    /// When.
+    /// Start and end of the fetch, if known.
     pub timing: Option<Timing>,
 }
 
@@ -52,7 +52,8 @@ enum BodyForm {
     Base64,
 }
 
-/// An answer on its way out: JSON in pieces of the caller's size, the length known in advance.
+/// Writes an answer as JSON in pieces of a size that the caller chooses. The total length is known in
+/// advance.
 pub struct Encoder {
     before: BytesMut,
     body: Bytes,
@@ -62,7 +63,7 @@ pub struct Encoder {
 }
 
 impl Answer {
-    /// Lays the answer out. The body is scanned once, not copied.
+    /// Returns the encoder of this answer. The body is scanned once, not copied.
     #[must_use]
     pub fn encoder(self) -> Encoder {
         let mut before = BytesMut::with_capacity(512);
@@ -91,9 +92,11 @@ impl Answer {
 }
 
 impl Encoder {
-    /// An object that ends with a body: `before` is all that comes before it, `names` how a body that
-    /// is UTF-8 begins and one that is not, up to its quote, and `after` begins with the other quote.
-    /// The body is scanned once, not copied.
+    /// Creates an encoder for a JSON object whose last members are its body.
+    ///
+    /// `before` is all JSON that precedes the body. `names` holds the text that introduces a UTF-8 body
+    /// and the text that introduces any other body, both without the opening quote. `after` begins with
+    /// the closing quote. The body is scanned once, not copied.
     #[must_use]
     pub fn new(mut before: BytesMut, body: Bytes, names: [&[u8]; 2], after: &'static [u8]) -> Self {
         let (form, name, len) = match std::str::from_utf8(&body) {
@@ -111,7 +114,7 @@ impl Encoder {
         }
     }
 
-    /// Something without a body, written already.
+    /// Creates an encoder for `before`, a complete JSON object without a body.
     #[must_use]
     pub fn plain(before: BytesMut) -> Self {
         Self {
@@ -123,13 +126,13 @@ impl Encoder {
         }
     }
 
-    /// Bytes that it keeps in memory.
+    /// Returns the number of bytes that the encoder keeps in memory.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.before.len() + self.body.len()
     }
 
-    /// Bytes still to be written.
+    /// Returns the number of bytes that have not been written yet.
     #[must_use]
     #[expect(
         clippy::len_without_is_empty,
@@ -139,15 +142,15 @@ impl Encoder {
         self.len
     }
 
-    /// Appends the next piece, of about `room` bytes (at most six times that, where everything is
-    /// escaped). Returns whether more follows.
+    /// Appends the next piece, which has about `room` bytes (at most six times as many, where every
+    /// byte is escaped). Returns true if more pieces follow.
     pub fn write(&mut self, out: &mut BytesMut, room: usize) -> bool {
         let start = out.len();
         if !self.before.is_empty() {
             out.extend_from_slice(&self.before);
             self.before = BytesMut::new();
         }
-        // Base64 goes by groups of three bytes; only the last piece may be padded.
+        // Base64 encodes groups of three bytes; only the last piece may be padded.
         let take = self.body.len().min((room / 3 + 1) * 3);
         match self.form {
             BodyForm::Text => escape(out, &self.body[..take]),

@@ -1,87 +1,87 @@
-//! The client's side of the JSON encoding, and of a batch's outcomes.
+//! The client's side of the JSON encoding, and the output lines of a batch.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A request as a client writes it.
+/// A request, as a client sends it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ClientRequest<'a> {
-    /// Brought back by the answer.
+    /// Id that the answer repeats.
     pub id: u64,
-    /// Where to.
+    /// URL to fetch.
     pub url: &'a str,
-    /// GET unless given.
+    /// Method; GET if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<&'a str>,
-    /// A text body.
+    /// Body, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<&'a str>,
 }
 
-/// An answer as a client reads it.
+/// An answer, as a client receives it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientResponse {
-    /// The request's id.
+    /// Id of the request.
     pub id: Value,
-    /// The status; 0 when the fetch failed.
+    /// Status of the response; 0 if the fetch failed.
     pub status: u16,
-    /// Fields by lower-case name.
+    /// Header fields by their lower-case names.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The body, if it is UTF-8.
+    /// Body, if it is UTF-8.
     #[serde(default)]
     pub body: String,
-    /// The body, if it is not.
+    /// Body in base64, if it is not UTF-8.
     pub body_base64: Option<String>,
-    /// Each `Set-Cookie`.
+    /// Values of all `Set-Cookie` fields.
     #[serde(default)]
     pub set_cookie: Vec<String>,
-    /// The final URL.
+    /// Final URL, after redirects.
     pub url: Option<String>,
-    /// Why the fetch failed, for people.
+    /// Reason for a failed fetch, as a sentence.
     pub error: Option<String>,
-    /// Why the fetch failed, by name.
+    /// Name of the failure, if the fetch failed.
     pub error_code: Option<String>,
 }
 
-/// An outcome of a batch as a client reads it.
+/// The outcome of one batch item, as a client receives it.
 #[derive(Clone, Debug)]
 pub struct ClientOutcome {
-    /// The item's place in its input, from 0.
+    /// Position of the item in the input, counted from 0.
     pub index: u64,
-    /// The item's URL, as its input has it.
+    /// URL of the item, as written in the input.
     pub url: String,
-    /// Times that it was sent.
+    /// Number of times that the request was sent.
     pub attempts: u32,
-    /// When what happened.
+    /// Times of the item's events.
     pub timing: ClientTiming,
-    /// What became of it; its URL is the final one.
+    /// The answer; its URL is the final one.
     pub answer: ClientResponse,
 }
 
-/// When what happened to an item: milliseconds since the epoch.
+/// Times of an item's events, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClientTiming {
-    /// It was to be sent.
+    /// Time at which the request was due.
     pub scheduled: Option<f64>,
-    /// It was handed to its connection.
+    /// Time at which the request was handed to its connection.
     pub sent: Option<f64>,
-    /// The response's header was there.
+    /// Time at which the response header was complete.
     pub first_byte: Option<f64>,
-    /// All was over.
+    /// Time at which the item ended.
     pub end: Option<f64>,
 }
 
-/// A line of a batch's outcomes.
+/// One output line of a batch.
 #[derive(Clone, Debug)]
 pub enum ClientLine {
-    /// What became of an item.
+    /// The outcome of an item.
     Outcome(Box<ClientOutcome>),
-    /// Why the batch ends here, before its time: a name and a sentence.
+    /// The batch ends early: the name of the failure and a sentence.
     End(String, String),
 }
 

@@ -1,18 +1,19 @@
-//! A fetch's id: whatever JSON value the client chose, echoed as it came.
+//! The id of a fetch: any JSON value that the client chose, repeated in the answer exactly as it was
+//! received.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// An id, in two forms: as it came (to be echoed) and in one spelling (to be compared).
+/// An id in two forms: as received (to be repeated) and in canonical form (to be compared).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Id {
     raw: Box<str>,
-    /// Only where the raw text is not already the canonical one.
+    /// Canonical form, if it differs from the raw text.
     canonical: Option<Box<str>>,
 }
 
 impl Id {
-    /// Ids of messages in which none could be found.
+    /// Returns the id of an answer to a message without a readable id.
     #[must_use]
     pub fn unknown() -> Self {
         Self {
@@ -21,7 +22,7 @@ impl Id {
         }
     }
 
-    /// The id `null`: of a batch's item, that of one which has none.
+    /// Returns the id `null`, which a batch item without an id has.
     #[must_use]
     pub fn null() -> Self {
         Self {
@@ -38,13 +39,14 @@ impl Id {
         }
     }
 
-    /// The JSON text to echo.
+    /// Returns the JSON text to repeat in the answer.
     #[must_use]
     pub fn as_json(&self) -> &str {
         &self.raw
     }
 
-    /// The same text for every spelling of one value: `1.0` and `1`, `"\u0061"` and `"a"`.
+    /// Returns a text that is the same for every spelling of one value: `1.0` and `1`, `"\u0061"` and
+    /// `"a"`.
     #[must_use]
     pub fn key(&self) -> &str {
         self.canonical.as_deref().unwrap_or(&self.raw)

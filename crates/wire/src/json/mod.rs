@@ -1,5 +1,5 @@
-//! The JSON encoding: `request` and `answer` are the relay's side, `client` the other one, `text`
-//! writes what both have in common.
+//! The JSON encoding. `request` and `answer` are the relay's side, `client` is the client's side, and
+//! `text` writes the JSON values that both use.
 
 mod answer;
 mod client;

@@ -1,4 +1,4 @@
-//! What a client's message asks for, and the refusal of what it may not ask.
+//! Parses the messages of a client, and rejects invalid ones.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,20 +17,20 @@ use url::Url;
 
 use super::Id;
 
-/// Bytes of an id's JSON text: it is kept for as long as its fetch is under way, and no queue's
-/// bound counts it. A request with a longer one is refused with `limit_exceeded`.
+/// Maximum length of an id's JSON text in bytes. An id is kept as long as its fetch is in progress, and
+/// no queue limit counts it. A request with a longer id is refused with `limit_exceeded`.
 pub const MAX_ID: usize = 1 << 10;
 
-/// Header fields of one request, as many as servers commonly take ten times over. A request with
-/// more is refused with `limit_exceeded`.
+/// Maximum number of header fields in one request, ten times what servers commonly accept. A request
+/// with more is refused with `limit_exceeded`.
 pub const MAX_FIELDS: usize = 1_000;
 
 /// A message from a client.
 #[derive(Debug)]
 pub enum Message {
-    /// Perform this.
+    /// A fetch to perform.
     Fetch(Box<FetchMessage>),
-    /// End every fetch of this id; each is answered `cancelled`.
+    /// Cancels every fetch with this id; each is answered `cancelled`.
     Cancel(Id),
 }
 
@@ -57,12 +57,12 @@ pub struct FetchMessage {
     pub decode: bool,
 }
 
-/// A message that cannot be acted on: what to answer, and to which id.
+/// A message that cannot be processed: the error to answer with, and the id to answer to.
 #[derive(Debug)]
 pub struct Refusal {
-    /// Its id, if it has one.
+    /// Id of the message, if it has one.
     pub id: Option<Id>,
-    /// What was wrong with it.
+    /// The fault in the message.
     pub error: FetchError,
 }
 
@@ -91,7 +91,7 @@ struct Shape<'a> {
     decode: Option<bool>,
 }
 
-/// A value that is there: `null` is an id like any other.
+/// Deserializes a value that is present: `null` is an id like any other.
 fn value<'de, D: Deserializer<'de>>(given: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(given).map(Some)
 }
@@ -100,18 +100,17 @@ fn invalid(detail: impl Into<Cow<'static, str>>) -> FetchError {
     FetchError::new(ErrorName::InvalidRequest, detail)
 }
 
-/// Reads one message. Fields that the shapes do not name are ignored; `null` counts as absent,
-/// except as an id.
+/// Parses one message. Unknown fields are ignored. `null` counts as absent, except as an id.
 ///
 /// # Errors
-/// A [`Refusal`] to be answered; the connection stays open.
+/// Returns a [`Refusal`] to be answered. The connection stays open.
 pub fn decode_request(text: &[u8]) -> Result<Message, Refusal> {
     let shape = shape_of(text)?;
     if let (Some(cancel), None) = (shape.cancel, &shape.url) {
         return Ok(Message::Cancel(checked_id(cancel)?));
     }
     if shape.cancel.is_some_and(|cancel| cancel.get() != "null") {
-        // Which of the two was meant?
+        // The intention is unclear, so neither is done.
         let error = invalid(
             "The message has both cancel and url: send {\"cancel\": id} as a message of its own.",
         );
@@ -134,11 +133,11 @@ pub fn decode_request(text: &[u8]) -> Result<Message, Refusal> {
     }
 }
 
-/// Reads one item of a batch: a request as [`decode_request`] takes it, but for its id, which it
-/// need not have (then it is `null`). With it comes its URL as it is written there.
+/// Parses one item of a batch: a request as [`decode_request`] accepts it, except that the id is
+/// optional (`null` if absent). Also returns the URL as written in the item.
 ///
 /// # Errors
-/// A [`Refusal`] that says what is wrong with the item.
+/// Returns a [`Refusal`] that describes the fault in the item.
 pub fn decode_item(text: &[u8]) -> Result<(String, FetchMessage), Refusal> {
     let shape = shape_of(text)?;
     let id = shape.id.map(checked_id).transpose()?;
@@ -155,7 +154,7 @@ pub fn decode_item(text: &[u8]) -> Result<(String, FetchMessage), Refusal> {
 }
 
 fn shape_of(text: &[u8]) -> Result<Shape<'_>, Refusal> {
-    // An array would do for serde: it takes one for the fields in their order.
+    // Serde would also accept an array, as the fields in their order.
     let is_object = text.trim_ascii_start().first() == Some(&b'{');
     let shape = is_object.then(|| serde_json::from_slice(text).ok());
     shape.flatten().ok_or_else(|| refuse_shape(text))
@@ -173,7 +172,8 @@ fn checked_id(raw: &RawValue) -> Result<Id, Refusal> {
     Err(Refusal { id: None, error })
 }
 
-/// The text is no request: is it no JSON at all, or JSON of another shape (then it may have an id)?
+/// Returns the refusal of a text that is not a request: either it is not JSON, or it is JSON of another
+/// shape (which may have an id).
 fn refuse_shape(text: &[u8]) -> Refusal {
     if serde_json::from_slice::<&RawValue>(text).is_err() {
         let error = invalid("Invalid JSON in request");
@@ -193,8 +193,8 @@ fn refuse_shape(text: &[u8]) -> Refusal {
     }
 }
 
-/// What is wrong with fields that did not deserialize. Their values are not repeated: they may be
-/// secrets, and as long as a message.
+/// Describes the first field of the wrong type. Values are not repeated: they may be secret, and as
+/// long as a message.
 fn wrong_field(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> String {
     const TYPES: [(&str, &str, &[u8]); 8] = [
         ("url", "a string", b"\""),
@@ -300,7 +300,7 @@ fn body_of(text: Option<Cow<'_, str>>, coded: Option<&str>) -> Result<Bytes, Fet
     }
 }
 
-/// Milliseconds: of the whole fetch, or of each clock.
+/// Parses `timeout`: milliseconds for the whole fetch, or an object with one value for each clock.
 fn timeouts_of(given: Option<Value>) -> Result<Timeouts, FetchError> {
     let mut timeouts = Timeouts::default();
     match given {

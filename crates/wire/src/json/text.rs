@@ -1,6 +1,6 @@
-//! JSON written by hand, for what is written once an answer: strings (RFC 8259 section 7), numbers,
-//! base64, header fields. Strings go in pieces: a body is never held twice, and its escaped length is
-//! known before its first byte is written.
+//! JSON written by hand, for the values in every answer: strings (RFC 8259 section 7), numbers, base64
+//! and header fields. Strings are written in pieces, so a body is never held twice, and the escaped
+//! length is known before the first byte is written.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use http::{HeaderMap, header};
 
-/// For each byte what it costs: 0 itself, 1 a two-character escape, 5 a `\u00XX`.
+/// Additional bytes for each escaped byte: 0 if it is not escaped, 1 for a two-character escape, 5 for
+/// `\u00XX`.
 static EXTRA: [u8; 256] = {
     let mut extra = [0; 256];
     let mut control = 0;
@@ -26,7 +27,7 @@ static EXTRA: [u8; 256] = {
     extra
 };
 
-/// The length of `text` once escaped, without quotes.
+/// Returns the length of `text` after escaping, without quotes.
 pub(super) fn escaped_len(text: &[u8]) -> usize {
     text.iter()
         .map(|b| usize::from(EXTRA[*b as usize]))
@@ -34,7 +35,7 @@ pub(super) fn escaped_len(text: &[u8]) -> usize {
         + text.len()
 }
 
-/// Appends `text` escaped, without quotes. Any slice of a UTF-8 text may be given: only ASCII is ever
+/// Appends `text` escaped, without quotes. `text` may be any slice of UTF-8 text: only ASCII is ever
 /// escaped.
 pub fn escape(out: &mut BytesMut, text: &[u8]) {
     let mut from = 0;
@@ -70,7 +71,7 @@ pub fn string(out: &mut BytesMut, text: &str) {
     out.extend_from_slice(b"\"");
 }
 
-/// Appends `n`.
+/// Appends `n` in decimal digits.
 pub fn number(out: &mut BytesMut, mut n: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
@@ -85,8 +86,8 @@ pub fn number(out: &mut BytesMut, mut n: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Appends `raw` in base64, padded. Called again for what follows, all but the last piece must be of
-/// a multiple of three bytes.
+/// Appends `raw` in padded base64. When a value is written in several calls, each piece but the last
+/// must have a multiple of three bytes.
 pub fn base64(out: &mut BytesMut, raw: &[u8]) {
     let start = out.len();
     out.resize(start + raw.len().div_ceil(3) * 4, 0);
@@ -94,9 +95,9 @@ pub fn base64(out: &mut BytesMut, raw: &[u8]) {
     debug_assert_eq!(written, Ok(out.len() - start));
 }
 
-/// Appends a response's fields as the members `headers` (names in lower case to values, repeated
-/// ones joined with `, `) and, if there are any, `setCookie` (an array), without a comma at either
-/// end.
+/// Appends the fields of a response as the members `headers` (lower-case names and their values,
+/// repeated fields joined with `, `) and, if there are any, `setCookie` (an array). No comma is written
+/// at either end.
 pub fn fields(out: &mut BytesMut, headers: &HeaderMap) {
     out.extend_from_slice(b"\"headers\":{");
     let mut previous = None;
@@ -124,8 +125,8 @@ pub fn fields(out: &mut BytesMut, headers: &HeaderMap) {
     }
 }
 
-/// A field value as text: UTF-8 where it is, else each byte the character of its number, as fetch's
-/// "isomorphic decode" does.
+/// Returns a field value as text: UTF-8 if it is valid, otherwise one character for each byte, as the
+/// "isomorphic decode" of the Fetch standard does.
 fn field_text(value: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(value) {
         Ok(text) => Cow::Borrowed(text),

@@ -23,18 +23,18 @@ fn addresses(source: SocketAddr, target: SocketAddr) -> Vec<u8> {
     [octets(source), octets(target), ports.concat()].concat()
 }
 
-fn client(text: &str) -> Named {
-    Named::Client(text.parse().expect("an address"))
+fn client(text: &str) -> Source {
+    Source::Client(text.parse().expect("an address"))
 }
 
 /// Reads it alone and with more behind it.
-fn named(bytes: &[u8]) -> Result<Named, Malformed> {
+fn source_of(bytes: &[u8]) -> Result<Source, InvalidHeader> {
     let more = [bytes, b"GET / HTTP/1.1\r\n\r\n"].concat();
     let (alone, before) = (parse(bytes), parse(&more));
     assert_eq!(alone, before);
     let header = alone?.expect("a whole header");
     assert_eq!(header.len, bytes.len());
-    Ok(header.named)
+    Ok(header.source)
 }
 
 #[test]
@@ -53,15 +53,15 @@ fn lines_name_clients() {
             "TCP6 ::ffff:192.0.2.7 ::1 1 2",
             client("[::ffff:192.0.2.7]:1"),
         ),
-        ("UNKNOWN", Named::Nobody),
-        ("UNKNOWN ffff:f...f:ffff whatever \r else", Named::Nobody),
+        ("UNKNOWN", Source::Nobody),
+        ("UNKNOWN ffff:f...f:ffff whatever \r else", Source::Nobody),
     ] {
         let line = format!("PROXY {line}\r\n");
-        assert_eq!(named(line.as_bytes()), Ok(expected), "{line}");
+        assert_eq!(source_of(line.as_bytes()), Ok(expected), "{line}");
     }
     let longest = format!("PROXY UNKNOWN {}\r\n", "x".repeat(MAX_V1 - 16));
     assert_eq!(longest.len(), MAX_V1);
-    assert_eq!(named(longest.as_bytes()), Ok(Named::Nobody));
+    assert_eq!(source_of(longest.as_bytes()), Ok(Source::Nobody));
 }
 
 #[test]
@@ -119,18 +119,18 @@ fn bytes_name_clients() {
         (binary(0x21, 0x11, &four), client("192.0.2.7:56324")),
         (binary(0x21, 0x11, &tlvs), client("192.0.2.7:56324")),
         (binary(0x21, 0x21, &six), client("[2001:db8::7]:9")),
-        (binary(0x21, 0x31, &[b'/'; 216]), Named::Nobody),
-        (binary(0x21, 0x00, b""), Named::Nobody),
-        (binary(0x20, 0x00, b""), Named::Nobody),
+        (binary(0x21, 0x31, &[b'/'; 216]), Source::Nobody),
+        (binary(0x21, 0x00, b""), Source::Nobody),
+        (binary(0x20, 0x00, b""), Source::Nobody),
         // LOCAL: the addresses are the proxy's own affair, whatever they are.
-        (binary(0x20, 0x11, &four), Named::Nobody),
-        (binary(0x20, 0xff, b"what"), Named::Nobody),
+        (binary(0x20, 0x11, &four), Source::Nobody),
+        (binary(0x20, 0xff, b"what"), Source::Nobody),
         (
             binary(0x21, 0x11, &[1; MAX_V2 - FIXED]),
             client("1.1.1.1:257"),
         ),
     ] {
-        assert_eq!(named(&bytes), Ok(expected), "{bytes:?}");
+        assert_eq!(source_of(&bytes), Ok(expected), "{bytes:?}");
     }
 }
 
@@ -226,8 +226,8 @@ proptest! {
         let (word, family) = if source.is_ipv4() { ("TCP4", 0x11) } else { ("TCP6", 0x21) };
         let ip = source.ip();
         let line = format!("PROXY {word} {ip} {ip} {} {port}\r\n", source.port());
-        prop_assert_eq!(named(line.as_bytes()), Ok(Named::Client(source)));
+        prop_assert_eq!(source_of(line.as_bytes()), Ok(Source::Client(source)));
         let bytes = binary(0x21, family, &addresses(source, target));
-        prop_assert_eq!(named(&bytes), Ok(Named::Client(source)));
+        prop_assert_eq!(source_of(&bytes), Ok(Source::Client(source)));
     }
 }

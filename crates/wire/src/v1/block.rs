@@ -7,20 +7,21 @@ use fetchway_policy::Timeouts;
 use fetchway_policy::redirect::RedirectMode;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::frame::{MAX_TAG, Malformed};
-use super::varint::{Reading, put, put_bytes};
+use super::frame::MAX_TAG;
+use super::malformed::Malformed;
+use super::varint::{Reader, put, put_bytes};
 
-/// The longest block, in bytes.
+/// Maximum length of a block in bytes.
 pub const MAX_BLOCK: usize = 64 << 10;
 
-/// The most fields in a block.
+/// Maximum number of fields in a block.
 pub const MAX_FIELDS: usize = 1_000;
 
 const LONG_TAG: Malformed = Malformed("a tag has more than 256 bytes");
 const MANY_FIELDS: Malformed = Malformed("a block has more than 1,000 fields");
 pub(super) const LONG_BLOCK: Malformed = Malformed("a block is longer than 64 KiB");
 
-/// The body is wanted as it comes, codings and all.
+/// Flag of an OPEN: the body is passed on without undoing its content codings.
 const RAW: u8 = 4;
 
 /// What a client asks for.
@@ -44,16 +45,16 @@ pub struct RequestHead {
     pub fields: HeaderMap,
 }
 
-/// What an origin answered.
+/// Head of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseHead {
-    /// The tag of the request.
+    /// Tag of the request.
     pub tag: Bytes,
-    /// The status.
+    /// Status of the response.
     pub status: StatusCode,
-    /// The URL that answered; empty if it is the one that was asked for.
+    /// Final URL after redirects; empty if it is the requested URL.
     pub url: String,
-    /// The fields.
+    /// Header fields.
     pub fields: HeaderMap,
 }
 
@@ -119,21 +120,21 @@ impl RequestHead {
     /// # Errors
     /// Bytes that are none.
     pub fn read(block: &[u8]) -> Result<Self, Malformed> {
-        let mut reading = Reading(block);
-        let tag = tag(&mut reading)?;
-        let method = Method::from_bytes(reading.bytes()?);
-        let method = method.map_err(|_| Malformed("a method is no token"))?;
-        let url = reading.text()?.to_owned();
-        let lane = reading.text()?.to_owned();
-        let how = reading.byte()?;
+        let mut reader = Reader(block);
+        let tag = tag(&mut reader)?;
+        let method = Method::from_bytes(reader.bytes()?);
+        let method = method.map_err(|_| Malformed("a method is not a token"))?;
+        let url = reader.text()?.to_owned();
+        let lane = reader.text()?.to_owned();
+        let how = reader.byte()?;
         let redirect = match how & 3 {
             0 => RedirectMode::Follow,
             1 => RedirectMode::Manual,
             2 => RedirectMode::Error,
-            _ => return Err(Malformed("a redirect mode is not known")),
+            _ => return Err(Malformed("a redirect mode is unknown")),
         };
         let mut clock = || {
-            let millis = reading.varint()?;
+            let millis = reader.varint()?;
             Ok::<_, Malformed>(millis.checked_sub(1).map(Duration::from_millis))
         };
         let timeouts = Timeouts {
@@ -142,8 +143,8 @@ impl RequestHead {
             body_idle: clock()?,
             total: clock()?,
         };
-        let fields = fields(&mut reading)?;
-        reading.end()?;
+        let fields = fields(&mut reader)?;
+        reader.end()?;
         let decode = how & RAW == 0;
         Ok(Self {
             tag,
@@ -159,7 +160,7 @@ impl RequestHead {
 }
 
 impl ResponseHead {
-    /// Appends the block.
+    /// Appends the block to `out`.
     pub fn put(&self, out: &mut BytesMut) {
         put_bytes(out, &self.tag);
         put(out, u64::from(self.status.as_u16()));
@@ -167,19 +168,19 @@ impl ResponseHead {
         put_fields(out, &self.fields);
     }
 
-    /// Reads a block.
+    /// Parses a block.
     ///
     /// # Errors
-    /// Bytes that are none.
+    /// `block` is not a valid response head.
     pub fn read(block: &[u8]) -> Result<Self, Malformed> {
-        let mut reading = Reading(block);
-        let tag = tag(&mut reading)?;
-        let status = u16::try_from(reading.varint()?).ok();
+        let mut reader = Reader(block);
+        let tag = tag(&mut reader)?;
+        let status = u16::try_from(reader.varint()?).ok();
         let status = status.and_then(|status| StatusCode::from_u16(status).ok());
         let status = status.ok_or(Malformed("a status is not within 100 and 999"))?;
-        let url = reading.text()?.to_owned();
-        let fields = fields(&mut reading)?;
-        reading.end()?;
+        let url = reader.text()?.to_owned();
+        let fields = fields(&mut reader)?;
+        reader.end()?;
         Ok(Self {
             tag,
             status,
@@ -189,23 +190,23 @@ impl ResponseHead {
     }
 }
 
-/// Appends a block of trailers.
+/// Appends a block of trailers to `out`.
 pub fn put_trailers(out: &mut BytesMut, trailers: &HeaderMap) {
     put_fields(out, trailers);
 }
 
-/// Reads a block of trailers.
+/// Parses a block of trailers.
 ///
 /// # Errors
-/// Bytes that are none.
+/// `block` is not a valid block of trailers.
 pub fn read_trailers(block: &[u8]) -> Result<HeaderMap, Malformed> {
-    let mut reading = Reading(block);
-    let fields = fields(&mut reading)?;
-    reading.end()?;
+    let mut reader = Reader(block);
+    let fields = fields(&mut reader)?;
+    reader.end()?;
     Ok(fields)
 }
 
-/// Whether a block may be sent: the peer would end the whole session over one that may not.
+/// Checks that a block may be sent: a peer ends the whole session over an oversized block.
 pub(super) fn fits(block: &[u8], fields: &HeaderMap) -> Result<(), Malformed> {
     if fields.len() > MAX_FIELDS {
         return Err(MANY_FIELDS);
@@ -216,8 +217,8 @@ pub(super) fn fits(block: &[u8], fields: &HeaderMap) -> Result<(), Malformed> {
     Ok(())
 }
 
-fn tag(reading: &mut Reading<'_>) -> Result<Bytes, Malformed> {
-    let tag = reading.bytes()?;
+fn tag(reader: &mut Reader<'_>) -> Result<Bytes, Malformed> {
+    let tag = reader.bytes()?;
     if tag.len() > MAX_TAG {
         return Err(LONG_TAG);
     }
@@ -232,17 +233,17 @@ fn put_fields(out: &mut BytesMut, fields: &HeaderMap) {
     }
 }
 
-fn fields(reading: &mut Reading<'_>) -> Result<HeaderMap, Malformed> {
-    let count = reading.varint()?;
+fn fields(reader: &mut Reader<'_>) -> Result<HeaderMap, Malformed> {
+    let count = reader.varint()?;
     if count > MAX_FIELDS as u64 {
         return Err(MANY_FIELDS);
     }
-    // Each takes two bytes at least: no more room is made than they can fill.
-    let mut fields = HeaderMap::with_capacity((count as usize).min(reading.0.len() / 2));
+    // A field takes at least two bytes, so no more capacity is reserved than the bytes can fill.
+    let mut fields = HeaderMap::with_capacity((count as usize).min(reader.0.len() / 2));
     for _ in 0..count {
-        let name = HeaderName::from_bytes(reading.bytes()?);
-        let value = HeaderValue::from_bytes(reading.bytes()?);
-        let name = name.map_err(|_| Malformed("a field's name is no token"))?;
+        let name = HeaderName::from_bytes(reader.bytes()?);
+        let value = HeaderValue::from_bytes(reader.bytes()?);
+        let name = name.map_err(|_| Malformed("a field's name is not a token"))?;
         let value = value.map_err(|_| Malformed("a field's value has a forbidden byte"))?;
         fields.append(name, value);
     }

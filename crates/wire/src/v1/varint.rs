@@ -1,13 +1,13 @@
-//! Variable-length integers (RFC 9000 section 16) and strings led by their length.
+//! Variable-length integers (RFC 9000 section 16), and strings preceded by their length.
 
 use bytes::{BufMut, BytesMut};
 
-use super::frame::Malformed;
+use super::malformed::Malformed;
 
-/// The largest integer there is.
+/// The largest integer that can be encoded.
 pub(super) const MAX: u64 = (1 << 62) - 1;
 
-/// Bytes that `value` takes.
+/// Returns the encoded length of `value` in bytes.
 pub(super) const fn len(value: u64) -> usize {
     match value {
         0..0x40 => 1,
@@ -17,7 +17,7 @@ pub(super) const fn len(value: u64) -> usize {
     }
 }
 
-/// Appends `value`, in as few bytes as it needs. What passes [`MAX`] is put as that.
+/// Appends `value` in the shortest form. A value above [`MAX`] is written as [`MAX`].
 pub(super) fn put(out: &mut BytesMut, value: u64) {
     let value = value.min(MAX);
     match len(value) {
@@ -28,16 +28,16 @@ pub(super) fn put(out: &mut BytesMut, value: u64) {
     }
 }
 
-/// Appends `bytes`, led by their length.
+/// Appends `bytes`, preceded by their length.
 pub(super) fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
     put(out, bytes.len() as u64);
     out.put_slice(bytes);
 }
 
-/// What is left of a frame's payload or of a block.
-pub(super) struct Reading<'a>(pub(super) &'a [u8]);
+/// Reads values from the front of a frame's payload, or of a block.
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
-impl<'a> Reading<'a> {
+impl<'a> Reader<'a> {
     pub(super) fn take(&mut self, n: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.0.split_at_checked(n).ok_or(Malformed::TRUNCATED)?;
         self.0 = rest;
@@ -48,7 +48,7 @@ impl<'a> Reading<'a> {
         Ok(self.take(1)?[0])
     }
 
-    /// An integer; a longer form than needed is taken as well.
+    /// Reads an integer. A longer form than necessary is accepted.
     pub(super) fn varint(&mut self) -> Result<u64, Malformed> {
         let first = self.byte()?;
         let rest = self.take((1 << (first >> 6)) - 1)?;
@@ -67,7 +67,7 @@ impl<'a> Reading<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("a text is not UTF-8"))
     }
 
-    /// Nothing may follow.
+    /// Fails if bytes are left.
     pub(super) fn end(&self) -> Result<(), Malformed> {
         match self.0 {
             [] => Ok(()),
@@ -95,15 +95,11 @@ mod tests {
             let mut out = BytesMut::new();
             put(&mut out, value);
             assert_eq!((&out[..], len(value)), (bytes, bytes.len()));
-            let mut reading = Reading(bytes);
-            assert_eq!(reading.varint(), Ok(value));
-            assert_eq!(reading.end(), Ok(()));
+            let mut reader = Reader(bytes);
+            assert_eq!(reader.varint(), Ok(value));
+            assert_eq!(reader.end(), Ok(()));
         }
-        assert_eq!(
-            Reading(&[0x40, 0x25]).varint(),
-            Ok(37),
-            "longer than needed"
-        );
-        assert_eq!(Reading(&[0x40]).varint(), Err(Malformed::TRUNCATED));
+        assert_eq!(Reader(&[0x40, 0x25]).varint(), Ok(37), "longer than needed");
+        assert_eq!(Reader(&[0x40]).varint(), Err(Malformed::TRUNCATED));
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fetchway_wire::v1::session::floor;
-use fetchway_wire::v1::{Breach, Config, Event, Frame, GoingAway, Hello, Reset, Session};
+use fetchway_wire::v1::{Config, Event, Frame, GoingAway, Hello, Reset, Session, Violation};
 
 use crate::pair::{Pair, TOKEN_1, data, frames, get, ok, open, receive, relay};
 
@@ -11,12 +11,12 @@ fn a_hello_comes_first_and_once() {
     let mut pair = Pair::new();
     for session in [&mut pair.client, &mut pair.relay] {
         let again = session.receive(Frame::Hello(Hello::default()), pair.now);
-        assert!(matches!(again, Err(Breach::Malformed(_))), "{again:?}");
+        assert!(matches!(again, Err(Violation::Malformed(_))), "{again:?}");
     }
     let mut client = Session::client(Config::default());
     let early = client.receive(Frame::Ack(0), pair.now);
-    assert!(matches!(early, Err(Breach::Malformed(_))), "{early:?}");
-    assert_eq!(Breach::Malformed("").code(), 4400);
+    assert!(matches!(early, Err(Violation::Malformed(_))), "{early:?}");
+    assert_eq!(Violation::Malformed("").code(), 4400);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_client_sends_fetches_right_behind_its_hello_within_the_floor() {
     let first: u64 = first.map(Frame::weight).sum();
     assert!(first <= floor::STREAM_WINDOW, "{first} on the first stream");
 
-    // A relay that allows no more than the floor takes it all.
+    // A relay that allows only the minimum accepts all of it.
     let least = Config {
         streams: 0,
         session_window: 0,
@@ -90,7 +90,7 @@ fn a_hello_raises_the_limits_of_streams_that_are_open_already() {
     assert_eq!(early + late, sent as u64);
 }
 
-/// Their place in memory is another one in each session; what goes over the wire is not.
+/// The order of streams in memory differs between sessions; the order on the wire does not.
 #[test]
 fn streams_that_a_hello_sets_free_go_on_in_the_order_of_their_numbers() {
     for _ in 0..20 {
@@ -134,7 +134,7 @@ fn after_going_away_streams_finish_and_later_ones_are_not_looked_at() {
     let mut pair = Pair::new();
     let kept = pair.stream();
     pair.relay.go_away("a new version comes");
-    // On its way when the relay said so.
+    // An OPEN that crosses the GOAWAY.
     let late = pair.client.open(&get(), false).expect("not known yet");
     pair.client
         .data(late, Bytes::from_static(b"x"))
@@ -151,7 +151,7 @@ fn after_going_away_streams_finish_and_later_ones_are_not_looked_at() {
     assert_eq!(pair.client.open_streams(), 1, "the late one is over");
     assert!(pair.client.data(late, Bytes::from_static(b"y")).is_err());
 
-    // It is said again on the next socket. Said in other words, it means the same.
+    // The GOAWAY is sent again on the next socket. Other words do not change its meaning.
     pair.resume();
     let events = pair.relay_sends();
     assert!(events.contains(&Event::GoingAway(going)), "{events:?}");
@@ -179,8 +179,11 @@ fn only_a_relay_goes_away() {
         last: 0,
         detail: String::new(),
     };
-    let breach = relay.receive(Frame::GoingAway(going), now);
-    assert_eq!(breach, Err(Breach::Malformed("only a relay goes away")));
+    let violation = relay.receive(Frame::GoingAway(going), now);
+    assert_eq!(
+        violation,
+        Err(Violation::Malformed("only a relay may send GOAWAY"))
+    );
     assert_eq!(relay.open_streams(), 1, "its fetches are still the relay's");
     let mut pair = Pair::new();
     pair.client.go_away("a client just leaves");

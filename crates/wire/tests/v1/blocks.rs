@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fetchway_wire::v1::frame::Part;
-use fetchway_wire::v1::{Breach, Config, Event, Frame, Malformed, Reset};
+use fetchway_wire::v1::{Config, Event, Frame, Malformed, Reset, Violation};
 use http::{HeaderMap, HeaderName};
 
 use crate::pair::{Pair, data, frames, get, long_get, ok, open, receive, relay};
@@ -17,7 +17,7 @@ fn piece(part: Part, more: bool, block: impl Into<Bytes>) -> Frame {
     }
 }
 
-/// The frames of one OPEN with a block of `bytes` and more.
+/// Returns the frames of an OPEN with a block of more than `bytes` bytes.
 fn long_open(bytes: usize) -> Vec<Frame> {
     let mut pair = Pair::new();
     pair.client
@@ -46,7 +46,7 @@ fn a_long_head_comes_in_several_frames() {
     assert_eq!(parts, expected);
 
     let (mut relay, now) = relay(Config::default());
-    // Frames of other streams may come between, but none of its own, a RESET apart.
+    // Frames of other streams may come in between, but none of the same stream except a RESET.
     let mut frames = sent;
     frames.insert(1, open(2, true));
     let events = receive(&mut relay, frames, now).expect("an OPEN in pieces");
@@ -93,8 +93,11 @@ fn nothing_of_the_stream_comes_within_a_block_but_a_reset() {
     for frame in breaches {
         let (mut relay, now) = relay(Config::default());
         relay.receive(begun.clone(), now).expect("a piece");
-        let breach = relay.receive(frame.clone(), now);
-        assert!(matches!(breach, Err(Breach::Malformed(_))), "{frame:?}");
+        let violation = relay.receive(frame.clone(), now);
+        assert!(
+            matches!(violation, Err(Violation::Malformed(_))),
+            "{frame:?}"
+        );
     }
     let (mut relay, now) = relay(Config::default());
     relay.receive(begun, now).expect("a piece");
@@ -110,7 +113,7 @@ fn nothing_of_the_stream_comes_within_a_block_but_a_reset() {
     assert_eq!((relay.open_streams(), relay.unread()), (0, 0));
 }
 
-/// The beginning of a block, which goes on; at most one of a stream.
+/// Returns the first piece of an unfinished block; at most one for each stream.
 fn begin(stream: u64, part: Part) -> Frame {
     Frame::Block {
         stream,
@@ -121,7 +124,7 @@ fn begin(stream: u64, part: Part) -> Frame {
     }
 }
 
-const UNFINISHED: Breach = Breach::Malformed("more than 16 blocks are unfinished");
+const UNFINISHED: Violation = Violation::Malformed("more than 16 blocks are unfinished");
 
 #[test]
 fn sixteen_blocks_may_be_unfinished() {
@@ -130,7 +133,7 @@ fn sixteen_blocks_may_be_unfinished() {
         let piece = relay.receive(begin(stream, Part::Open), now);
         assert_eq!(piece, Ok(None));
     }
-    // One that ends, or whose stream does, makes room: by its own RESET, or by ours.
+    // A block that ends, or whose stream ends, makes room: by the peer's RESET, or by ours.
     let mut last = piece(Part::More, false, vec![1]);
     if let Frame::Block { stream, .. } = &mut last {
         *stream = 3;
@@ -147,7 +150,7 @@ fn sixteen_blocks_may_be_unfinished() {
     assert_eq!(relay.receive(begin(18, Part::Open), now), Ok(None));
     relay.reset(9, reset).expect("it is open");
     assert_eq!(relay.receive(begin(19, Part::Open), now), Ok(None));
-    // Blocks that came whole count for nothing.
+    // Blocks in one piece do not count.
     let whole = relay.receive(open(20, true), now);
     assert!(matches!(whole, Ok(Some(_))), "{whole:?}");
     assert_eq!(relay.receive(begin(21, Part::Open), now), Err(UNFINISHED));
@@ -165,11 +168,11 @@ fn sixteen_heads_may_be_unfinished_at_a_client() {
         let piece = pair.client.receive(begin(stream, Part::Head), pair.now);
         assert_eq!(piece, Ok(None));
     }
-    let breach = pair.client.receive(begin(17, Part::Head), pair.now);
-    assert_eq!(breach, Err(UNFINISHED));
+    let violation = pair.client.receive(begin(17, Part::Head), pair.now);
+    assert_eq!(violation, Err(UNFINISHED));
 }
 
-/// Whoever holds heads back for want of credit, or sends them again, still ends one before the next.
+/// A sender that holds heads back without credit, or sends them again, still ends one before the next.
 #[test]
 fn our_own_blocks_are_one_after_the_other() {
     let small = Config {
@@ -224,16 +227,22 @@ fn a_stop_within_a_block_is_a_breach() {
     let begun = piece(Part::Head, true, vec![0]);
     pair.client_sends();
     pair.client.receive(begun, pair.now).expect("a piece");
-    let breach = pair.client.receive(Frame::Stop { stream: id }, pair.now);
-    assert!(matches!(breach, Err(Breach::Malformed(_))), "{breach:?}");
+    let violation = pair.client.receive(Frame::Stop { stream: id }, pair.now);
+    assert!(
+        matches!(violation, Err(Violation::Malformed(_))),
+        "{violation:?}"
+    );
 }
 
 #[test]
 fn more_goes_on_with_something() {
     let (mut relay, now) = relay(Config::default());
     relay.receive(open(1, false), now).expect("an OPEN");
-    let breach = relay.receive(piece(Part::More, false, vec![0]), now);
-    assert!(matches!(breach, Err(Breach::Malformed(_))), "{breach:?}");
+    let violation = relay.receive(piece(Part::More, false, vec![0]), now);
+    assert!(
+        matches!(violation, Err(Violation::Malformed(_))),
+        "{violation:?}"
+    );
 }
 
 #[test]
@@ -251,10 +260,10 @@ fn a_block_has_64_kib_at_most() {
     relay
         .receive(piece(Part::More, true, vec![0; rest]), now)
         .expect("64 KiB");
-    let breach = relay.receive(piece(Part::More, true, vec![0; 1]), now);
+    let violation = relay.receive(piece(Part::More, true, vec![0; 1]), now);
     assert_eq!(
-        breach,
-        Err(Breach::Malformed("a block is longer than 64 KiB"))
+        violation,
+        Err(Violation::Malformed("a block is longer than 64 KiB"))
     );
 }
 
@@ -308,12 +317,15 @@ fn a_response_head_or_trailers_that_cannot_be_read_are_a_breach() {
     pair.client.open(&get(), false).expect("room");
     pair.client_sends();
     let status = piece(Part::Head, false, vec![0, 0x43, 0xe8, 0, 0]);
-    let breach = pair.client.receive(status, pair.now);
+    let violation = pair.client.receive(status, pair.now);
     let reason = "a status is not within 100 and 999";
-    assert_eq!(breach, Err(Breach::Malformed(reason)));
+    assert_eq!(violation, Err(Violation::Malformed(reason)));
     let trailers = piece(Part::Trailers, false, vec![1]);
-    let breach = pair.relay.receive(trailers, pair.now);
-    assert!(matches!(breach, Err(Breach::Malformed(_))), "{breach:?}");
+    let violation = pair.relay.receive(trailers, pair.now);
+    assert!(
+        matches!(violation, Err(Violation::Malformed(_))),
+        "{violation:?}"
+    );
 }
 
 fn too_many() -> HeaderMap {
@@ -344,7 +356,7 @@ fn a_request_that_does_not_fit_a_block_is_not_sent() {
     assert_eq!(pair.client.open_streams(), 0);
 }
 
-/// What an origin sends must not be able to end a session.
+/// The response of an origin must not be able to end a session.
 #[test]
 fn a_response_that_does_not_fit_a_block_ends_its_fetch_only() {
     for fields in [too_many(), long_get(64 << 10).fields] {

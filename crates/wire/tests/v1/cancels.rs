@@ -1,12 +1,12 @@
-//! Cancels are rationed (rapid reset), and queues stay bounded whoever cancels.
+//! Cancels are limited (rapid reset), and queues stay bounded whoever cancels.
 
 use std::time::{Duration, Instant};
 
-use fetchway_wire::v1::{Breach, Config, Frame, Reset, Session};
+use fetchway_wire::v1::{Config, Frame, Reset, Session, Violation};
 
 use crate::pair::{Pair, frames, get, ok, open, relay};
 
-fn open_and_cancel(relay: &mut Session, id: u64, now: Instant) -> Result<(), Breach> {
+fn open_and_cancel(relay: &mut Session, id: u64, now: Instant) -> Result<(), Violation> {
     relay.receive(open(id, true), now)?;
     let reset = Frame::Reset {
         stream: id,
@@ -21,9 +21,9 @@ fn opening_and_cancelling_as_fast_as_the_link_allows_is_a_breach() {
     for id in 1..=1_000 {
         open_and_cancel(&mut relay, id, now).expect("in hand");
     }
-    let breach = open_and_cancel(&mut relay, 1_001, now);
-    assert_eq!(breach, Err(Breach::Cancels));
-    assert_eq!(Breach::Cancels.code(), 4420);
+    let violation = open_and_cancel(&mut relay, 1_001, now);
+    assert_eq!(violation, Err(Violation::Cancels));
+    assert_eq!(Violation::Cancels.code(), 4420);
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_cancel_comes_back_every_10_ms() {
     for id in 1..=1_000 {
         open_and_cancel(&mut relay, id, now).expect("in hand");
     }
-    // 15 ms give one and a half: none of it is lost.
+    // 15 ms give one and a half cancels back, and no part of them is lost.
     for id in 0..1_000 {
         now += Duration::from_millis(15);
         open_and_cancel(&mut relay, 2_000 + 2 * id, now).expect("one has come back");
@@ -42,7 +42,7 @@ fn a_cancel_comes_back_every_10_ms() {
     }
     assert_eq!(
         open_and_cancel(&mut relay, 9_000, now),
-        Err(Breach::Cancels)
+        Err(Violation::Cancels)
     );
 }
 
@@ -56,7 +56,7 @@ fn no_more_than_1_000_are_saved_up() {
     }
     assert_eq!(
         open_and_cancel(&mut relay, 2_000, now),
-        Err(Breach::Cancels)
+        Err(Violation::Cancels)
     );
 }
 
@@ -77,7 +77,7 @@ fn a_fetch_that_ends_otherwise_gives_one_back() {
     }
 }
 
-/// A peer that lets nothing be sent (no credit, no acknowledgement) opens and cancels slowly.
+/// A peer that blocks all sending (no credit, no acknowledgement) opens and cancels slowly.
 #[test]
 fn answers_to_cancelled_fetches_do_not_pile_up() {
     let config = Config {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use fetchway_wire::v1::session::{ACK_DELAY, PASSES};
-use fetchway_wire::v1::{Breach, Config, Frame, Reset};
+use fetchway_wire::v1::session::{ACK_DELAY, OVERSHOOT};
+use fetchway_wire::v1::{Config, Frame, Reset, Violation};
 
 use crate::pair::{MOST, Pair, data, frames, message, open, parse, receive, relay};
 
@@ -80,9 +80,12 @@ fn an_ack_of_frames_never_sent_is_a_breach() {
     let mut pair = Pair::new();
     pair.client.open(&crate::pair::get(), true).expect("room");
     let early = pair.relay.receive(Frame::Ack(1), pair.now);
-    assert!(matches!(early, Err(Breach::Malformed(_))), "{early:?}");
+    assert!(matches!(early, Err(Violation::Malformed(_))), "{early:?}");
     let early = pair.client.receive(Frame::Ack(1), pair.now);
-    assert!(matches!(early, Err(Breach::Malformed(_))), "not sent yet");
+    assert!(
+        matches!(early, Err(Violation::Malformed(_))),
+        "not sent yet"
+    );
     pair.client_sends();
     assert_eq!(pair.client.receive(Frame::Ack(1), pair.now), Ok(None));
     assert_eq!(pair.client.receive(Frame::Ack(0), pair.now), Ok(None));
@@ -108,7 +111,7 @@ fn what_is_not_acknowledged_is_bounded() {
         (50_000 - 16_384..=50_000 + 16_384).contains(&weight),
         "{weight}"
     );
-    // Nor do resets pass the bound: their texts are kept too.
+    // Resets do not exceed the bound either: their texts are kept too.
     for _ in 0..2_000 {
         if let Some(id) = pair.client.open(&crate::pair::get(), true) {
             pair.client.reset(id, Reset::cancelled()).expect("open");
@@ -144,14 +147,14 @@ fn a_message_stays_within_what_it_may_have() {
             .expect("open");
     }
     pair.settle();
-    // On the next socket all limits are told, and everything unacknowledged is sent again.
+    // On the next socket all limits and all unacknowledged frames are sent again.
     pair.resume();
     pair.relay.ping(Bytes::from_static(b"12345678"));
     pair.relay.go_away(&"x".repeat(5_000));
     let mut limits = 0;
     while pair.relay.wants_transmit(pair.now) {
         let mut out = BytesMut::from(&message(&mut pair.relay, pair.now, MOST)[..]);
-        assert!(out.len() <= MOST + PASSES, "{} bytes", out.len());
+        assert!(out.len() <= MOST + OVERSHOOT, "{} bytes", out.len());
         let frames = parse(out.split().freeze());
         limits += frames
             .iter()
@@ -205,6 +208,6 @@ fn nothing_small_keeps_a_message_in_memory() {
         })
         .collect();
     assert_eq!(shared, [true, true, false]);
-    // Till here, or its memory could have been used again.
+    // Kept until here, or its memory could have been used again.
     drop(message);
 }

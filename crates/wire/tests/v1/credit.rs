@@ -1,14 +1,14 @@
-//! Limits: what breaks them, what raises them, what gives credit back.
+//! Limits: violations of them, and what raises them and returns credit.
 
 use bytes::Bytes;
-use fetchway_wire::v1::{Breach, Config, Event, Frame, Reset};
+use fetchway_wire::v1::{Config, Event, Frame, Reset, Violation};
 
 use crate::pair::{Pair, data, frames, get, ok, open, receive, relay};
 
 const STREAM: usize = 16 << 10;
 const SESSION: usize = 64 << 10;
 
-/// No more than the floor.
+/// A configuration with the minimum limits.
 fn small() -> Config {
     Config {
         session_window: SESSION as u64,
@@ -27,8 +27,8 @@ fn a_byte_over_a_streams_limit_is_a_breach() {
     ];
     receive(&mut relay, fits, now).expect("within the limit");
     let over = relay.receive(data(1, vec![0; 1], false), now);
-    assert!(matches!(over, Err(Breach::Credit(_))), "{over:?}");
-    assert_eq!(Breach::Credit("").code(), 4413);
+    assert!(matches!(over, Err(Violation::Credit(_))), "{over:?}");
+    assert_eq!(Violation::Credit("").code(), 4413);
 }
 
 #[test]
@@ -45,9 +45,9 @@ fn a_byte_over_the_sessions_limit_is_a_breach() {
             .expect("credit");
         left -= piece as u64;
         if left == 0 {
-            // The stream's own limit has room for one more.
+            // The stream's own limit has room for one more piece.
             let over = relay.receive(data(stream, vec![0; 1], false), now);
-            assert!(matches!(over, Err(Breach::Credit(_))), "{over:?}");
+            assert!(matches!(over, Err(Violation::Credit(_))), "{over:?}");
             return;
         }
     }
@@ -90,7 +90,7 @@ fn taking_bytes_raises_limits_by_half_windows() {
     assert_eq!(frames(&mut relay, now), [limit]);
     receive(&mut relay, vec![data(1, vec![0; STREAM / 2], false)], now).expect("new credit");
     let over = relay.receive(data(1, vec![0; 1], false), now);
-    assert!(matches!(over, Err(Breach::Credit(_))), "{over:?}");
+    assert!(matches!(over, Err(Violation::Credit(_))), "{over:?}");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_slow_reader_holds_up_its_own_stream_only() {
     assert_eq!(pair.client.unread(), STREAM as u64);
 }
 
-/// Whatever ends a stream, the bytes that nobody has read or will read are given back.
+/// Whatever ends a stream, the bytes that nobody has read or will read are returned as credit.
 #[test]
 fn bytes_that_nobody_reads_give_their_credit_back() {
     type Ending = fn(&mut Pair, u64);
@@ -173,14 +173,14 @@ fn bytes_that_nobody_reads_give_their_credit_back() {
     ];
     for (name, ending) in endings {
         let mut pair = Pair::with(Config::default(), small());
-        // Many times the session's window: without the credit it would come to a halt.
+        // Many times the session's window: without the credit, everything would stop.
         for _ in 0..3 * SESSION / STREAM {
             let id = pair.stream();
             let piece = Bytes::from(vec![0; STREAM / 2]);
             pair.client.data(id, piece.clone()).expect("open");
             pair.client_sends();
             assert_eq!(pair.relay.unread(), piece.len() as u64, "{name}");
-            // One half is unread when it ends, the other under way.
+            // One half is unread when the stream ends, the other is in transit.
             pair.client.data(id, piece).expect("open");
             let late = frames(&mut pair.client, pair.now);
             ending(&mut pair, id);
@@ -223,7 +223,7 @@ fn a_client_that_drops_a_body_that_has_ended_gives_its_credit_back() {
             pair.client.consumed(id, 1_000);
         }
         assert_eq!(pair.client.unread(), 0);
-        // What is reported twice counts once.
+        // Bytes that are reported twice count once.
         pair.client.consumed(id, 1_000);
         assert_eq!(pair.client.unread(), 0);
     }

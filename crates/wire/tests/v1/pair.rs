@@ -1,18 +1,18 @@
-//! Two sessions with a link between them that the test works by hand.
+//! Two sessions, with a link between them that the test drives step by step.
 
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use fetchway_wire::v1::{
-    Breach, Config, Event, Frame, Hello, RequestHead, ResponseHead, Session, TOKEN, decode,
+    Config, Event, Frame, Hello, RequestHead, ResponseHead, Session, TOKEN, Violation, decode,
 };
 use http::{HeaderMap, Method, StatusCode};
 
-/// What a test's relay gives to resume with.
+/// The resume token of a test's relay.
 pub(crate) const TOKEN_1: [u8; TOKEN] = [1; TOKEN];
 pub(crate) const TOKEN_2: [u8; TOKEN] = [2; TOKEN];
 
-/// As much as a driver puts in one message.
+/// The amount that a driver puts into one message.
 pub(crate) const MOST: usize = 32 << 10;
 
 /// A client and a relay whose HELLOs have been exchanged.
@@ -40,20 +40,20 @@ impl Pair {
         pair
     }
 
-    /// What the client has to send, received by the relay.
+    /// Delivers everything that the client has to send to the relay.
     pub(crate) fn client_sends(&mut self) -> Vec<Event> {
         let frames = frames(&mut self.client, self.now);
         receive(&mut self.relay, frames, self.now).expect("a client that keeps to the protocol")
     }
 
-    /// What the relay has to send, received by the client.
+    /// Delivers everything that the relay has to send to the client.
     pub(crate) fn relay_sends(&mut self) -> Vec<Event> {
         let frames = frames(&mut self.relay, self.now);
         receive(&mut self.client, frames, self.now).expect("a relay that keeps to the protocol")
     }
 
-    /// Both ways until neither has anything to send, acknowledgements included. Events of client and
-    /// relay.
+    /// Delivers in both directions until neither end has anything to send, acknowledgements included.
+    /// Returns the events of client and relay.
     pub(crate) fn settle(&mut self) -> (Vec<Event>, Vec<Event>) {
         let (mut client, mut relay) = (Vec::new(), Vec::new());
         for _ in 0..10_000 {
@@ -76,7 +76,7 @@ impl Pair {
         id
     }
 
-    /// The socket is cut, and what is on its way lost. The HELLO of the client for the next one.
+    /// Cuts the socket and loses what is in transit. Returns the client's HELLO for the next socket.
     pub(crate) fn cut(&mut self) -> Hello {
         self.client.disconnect();
         self.relay.disconnect();
@@ -88,7 +88,7 @@ impl Pair {
         hello.clone()
     }
 
-    /// The socket is cut and the session resumed.
+    /// Cuts the socket and resumes the session.
     pub(crate) fn resume(&mut self) {
         let hello = self.cut();
         self.relay
@@ -97,7 +97,7 @@ impl Pair {
     }
 }
 
-/// Everything that a session has to send, as frames.
+/// Returns everything that a session has to send, as frames.
 pub(crate) fn frames(session: &mut Session, now: Instant) -> Vec<Frame> {
     let mut frames = Vec::new();
     while session.wants_transmit(now) {
@@ -107,7 +107,7 @@ pub(crate) fn frames(session: &mut Session, now: Instant) -> Vec<Frame> {
     frames
 }
 
-/// One message of a session.
+/// Returns one message of a session.
 pub(crate) fn message(session: &mut Session, now: Instant, most: usize) -> Bytes {
     let mut out = BytesMut::new();
     session.transmit(now, &mut out, most);
@@ -122,12 +122,12 @@ pub(crate) fn parse(mut message: Bytes) -> Vec<Frame> {
     frames
 }
 
-/// Events of all frames, or the first breach.
+/// Returns the events of all frames, or the first violation.
 pub(crate) fn receive(
     session: &mut Session,
     frames: Vec<Frame>,
     now: Instant,
-) -> Result<Vec<Event>, Breach> {
+) -> Result<Vec<Event>, Violation> {
     let mut events = Vec::new();
     for frame in frames {
         events.extend(session.receive(frame, now)?);
@@ -135,7 +135,7 @@ pub(crate) fn receive(
     Ok(events)
 }
 
-/// A relay whose client has said a HELLO and nothing else; what it has to say first is taken off.
+/// Creates a relay whose client has sent only a HELLO; the relay's own HELLO has been taken.
 pub(crate) fn relay(config: Config) -> (Session, Instant) {
     let now = Instant::now();
     let mut relay = Session::relay(config, &Hello::default(), TOKEN_1, None);
@@ -143,7 +143,7 @@ pub(crate) fn relay(config: Config) -> (Session, Instant) {
     (relay, now)
 }
 
-/// An OPEN of one frame.
+/// Returns an OPEN in one frame.
 pub(crate) fn open(stream: u64, end: bool) -> Frame {
     let mut block = BytesMut::new();
     get().put(&mut block);
@@ -164,7 +164,7 @@ pub(crate) fn data(stream: u64, bytes: impl Into<Bytes>, end: bool) -> Frame {
     }
 }
 
-/// A request without fields.
+/// Returns a request without fields.
 pub(crate) fn get() -> RequestHead {
     RequestHead {
         tag: Bytes::from_static(b"tag"),
@@ -172,7 +172,7 @@ pub(crate) fn get() -> RequestHead {
     }
 }
 
-/// A request whose block has more than `bytes` bytes.
+/// Returns a request whose block has more than `bytes` bytes.
 pub(crate) fn long_get(bytes: usize) -> RequestHead {
     let mut head = get();
     let value = "v".repeat(bytes).parse().expect("a value");
@@ -189,7 +189,7 @@ pub(crate) fn ok() -> ResponseHead {
     }
 }
 
-/// Bytes of data among `events`, of one stream.
+/// Returns the data bytes of one stream among `events`.
 pub(crate) fn body(events: &[Event], id: u64) -> Vec<u8> {
     let pieces = events.iter().filter_map(|event| match event {
         Event::Data { stream, bytes, .. } if *stream == id => Some(&bytes[..]),

@@ -1,8 +1,8 @@
-//! A session goes on where its socket was cut.
+//! A session continues where its socket was cut.
 
 use bytes::Bytes;
 use fetchway_wire::v1::session::CannotSave;
-use fetchway_wire::v1::{Breach, Config, Event, Frame, Hello, Reset, Session};
+use fetchway_wire::v1::{Config, Event, Frame, Hello, Reset, Session, Violation};
 
 use crate::pair::{Pair, TOKEN_1, TOKEN_2, body, frames, get, message, parse, receive};
 
@@ -19,7 +19,7 @@ fn frames_lost_on_the_way_to_the_relay_come_again_once() {
         .expect("open");
     frames(&mut pair.client, pair.now);
     pair.resume();
-    // Given while there is no socket: it goes behind what was lost.
+    // Added while there is no socket: it is sent after the lost frames.
     pair.client
         .data(id, Bytes::from_static(b"three"))
         .expect("open");
@@ -141,10 +141,10 @@ fn counts_that_cannot_be_are_breaches() {
             received,
             ..hello.clone()
         };
-        let breach = pair.relay.resume(&odd, TOKEN_2);
+        let violation = pair.relay.resume(&odd, TOKEN_2);
         assert!(
-            matches!(breach, Err(Breach::Malformed(_))),
-            "{received:?}: {breach:?}"
+            matches!(violation, Err(Violation::Malformed(_))),
+            "{received:?}: {violation:?}"
         );
     }
     pair.relay
@@ -160,10 +160,10 @@ fn counts_that_cannot_be_are_breaches() {
             received: Some(received),
             ..Hello::default()
         };
-        let breach = pair.client.receive(Frame::Hello(odd), pair.now);
+        let violation = pair.client.receive(Frame::Hello(odd), pair.now);
         assert!(
-            matches!(breach, Err(Breach::Malformed(_))),
-            "{received}: {breach:?}"
+            matches!(violation, Err(Violation::Malformed(_))),
+            "{received}: {violation:?}"
         );
     }
     let mut fresh = Session::client(Config::default());

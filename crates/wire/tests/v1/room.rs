@@ -1,4 +1,4 @@
-//! Room for the way out: of a stream, and of the session as a whole.
+//! Room for outbound data: of a stream, and of the session as a whole.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use fetchway_wire::v1::{Config, Frame, Reset, Session};
 
 use crate::pair::{Pair, frames, get, ok, parse};
 
-/// Counts how often it is woken.
+/// A waker that counts its calls.
 #[derive(Default)]
 struct Count(AtomicUsize);
 
@@ -20,7 +20,7 @@ impl Wake for Count {
     }
 }
 
-/// A session with `streams` fetches to answer, whose relay holds 10,000 bytes at most.
+/// Creates a session with `streams` fetches to answer, whose relay holds 10,000 bytes at most.
 fn pair(streams: u64) -> Pair {
     let held = Config {
         held: 10_000,
@@ -54,7 +54,7 @@ fn a_session_that_holds_enough_lets_all_its_streams_wait() {
     for stream in [2, 3, 2, 3] {
         assert!(relay.poll_room(stream, &mut cx).is_pending());
     }
-    // What has been sent is still held; what is acknowledged is not.
+    // Data that was sent is still held; acknowledged data is not.
     let mut out = BytesMut::new();
     relay.transmit(Instant::now(), &mut out, 60_000);
     assert!(relay.held() > 20_000 && relay.poll_room(2, &mut cx).is_pending());
@@ -64,13 +64,13 @@ fn a_session_that_holds_enough_lets_all_its_streams_wait() {
         .count();
     relay
         .receive(Frame::Ack(sent as u64), Instant::now())
-        .expect("no breach");
+        .expect("no violation");
     assert_eq!(relay.held(), 0);
     relay.take_wakers().into_iter().for_each(Waker::wake);
-    // Each took room for a piece of 32 KiB, so one is enough for now.
+    // Each stream takes room for a piece of 32 KiB, so one is enough for now.
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
     assert!(relay.poll_room(2, &mut cx).is_ready());
-    // It has no use for it, and ends: then it is the next one's.
+    // The stream does not need the room, and ends: then it is the next one's turn.
     let reset = Reset {
         tag: Bytes::new(),
         name: "dns_error".into(),
@@ -83,7 +83,7 @@ fn a_session_that_holds_enough_lets_all_its_streams_wait() {
     assert!(relay.poll_room(3, &mut cx).is_ready());
 }
 
-/// Takes off all that the relay has to send, as if it was received.
+/// Takes everything that the relay has to send, as if the client had received it.
 fn acknowledge(relay: &mut Session, before: &mut u64) {
     let mut out = BytesMut::new();
     relay.transmit(Instant::now(), &mut out, 60_000);
@@ -91,7 +91,7 @@ fn acknowledge(relay: &mut Session, before: &mut u64) {
     *before += sent.iter().filter(|frame| frame.is_sequenced()).count() as u64;
     relay
         .receive(Frame::Ack(*before), Instant::now())
-        .expect("no breach");
+        .expect("no violation");
 }
 
 #[test]
@@ -111,11 +111,11 @@ fn room_that_is_not_used_is_the_next_ones() {
     acknowledge(relay, &mut acknowledged);
     relay.take_wakers().into_iter().for_each(Waker::wake);
     assert_eq!([2, 3, 4].map(woken), [1, 0, 0]);
-    // Stream 2 sees it, and then waits for its origin: there is nothing that it could send.
+    // Stream 2 gets the room, and then waits for its origin: it has nothing to send.
     assert!(relay.poll_room(2, &mut cx(2)).is_ready());
     relay.take_wakers().into_iter().for_each(Waker::wake);
     assert_eq!([2, 3, 4].map(woken), [1, 1, 0]);
-    // Stream 3 uses it up, so that the chain ends there.
+    // Stream 3 uses the room up, so the chain ends there.
     assert!(relay.poll_room(3, &mut cx(3)).is_ready());
     respond(relay, 3, 20_000);
     relay.take_wakers().into_iter().for_each(Waker::wake);
@@ -126,7 +126,7 @@ fn room_that_is_not_used_is_the_next_ones() {
     assert_eq!([2, 3, 4].map(woken), [1, 1, 2]);
 }
 
-/// One whose own queue is full has no use for the session's room either.
+/// A stream whose own queue is full cannot use the session's room either.
 #[test]
 fn a_full_stream_passes_the_sessions_room_on() {
     let client = Config {
@@ -147,7 +147,7 @@ fn a_full_stream_passes_the_sessions_room_on() {
     let woken = || counts.clone().map(|count| count.0.load(Ordering::Relaxed));
     let relay = &mut pair.relay;
     let mut acknowledged = 0;
-    // Of the first stream 16 KiB may go, and more than 32 KiB stay.
+    // The first stream may send 16 KiB, and more than 32 KiB remain.
     respond(relay, 1, 50_000);
     acknowledge(relay, &mut acknowledged);
     respond(relay, 3, 14_000);
@@ -175,7 +175,7 @@ fn a_stream_of_single_bytes_is_full_before_they_fill_the_session() {
     let ids: Vec<u64> = (0..8).map(|_| pair.stream()).collect();
     let relay = &mut pair.relay;
     for id in &ids {
-        // All that the client lets go.
+        // Everything that the client allows.
         relay.data(*id, vec![0; 16 << 10].into()).expect("open");
     }
     frames(relay, pair.now);

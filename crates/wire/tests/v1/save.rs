@@ -1,4 +1,4 @@
-//! A client forgets all but a few hundred bytes, and goes on from them.
+//! A client forgets everything except a few hundred bytes, and continues from them.
 
 use bytes::Bytes;
 use fetchway_wire::v1::session::{CannotSave, Saved};
@@ -6,7 +6,7 @@ use fetchway_wire::v1::{Config, Event, Session};
 
 use crate::pair::{Pair, body, frames, get, ok};
 
-/// A pair with `count` fetches that wait for their responses.
+/// Creates a pair with `count` fetches that wait for their responses.
 fn waiting(count: u64) -> Pair {
     let config = Config {
         streams: 5_000,
@@ -22,7 +22,7 @@ fn waiting(count: u64) -> Pair {
     pair
 }
 
-/// The client sleeps and comes back on a new socket with nothing but what it saved.
+/// The client sleeps, and returns on a new socket with only the saved state.
 fn sleep(pair: &mut Pair) {
     let saved = pair.client.save().expect("quiescent");
     pair.client = Session::restore(&saved).expect("as saved");
@@ -170,7 +170,7 @@ fn bytes_that_were_never_saved_are_refused() {
     let mut longer = saved.0.clone();
     longer.push(0);
     assert!(Session::restore(&Saved(longer)).is_err());
-    // A range of 2^61 streams, from bytes that were changed, must not be tried.
+    // A range of 2^61 streams, in modified bytes, must not be allocated.
     let mut huge = saved.0[..16].to_vec();
     let most = [0xff; 8];
     for n in 0..13 {

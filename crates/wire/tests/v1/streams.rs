@@ -1,9 +1,9 @@
-//! The life of a stream: halves, ends, STOP, RESET, and frames where none belongs.
+//! The life of a stream: halves, ends, STOP, RESET, and frames that are not allowed.
 
 use bytes::Bytes;
 use fetchway_wire::v1::frame::Part;
 use fetchway_wire::v1::session::floor;
-use fetchway_wire::v1::{Breach, Config, Event, Frame, Gone, Reset, Session};
+use fetchway_wire::v1::{Config, Event, Frame, Gone, Reset, Session, Violation};
 use http::HeaderMap;
 
 use crate::pair::{Pair, body, data, frames, get, ok, open, receive, relay};
@@ -106,7 +106,7 @@ fn a_client_stops_nothing() {
     let id = pair.stream();
     assert_eq!(pair.client.stop(id), Err(Gone));
     let stop = pair.relay.receive(Frame::Stop { stream: id }, pair.now);
-    assert!(matches!(stop, Err(Breach::Malformed(_))), "{stop:?}");
+    assert!(matches!(stop, Err(Violation::Malformed(_))), "{stop:?}");
 }
 
 #[test]
@@ -259,10 +259,10 @@ fn frames_where_none_belongs_are_breaches() {
         let (mut relay, now) = relay(Config::default());
         relay.receive(open(5, false), now).expect("an OPEN");
         set(&mut relay);
-        let breach = relay.receive(frame, now);
+        let violation = relay.receive(frame, now);
         assert!(
-            matches!(breach, Err(Breach::Malformed(_))),
-            "{name}: {breach:?}"
+            matches!(violation, Err(Violation::Malformed(_))),
+            "{name}: {violation:?}"
         );
     }
     let mut pair = Pair::new();
@@ -272,8 +272,11 @@ fn frames_where_none_belongs_are_breaches() {
         data(1, vec![1], false),
         block(1, Part::Trailers),
     ] {
-        let breach = pair.client.receive(frame, pair.now);
-        assert!(matches!(breach, Err(Breach::Malformed(_))), "{breach:?}");
+        let violation = pair.client.receive(frame, pair.now);
+        assert!(
+            matches!(violation, Err(Violation::Malformed(_))),
+            "{violation:?}"
+        );
     }
 }
 
@@ -289,8 +292,8 @@ fn more_streams_than_allowed_are_a_breach() {
             .expect("within the floor");
     }
     let over = relay.receive(open(5_000, true), now);
-    assert_eq!(over, Err(Breach::Streams));
-    assert_eq!(Breach::Streams.code(), 4429);
+    assert_eq!(over, Err(Violation::Streams));
+    assert_eq!(Violation::Streams.code(), 4429);
 }
 
 #[test]
@@ -311,7 +314,7 @@ fn a_stream_that_ends_makes_room_for_another() {
     pair.relay.respond(ids[7], &ok(), true).expect("open");
     pair.relay_sends();
     assert!(pair.client.open(&get(), true).is_some());
-    // The client's own cancel makes room once the relay can know of it.
+    // The client's own cancel frees a place once the relay can know of it.
     pair.client.reset(ids[8], Reset::cancelled()).expect("open");
     assert!(pair.client.open(&get(), true).is_none());
     pair.client_sends();
@@ -350,7 +353,7 @@ fn room_is_told_when_half_of_the_queue_is_sent_or_the_stream_ends() {
 fn resets_that_cross_free_the_place_at_once() {
     let mut pair = Pair::new();
     let id = pair.stream();
-    // The relay's waits for its turn when the client's comes: the client counts on the place from then.
+    // The relay's RESET still waits when the client's comes: the client counts on the place from then.
     pair.relay.reset(id, Reset::cancelled()).expect("open");
     pair.client.reset(id, Reset::cancelled()).expect("open");
     assert!(pair.client_sends().is_empty(), "nothing to tell");

@@ -1,4 +1,4 @@
-//! Whose frame comes next.
+//! The order in which streams send.
 
 use std::collections::BTreeMap;
 
@@ -80,12 +80,12 @@ fn small_pieces_have_as_much_of_the_link_as_large_ones() {
     let mut first = 0;
     for (id, bytes) in sent {
         *shares.entry(id).or_default() += bytes;
-        // While all four have something to send.
+        // As long as all four have something to send.
         if shares.values().sum::<u64>() < 600_000 {
             let of = |id| shares.get(&id).copied().unwrap_or(0);
             let (least, most) = (ids.iter().map(|id| of(*id)), ids.iter().map(|id| of(*id)));
             let (least, most) = (least.min(), most.max());
-            // A turn is 16 KiB, and what the one before left of its own. Small frames cost more.
+            // A turn is 16 KiB plus the remainder of the one before. Small frames cost more.
             assert!(most <= least.map(|least| least + 40_000), "{shares:?}");
             first += 1;
         }
@@ -114,7 +114,7 @@ fn the_pieces_of_a_block_follow_each_other() {
             _ => None,
         })
         .collect();
-    // So a peer has to put together few at a time. Four frames are the most that a block may have.
+    // Therefore a peer assembles few blocks at a time. A block has at most four frames.
     assert_eq!(order, [1, 1, 1, 1, 2, 2, 2, 2, 3]);
 }
 
@@ -130,7 +130,7 @@ fn streams_open_in_the_order_of_their_numbers_on_little_credit() {
             .open(&crate::pair::long_get(10_000), true)
             .expect("room");
     }
-    // Numbers that fall would be a breach.
+    // Decreasing numbers would be a violation.
     let (_, events) = pair.settle();
     assert_eq!(events.len(), 50);
 }

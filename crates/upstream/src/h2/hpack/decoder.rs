@@ -1,19 +1,19 @@
-//! Heads of the server's: what it sends is decoded where it lies, and each field handed on at once.
+//! Decoder of the server's heads. Blocks are decoded in place, and each field is passed on at once.
 
 use super::super::field::Meaning;
 use super::dynamic::Dynamic;
 use super::{OVERHEAD, TABLE_SIZE, Undecodable, huffman, integer, statics};
 
-/// The server's side of compression, as it stands.
+/// Decoder state: the server's table.
 #[derive(Debug)]
 pub(in crate::h2) struct Decoder {
     table: Dynamic,
     wanted: &'static [&'static str],
-    /// Room for text that does not lie in a block as it is. Cleared for each field.
+    /// Buffer for text that cannot be used in place. It is cleared for each field.
     text: Vec<u8>,
 }
 
-/// A field of a block.
+/// A decoded field.
 #[derive(Debug)]
 pub(in crate::h2) struct Field<'a> {
     #[cfg_attr(
@@ -27,11 +27,11 @@ pub(in crate::h2) struct Field<'a> {
     )]
     pub(in crate::h2) value: &'a [u8],
     pub(in crate::h2) meaning: Meaning,
-    /// Its name, value and an overhead (RFC 9113 section 6.5.2).
+    /// Length of name, value and overhead (RFC 9113 section 6.5.2).
     pub(in crate::h2) size: usize,
 }
 
-/// A literal string: in the block, or decoded to a range of `text`.
+/// A literal string, either in the block, or decoded into a range of `text`.
 #[derive(Clone, Copy)]
 enum Text<'a> {
     Here(&'a [u8]),
@@ -51,7 +51,7 @@ impl<'a> Text<'a> {
 }
 
 impl Decoder {
-    /// `wanted`: the fields whose values are kept.
+    /// Creates a decoder. `wanted` names the fields whose values are kept.
     pub(in crate::h2) fn new(wanted: &'static [&'static str]) -> Self {
         Self {
             table: Dynamic::new(),
@@ -60,7 +60,7 @@ impl Decoder {
         }
     }
 
-    /// Hands each field of a whole block to `each`.
+    /// Decodes a complete block, and passes each field to `each`.
     pub(in crate::h2) fn decode(
         &mut self,
         mut block: &[u8],
@@ -74,7 +74,7 @@ impl Decoder {
                     each(self.indexed(index)?);
                 }
                 0x40.. => self.literal(&mut block, 6, &mut each)?,
-                // Changes of the table's size stand before all fields (section 4.2).
+                // Size updates must precede all fields (section 4.2).
                 0x20.. if begun => return Err(Undecodable("a table size within a block")),
                 0x20.. => {
                     self.resize(integer::take(&mut block, 5)?)?;
@@ -115,7 +115,7 @@ impl Decoder {
         entry.ok_or(Undecodable("an index that stands for nothing"))
     }
 
-    /// A literal, with six bits of an index if it enters the table, and four if not.
+    /// Decodes a literal. Its index has six bits if the field enters the table, and four if not.
     fn literal(
         &mut self,
         block: &mut &[u8],
@@ -139,7 +139,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Out of the table, as its entry may make way for the new one.
+    /// Copies a name from the table, since its entry may be evicted for the new one.
     fn copied_name(&mut self, index: usize) -> Result<Text<'static>, Undecodable> {
         let mut text = std::mem::take(&mut self.text);
         text.extend_from_slice(self.dynamic(index)?.0);

@@ -1,18 +1,19 @@
-//! The table that a server fills with fields that it repeats (RFC 7541 section 2.3.2).
+//! The dynamic table, which a server fills with repeated fields (RFC 7541 section 2.3.2).
 
 use std::collections::VecDeque;
 
 use super::super::field::Meaning;
 use super::{OVERHEAD, TABLE_SIZE};
 
-/// Fields by age, their text in one buffer, so that a field's place costs no allocation.
+/// Fields in the order of their age. Their text is in one buffer, so adding a field needs no
+/// allocation.
 #[derive(Debug)]
 pub(super) struct Dynamic {
     entries: VecDeque<Entry>,
-    /// The text of all entries, the oldest first, behind that of entries that are gone.
+    /// Text of all entries, the oldest first, after the text of `gone` bytes of evicted entries.
     text: Vec<u8>,
     gone: usize,
-    /// As the specification counts it: with [`OVERHEAD`] for each.
+    /// Size as the specification counts it, with [`OVERHEAD`] for each entry.
     size: usize,
     max: usize,
 }
@@ -41,13 +42,13 @@ impl Dynamic {
         }
     }
 
-    /// Makes the table no larger than `max`, which is at most [`TABLE_SIZE`].
+    /// Limits the table to `max` bytes, at most [`TABLE_SIZE`].
     pub(super) fn resize(&mut self, max: usize) {
         self.max = max;
         self.evict(0);
     }
 
-    /// Enters a field. One that is too large for the table empties it (section 4.4).
+    /// Adds a field. A field that is too large for the table empties it (section 4.4).
     pub(super) fn insert(&mut self, name: &[u8], value: &[u8], meaning: Meaning) {
         let need = name.len() + value.len() + OVERHEAD;
         self.evict(need);
@@ -68,7 +69,7 @@ impl Dynamic {
         });
     }
 
-    /// Lets the oldest go until there is room for `need`, or nothing left.
+    /// Evicts the oldest entries until there is room for `need` bytes, or the table is empty.
     fn evict(&mut self, need: usize) {
         while self.size + need > self.max
             && let Some(oldest) = self.entries.pop_front()
@@ -82,10 +83,10 @@ impl Dynamic {
         }
     }
 
-    /// Name, value and meaning of the entry with this index, 0 for the newest.
+    /// Returns name, value and meaning of the entry at this index; 0 is the newest.
     pub(super) fn get(&self, index: usize) -> Option<(&[u8], &[u8], &Meaning)> {
         let at = self.entries.len().checked_sub(index + 1)?;
-        // From the end, as the newest are asked for the most.
+        // The search starts at the end, because the newest entries are used most.
         let behind: usize = self.entries.range(at + 1..).map(Entry::text).sum();
         let entry = &self.entries[at];
         let end = self.text.len() - behind;

@@ -1,48 +1,52 @@
-//! Heads of ours: what repeats on a connection gets a place in the table, first come, first served.
+//! Encoder of our heads. Fields that repeat on a connection get a place in the table, first come, first
+//! served.
 //!
-//! Of each name the first few values are entered. So a field that is the same in every request, or has
-//! one of a few values, becomes one byte; of one that always changes the name becomes two bytes, and its
-//! value goes out as it is, as often as it likes. Nothing is ever pushed out again.
+//! The first few values of each name enter the table. A field that is the same in every request, or has
+//! one of few values, then takes one byte. For a field that always changes, the name takes two bytes,
+//! and the value is sent as it is. No entry is ever evicted.
 
 use super::{OVERHEAD, TABLE_SIZE, integer, statics};
 
-/// Values of a name that are entered. The others go out as they are.
+/// Maximum number of values of one name in the table. Other values are sent as they are.
 const VALUES: usize = 4;
 
-/// Bytes of the longest value that is entered, so that one cannot take the table.
+/// Maximum length in bytes of a value in the table, so that one value cannot fill it.
 const MAX_VALUE: usize = 128;
 
-/// Names that are known at most. Fields of others go out as they are.
+/// Maximum number of names. Fields with other names are sent as they are.
 const NAMES: usize = 32;
 
-/// Credentials: their length shall tell nothing, so they never enter a table (section 7.1.3).
+/// Credentials never enter a table, because the length of a block would reveal information about them
+/// (section 7.1.3).
 const NEVER: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
-/// First bits of a field that stands in a table, enters it, or does not; and of a table's size.
+/// First bits, and prefix length, of a field in a table, of one that enters it, of one that does not,
+/// of one that never may, and of a size update.
 const INDEXED: (u8, u32) = (0x80, 7);
 const ENTERED: (u8, u32) = (0x40, 6);
 const PLAIN: (u8, u32) = (0x00, 4);
 const SECRET: (u8, u32) = (0x10, 4);
 const SIZE: (u8, u32) = (0x20, 5);
 
-/// Our side of compression, as it stands.
+/// Encoder state: our table.
 #[derive(Debug)]
 pub(in crate::h2) struct Encoder {
     names: Vec<Name>,
-    /// Values entered, so what the last of them is called: they are numbered from 1.
+    /// Number of values entered, which is also the number of the last one: they are numbered from 1.
     entered: usize,
     size: usize,
     max: usize,
-    /// The next block has to begin with the table's size.
+    /// True if the next block must begin with a size update.
     announce: bool,
-    /// The name that is likely next: requests have their fields in the same order.
+    /// Position of the name that is expected next, because requests have their fields in the same
+    /// order.
     next: usize,
 }
 
 #[derive(Debug)]
 struct Name {
     name: Box<str>,
-    /// Index in the static table, or 0.
+    /// Index of the name in the static table, or 0.
     fixed: usize,
     values: Vec<(Box<[u8]>, usize)>,
 }
@@ -59,13 +63,13 @@ impl Encoder {
         }
     }
 
-    /// The server keeps a table of at most `max` bytes from now on.
+    /// Limits the server's table to `max` bytes from now on.
     pub(in crate::h2) fn resize(&mut self, max: u32) {
         let max = TABLE_SIZE.min(usize::try_from(max).unwrap_or(TABLE_SIZE));
         if max == self.max {
             return;
         }
-        // It is emptied: seldom done, and at most once in a connection's life by usual servers.
+        // The table is emptied. This is rare: usual servers do it at most once on a connection.
         self.names.clear();
         (self.entered, self.size, self.max) = (0, 0, max);
         self.announce = true;
@@ -92,7 +96,7 @@ impl Encoder {
         if path == "/" {
             put(out, INDEXED, statics::PATH);
         } else {
-            // It names the client, so it is another each time.
+            // The path names the client, so it is rarely the same twice.
             put(out, PLAIN, statics::PATH);
             put_string(out, path.as_bytes());
         }
@@ -100,7 +104,7 @@ impl Encoder {
 
     /// Appends a field.
     pub(in crate::h2) fn field(&mut self, out: &mut Vec<u8>, name: &str, value: &[u8]) {
-        let Some(at) = self.place(name) else {
+        let Some(at) = self.position(name) else {
             put_name(out, PLAIN, 0, name);
             return put_string(out, value);
         };
@@ -133,8 +137,8 @@ impl Encoder {
         put_string(out, value);
     }
 
-    /// Where `name` stands among those known; it is made known if there is room.
-    fn place(&mut self, name: &str) -> Option<usize> {
+    /// Returns the position of `name` among the known names, and adds it if there is room.
+    fn position(&mut self, name: &str) -> Option<usize> {
         let likely = self.names.get(self.next);
         let at = if likely.is_some_and(|known| *known.name == *name) {
             self.next
@@ -155,8 +159,8 @@ impl Encoder {
     }
 }
 
-/// The index of the value with this number, once so many have been entered: the last has the first
-/// index behind the static table.
+/// Returns the index of the value with this number, once `entered` values have been entered. The last
+/// value has the first index after the static table.
 fn index(entered: usize, number: usize) -> usize {
     statics::ENTRIES.len() + 1 + entered - number
 }
@@ -165,7 +169,7 @@ fn put(out: &mut Vec<u8>, (first, prefix): (u8, u32), value: usize) {
     integer::put(out, first, prefix, value);
 }
 
-/// `named`: an index of the name, or 0.
+/// Appends a name: `named` is its index, or 0.
 fn put_name(out: &mut Vec<u8>, how: (u8, u32), named: usize, name: &str) {
     put(out, how, named);
     if named == 0 {

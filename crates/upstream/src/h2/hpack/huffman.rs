@@ -1,12 +1,13 @@
-//! Huffman codes of strings (RFC 7541 appendix B), decoded only: what we encode is short and goes out
-//! as it is.
+//! Huffman decoding of strings (RFC 7541 appendix B). There is no encoder: our strings are short and
+//! are sent as they are.
 //!
-//! The code is canonical: codes of a length follow one another in the order of their bytes, behind all
-//! shorter ones. So the lengths say all of it.
+//! The code is canonical: codes of one length follow one another in the order of their bytes, after all
+//! shorter codes. The lengths therefore define the whole code.
 
 use super::Undecodable;
 
-/// Bits of the code of each byte. The end of a string has the last of the 30-bit codes.
+/// Length of each byte's code in bits. The code for the end of a string is the last of those with 30
+/// bits.
 #[rustfmt::skip]
 const LENGTHS: [u8; 256] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28,
@@ -30,13 +31,15 @@ const LENGTHS: [u8; 256] = [
 const SHORTEST: usize = 5;
 const LONGEST: usize = 30;
 
-/// Codes up to this length are found in one step.
+/// Maximum length of codes that are found in one step.
 const SHORT: usize = 8;
 
 struct Codes {
-    /// By the next eight bits: a byte and the bits of its code, or no bits if its code is longer.
+    /// For each value of the next eight bits: a byte and the length of its code, or length 0 if the
+    /// code is longer.
     short: [(u8, u8); 1 << SHORT],
-    /// By length: the first code, how many there are, and the place of the first one's byte.
+    /// For each length: the first code, the number of codes, and the position of the first code's byte
+    /// in `bytes`.
     first: [u32; LONGEST + 1],
     count: [u32; LONGEST + 1],
     place: [usize; LONGEST + 1],
@@ -65,7 +68,7 @@ const fn codes() -> Codes {
                 codes.bytes[placed] = byte as u8;
                 placed += 1;
                 if length <= SHORT {
-                    // All that begin with the code.
+                    // Fills all values that begin with the code.
                     let from = (code as usize) << (SHORT - length);
                     let mut at = from;
                     while at < from + (1 << (SHORT - length)) {
@@ -80,15 +83,15 @@ const fn codes() -> Codes {
         codes.count[length] = code - codes.first[length];
         length += 1;
     }
-    // One code is left, the end's: were a length wrong, there would be none or several.
+    // Exactly one code is left, that for the end. A wrong length would leave none or several.
     assert!(placed == 256 && code == (1 << LONGEST) - 1);
     codes
 }
 
-/// Appends what `input` stands for to `out`.
+/// Appends the decoded `input` to `out`.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Undecodable> {
     out.reserve(input.len() * SHORT / SHORTEST);
-    // The bits at hand, from the highest down, and how many they are.
+    // The available bits, from the highest down, and their number.
     let (mut bits, mut have) = (0u64, 0usize);
     let mut input = input.iter();
     loop {
@@ -98,11 +101,11 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Undecodable>
             bits |= u64::from(byte) << (56 - have);
             have += 8;
         }
-        // Behind the last bit, as if the padding went on.
+        // The bits after the last one, as if the padding continued.
         let padded = bits | u64::MAX.checked_shr(have as u32).unwrap_or(0);
         let (byte, length) = next(padded);
         if length > have {
-            // Less than a byte of ones is padding (section 5.2).
+            // Fewer than eight one bits are padding (section 5.2).
             return match have < 8 && padded == u64::MAX {
                 true => Ok(()),
                 false => Err(Undecodable("a string ends within a code")),
@@ -114,14 +117,16 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Undecodable>
     }
 }
 
-/// The byte whose code the highest bits are, and the length of the code: too long, if it is the end's.
+/// Returns the byte whose code the highest bits are, and the length of the code. For the end of a
+/// string, the length is larger than any.
 fn next(bits: u64) -> (u8, usize) {
     let (byte, length) = CODES.short[(bits >> (64 - SHORT)) as usize];
     if length > 0 {
         return (byte, usize::from(length));
     }
     for length in SHORT + 1..=LONGEST {
-        // At most 30 bits; not below the first of the length, as no shorter code fits.
+        // The value has at most 30 bits, and is not below the first code of the length, as no shorter
+        // code matches.
         let nth = (bits >> (64 - length)) as u32 - CODES.first[length];
         if nth < CODES.count[length] {
             return (CODES.bytes[CODES.place[length] + nth as usize], length);
@@ -136,7 +141,8 @@ mod tests {
 
     use super::*;
 
-    /// Built another way than the decoder's tables: code after code, in the order of their lengths.
+    /// Encodes by a table built in another way than the decoder's: code after code, in the order of
+    /// their lengths.
     fn encode(input: &[u8]) -> Vec<u8> {
         let mut order: Vec<u8> = (0..=u8::MAX).collect();
         order.sort_by_key(|&byte| (LENGTHS[usize::from(byte)], byte));

@@ -1,11 +1,11 @@
-//! Integers behind a prefix of bits (RFC 7541 section 5.1).
+//! Integers with a bit prefix (RFC 7541 section 5.1).
 
 use super::Undecodable;
 
-/// The largest value that is taken: far beyond any length or index that could be meant.
+/// The largest accepted value, far above any sensible length or index.
 const MAX: usize = 1 << 28;
 
-/// Takes an integer off `bytes`, whose first byte holds `prefix` bits of it.
+/// Reads an integer from the front of `bytes`. The first byte holds `prefix` bits of it.
 pub(super) fn take(bytes: &mut &[u8], prefix: u32) -> Result<usize, Undecodable> {
     let ended = Undecodable("an integer has no end");
     let (&first, mut rest) = bytes.split_first().ok_or(ended)?;
@@ -16,7 +16,7 @@ pub(super) fn take(bytes: &mut &[u8], prefix: u32) -> Result<usize, Undecodable>
         loop {
             let (&byte, behind) = rest.split_first().ok_or(ended)?;
             rest = behind;
-            // Five bytes at most: the shift stays below what a `usize` has.
+            // There are at most five bytes, so the shift stays below the width of a `usize`.
             value += usize::from(byte & 0x7f) << shift;
             shift += 7;
             if value > MAX || shift > 28 && byte & 0x80 != 0 {
@@ -31,11 +31,11 @@ pub(super) fn take(bytes: &mut &[u8], prefix: u32) -> Result<usize, Undecodable>
     Ok(value)
 }
 
-/// Appends `value` behind a first byte whose bits above `prefix` are those of `first`.
+/// Appends `value`. The bits of the first byte above `prefix` are those of `first`.
 pub(super) fn put(out: &mut Vec<u8>, first: u8, prefix: u32, value: usize) {
     let full = (1 << prefix) - 1;
     if value < full {
-        // Below 2^prefix, so it fits.
+        // The value is below 2^prefix, so it fits.
         out.push(first | value as u8);
         return;
     }
@@ -86,7 +86,7 @@ mod tests {
         for bytes in [&[][..], &[0x1f], &[0x1f, 0x80], &endless] {
             assert!(take(&mut &*bytes, 5).is_err(), "{bytes:?}");
         }
-        // Zeros that only make it longer.
+        // Zeros that only make the integer longer.
         let long = [0x1f, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00];
         assert!(take(&mut &long[..], 5).is_err());
         let large = [0x1f, 0xff, 0xff, 0xff, 0xff, 0x7f];

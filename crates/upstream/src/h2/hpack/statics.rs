@@ -1,6 +1,6 @@
-//! The table that never changes (RFC 7541 appendix A).
+//! The static table (RFC 7541 appendix A).
 
-/// Its entries; the first has index 1.
+/// Entries of the static table; the first has index 1.
 pub(super) const ENTRIES: [(&str, &str); 61] = [
     (":authority", ""),
     (":method", "GET"),
@@ -70,7 +70,7 @@ pub(super) const METHOD_POST: usize = 3;
 pub(super) const PATH: usize = 4;
 pub(super) const SCHEME_HTTP: usize = 6;
 
-/// The first index with this name.
+/// Returns the first index with this name.
 pub(super) fn index(name: &str) -> Option<usize> {
     let at = ENTRIES.iter().position(|(known, _)| *known == name);
     at.map(|at| at + 1)

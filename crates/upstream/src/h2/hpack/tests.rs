@@ -1,4 +1,4 @@
-//! The vectors of RFC 7541 appendix C, and what our encoder's blocks decode to.
+//! The test vectors of RFC 7541 appendix C, and round trips of our encoder.
 
 use proptest::prelude::*;
 
@@ -26,7 +26,7 @@ fn decode(decoder: &mut Decoder, block: &[u8]) -> Result<Fields, Undecodable> {
     Ok(fields)
 }
 
-/// Decodes blocks one after the other, each to these fields.
+/// Decodes consecutive blocks, and compares each with the expected fields.
 fn sequence(blocks: &[(&str, &[(&str, &str)])]) {
     let mut decoder = Decoder::new(&[]);
     for (hex, fields) in blocks {
@@ -55,7 +55,7 @@ fn literals_and_indexes() {
             &[("password", "secret")],
         ),
         ("82", &[(":method", "GET")]),
-        // None but the first has entered the table.
+        // Only the first field has entered the table.
         ("be", &[("custom-key", "custom-header")]),
     ]);
 }
@@ -174,22 +174,23 @@ fn responses_that_outgrow_a_table_in_huffman_codes() {
 #[test]
 fn what_cannot_be_decoded_is_refused() {
     for hex in [
-        // Index 0, one behind the tables, and one behind them as a name.
+        // Index 0, an index after the tables, and such an index as a name.
         "80",
         "be",
         "7e 0161",
         "0f2f 0161",
-        // A string without its end, and a field without its value.
+        // An incomplete string, and a field without its value.
         "0003 6161",
         "0001 61",
-        // A table larger than ours, one whose size is within a block.
+        // A table that is larger than ours, and a size update within a block.
         "3fe2 1f",
         "88 20",
-        // An entry that had to make way in a table of 42 bytes.
+        // An entry that was evicted from a table of 42 bytes.
         "3f0b 4003 616263 0131 4003 616264 0131 bf",
         // An integer without end.
         "ffff ffff ffff ffff",
-        // Codes that end early, with zeros, with too many ones, and with the end's code.
+        // Strings that end within a code, with padding of zeros, with too much padding, and with the
+        // code for the end.
         "0081 00 00",
         "0082 1fff 00",
         "0085 1fff ffff ff 00",
@@ -202,7 +203,8 @@ fn what_cannot_be_decoded_is_refused() {
 
 #[test]
 fn a_name_may_make_way_for_its_own_entry() {
-    // With room for one entry, one whose name is that entry's (section 4.4).
+    // An entry whose name comes from the entry that it evicts, in a table with room for one (section
+    // 4.4).
     let mut decoder = Decoder::new(&[]);
     decode(&mut decoder, &bytes("3f0b 4003 616263 0131")).expect("an entry");
     let fields = decode(&mut decoder, &bytes("7e 0132 be")).expect("another");
@@ -227,8 +229,8 @@ fn what_repeats_takes_a_byte() {
         assert_eq!(fields[0], (":method".to_owned(), "POST".to_owned()));
         assert_eq!(fields[5], ("fetchway-sequence".to_owned(), changing));
     }
-    // Method, scheme, authority and type take one byte each; the path's and the cookie's text, and the
-    // changing value, come again.
+    // Method, scheme, authority and type take one byte each. The path, the cookie and the changing
+    // value are sent as text again.
     let least = 4 + (1 + 1 + 7) + (2 + 1 + 19) + (2 + 1 + 6);
     assert_eq!(lengths[19], least, "{lengths:?}");
     assert!(!block.windows(10).any(|part| part == b"text/plain"));
@@ -236,7 +238,8 @@ fn what_repeats_takes_a_byte() {
 }
 
 proptest! {
-    /// Whatever is encoded comes back, also when the server makes its table smaller or larger.
+    /// Encoded fields decode to the same fields, also after the server has changed the size of its
+    /// table.
     #[test]
     fn what_is_encoded_is_decoded(
         requests in prop::collection::vec(

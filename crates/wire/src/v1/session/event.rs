@@ -1,110 +1,70 @@
-//! What a session tells its application, and how it ends when the peer breaks the rules.
+//! The events that a session reports to its application.
 
 use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::v1::block::{RequestHead, ResponseHead};
-use crate::v1::frame::{GoingAway, Hello, Malformed, Reset};
+use crate::v1::frame::{GoingAway, Hello, Reset};
+use crate::v1::malformed::Malformed;
 
-/// What has happened.
+/// An event for the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The peer's HELLO has come.
+    /// The peer's HELLO was received.
     Hello(Hello),
-    /// At a relay: a fetch. A head that cannot be read is to be answered with a reset.
+    /// At a relay: a client opened a stream for a fetch. The application must answer an unreadable head
+    /// with a reset.
     Opened {
-        /// Its stream.
+        /// Number of the stream.
         stream: u64,
-        /// What is asked for.
+        /// The request, or the fault in its block.
         head: Result<Box<RequestHead>, Malformed>,
-        /// There is no body.
+        /// True if there is no body.
         end: bool,
     },
-    /// At a client: a response.
+    /// At a client: the head of a response.
     Head {
-        /// Its stream.
+        /// Number of the stream.
         stream: u64,
-        /// What was answered.
+        /// The head.
         head: Box<ResponseHead>,
-        /// There is no body.
+        /// True if there is no body.
         end: bool,
     },
-    /// A piece of a body. Its bytes are to be reported by
-    /// [`Session::consumed`](super::Session::consumed).
+    /// A piece of a body. The application reports the bytes to
+    /// [`Session::consumed`](super::Session::consumed) when it has taken them.
     Data {
-        /// Its stream.
+        /// Number of the stream.
         stream: u64,
         /// The piece.
         bytes: Bytes,
-        /// The last one.
+        /// True for the last piece.
         end: bool,
     },
-    /// The body has ended with these fields.
+    /// The body ended with trailers.
     Trailers {
-        /// Its stream.
+        /// Number of the stream.
         stream: u64,
-        /// The fields.
+        /// The trailers.
         trailers: HeaderMap,
     },
-    /// The stream is over. At a relay: its fetch was cancelled.
+    /// The stream ended early. At a relay: its fetch was cancelled.
     Reset {
-        /// Its stream.
+        /// Number of the stream.
         stream: u64,
-        /// Why.
+        /// Reason for the end.
         reset: Reset,
     },
-    /// The peer wants no more of the body that is sent to it.
+    /// The peer does not want the remainder of the body that it is being sent.
     Stopped {
-        /// Its stream.
+        /// Number of the stream.
         stream: u64,
     },
-    /// At a client: the relay looks at no streams after a certain one. Those that are later are over;
+    /// At a client: the relay serves no streams after a certain one. Later streams have ended, and
     /// their fetches can be sent to another relay.
     GoingAway(GoingAway),
 }
 
-/// The peer broke the protocol: the session is over, and its socket is closed with a code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Breach {
-    /// Bytes that are no frame, or a frame that has no place where it came.
-    Malformed(&'static str),
-    /// More bytes than were allowed.
-    Credit(&'static str),
-    /// More streams than were allowed.
-    Streams,
-    /// Cancels as fast as the link allows.
-    Cancels,
-}
-
-impl Breach {
-    /// The WebSocket close code: `docs/protocol.md`, "Close codes".
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        match self {
-            Self::Malformed(_) => 4400,
-            Self::Credit(_) => 4413,
-            Self::Streams => 4429,
-            Self::Cancels => 4420,
-        }
-    }
-
-    /// The reason sent with it.
-    #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Malformed(reason) | Self::Credit(reason) => reason,
-            Self::Streams => "more streams are open than the relay allows",
-            Self::Cancels => "streams are cancelled faster than the relay allows",
-        }
-    }
-}
-
-impl From<Malformed> for Breach {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed.0)
-    }
-}
-
-/// The stream has ended, or was never there: what was given for it is dropped.
+/// The stream has ended, or never existed. Data for it is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;

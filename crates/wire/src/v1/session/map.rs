@@ -1,15 +1,15 @@
-//! Streams by their numbers.
+//! A map of streams by their numbers.
 //!
-//! Whatever goes over the map and has an effect on what is sent sorts the numbers first: their order
-//! here is another one in each session.
+//! The order of iteration differs in each session. Code that iterates, and thereby influences what is
+//! sent, must sort the numbers first.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Something of each stream, by its number.
+/// A map from stream numbers to values.
 pub type StreamMap<T> = HashMap<u64, T, Seed>;
 
-/// What makes the numbers that fall together unpredictable: a client chooses its own.
+/// Random seed of the hash, so that a client, which chooses the numbers, cannot provoke collisions.
 #[derive(Clone, Debug)]
 pub struct Seed(u64);
 
@@ -27,7 +27,8 @@ impl BuildHasher for Seed {
     }
 }
 
-/// One multiplication: stream numbers mostly count up, and SipHash would cost as much as a small frame.
+/// Hasher for stream numbers: one multiplication. Numbers mostly count up, and SipHash would cost as
+/// much as a small frame.
 #[derive(Debug)]
 pub struct IdHasher(u64);
 
@@ -43,7 +44,8 @@ impl Hasher for IdHasher {
     }
 
     fn write_u64(&mut self, id: u64) {
-        // Folded: each half alone leaves numbers together that differ only at one end.
+        // Both halves of the product are needed: one half alone would not separate numbers that differ
+        // only at one end.
         let product = u128::from(self.0 ^ id) * 0x9E37_79B9_7F4A_7C15;
         self.0 = (product as u64) ^ ((product >> 64) as u64);
     }
@@ -55,16 +57,16 @@ mod tests {
 
     use super::*;
 
-    /// The nth number, given the inverse of the factor.
+    /// Returns the nth number, given the inverse of the factor.
     type Family = fn(u64, u64) -> u64;
 
-    /// Of 4,096 hashes, how many different values their `bits` have, shifted to the right by `shift`.
+    /// Counts the different values in 12 bits of the hashes, starting at bit `shift`.
     fn spread(seed: &Seed, ids: impl Iterator<Item = u64>, shift: u32) -> usize {
         let parts = ids.map(|id| (seed.hash_one(id) >> shift) & 0xfff);
         parts.collect::<HashSet<_>>().len()
     }
 
-    /// The inverse of an odd number modulo 2^64, by Newton's iteration.
+    /// Returns the inverse of an odd number modulo 2^64, by Newton's iteration.
     fn inverse(odd: u64) -> u64 {
         (0..6).fold(odd, |inverse, _| {
             inverse.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(inverse)))
@@ -88,8 +90,8 @@ mod tests {
         ];
         for seed in &seeds {
             for (name, family) in families {
-                // Of 4,096 random values 63 in 100 would differ. The low bits choose the bucket, the
-                // high ones tell its entries apart.
+                // Of 4,096 random values, 63 % would differ. The low bits choose the bucket; the high
+                // bits distinguish its entries.
                 for shift in [0, 52] {
                     let ids = (1..=4_096).map(|n| family(n, undo));
                     let different = spread(seed, ids, shift);

@@ -1,4 +1,5 @@
-//! The session: frames, calls and time in, frames and events out. Both ends run it.
+//! The session state machine. Its inputs are frames, calls and time; its outputs are frames and events.
+//! Both ends run it.
 //!
 //! ```text
 //!   application ──open, respond, data, end, reset, consumed──▶ ┌─────────┐ ──transmit──▶ socket
@@ -6,14 +7,16 @@
 //!                                                              └─────────┘ ◀──receive─── socket
 //! ```
 //!
-//! What is put in waits in its stream until the peer's limits and the bound on unacknowledged bytes
-//! let `transmit` turn it into frames, one stream after the other. Sequenced frames are kept until
-//! they are acknowledged, and sent again on the next socket from where the peer lost them.
+//! Data waits in its stream until the peer's limits and the bound on unacknowledged bytes allow
+//! `transmit` to turn it into frames, one stream after the other. Sequenced frames are kept until the
+//! peer acknowledges them; after the loss of a socket, the unacknowledged ones are sent again on the
+//! next.
 //!
-//! The way out: `send` takes what the application gives, `room` says how much it may, `transmit`
-//! makes frames of it. The way in: `receive`, with `pieces` for blocks; `credit` says how much may
-//! come, `cancels` how often streams may be cancelled. `resume` is what happens between two sockets.
-//! `stream` is one stream's state, `map` finds it, `state` has the rest, `event` what is told.
+//! Outbound: `send` accepts data from the application, `room` says how much it may add, and `transmit`
+//! makes the frames. Inbound: `receive` handles frames, `pieces` assembles blocks, `credit` limits how
+//! much the peer may send, and `cancels` limits how often streams may be cancelled. `resume` handles
+//! the time between two sockets. State: `stream` holds one stream, `map` finds it by number, `state`
+//! holds the rest. `event` lists what the application is told, and `violation` how a session fails.
 
 mod cancels;
 mod credit;
@@ -27,6 +30,7 @@ mod send;
 mod state;
 mod stream;
 mod transmit;
+mod violation;
 
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -39,52 +43,56 @@ use self::stream::Stream;
 use super::frame::{GoingAway, Hello, MAX_PING, TOKEN};
 use super::varint;
 
-pub use event::{Breach, Event, Gone};
+pub use event::{Event, Gone};
 pub use map::{IdHasher, Seed, StreamMap};
 pub use resume::{CannotSave, Saved};
-pub use transmit::{FILL, PASSES};
+pub use transmit::{FILL, OVERSHOOT};
+pub use violation::Violation;
 
-/// What either side may count on before the other's HELLO has come, and the least it may say there.
+/// The limits that apply until the other side's HELLO has come, which are also the smallest that a
+/// HELLO may contain.
 pub mod floor {
-    /// Streams open at once.
+    /// Number of streams open at once.
     pub const STREAMS: u64 = 100;
-    /// Bytes in a session.
+    /// Bytes in the session.
     pub const SESSION_WINDOW: u64 = 64 << 10;
     /// Bytes on a stream.
     pub const STREAM_WINDOW: u64 = 16 << 10;
 }
 
-/// How long an acknowledgement or a limit may wait for other frames to travel with.
+/// Maximum delay of an acknowledgement that waits for other frames to travel with.
 pub const ACK_DELAY: Duration = Duration::from_millis(25);
 
-/// Which end of the session.
+/// One of the two ends of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// It opens streams.
+    /// The end that opens streams.
     Client,
-    /// It serves them.
+    /// The end that serves streams.
     Relay,
 }
 
-/// What one end allows the other, and itself.
+/// Limits that one end sets for the other, and for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Streams that the peer may have open at once; only a relay's counts.
+    /// Number of streams that the peer may have open at once. Only a relay's value is used.
     pub streams: u64,
-    /// Bytes received and not yet consumed, of all streams.
+    /// Maximum number of bytes received and not yet consumed, of all streams together.
     pub session_window: u64,
-    /// Bytes received and not yet consumed of one stream.
+    /// Maximum number of bytes received and not yet consumed, of one stream.
     pub stream_window: u64,
-    /// Bytes sent and not yet acknowledged that are kept; beyond them sending waits.
+    /// Maximum number of bytes sent and not yet acknowledged. Beyond it, sending pauses.
     pub unacked: u64,
-    /// Bytes held for the way out, sent or not, beyond which [`Session::poll_room`] lets wait.
+    /// Maximum number of outbound bytes that are held, sent or not. Beyond it, [`Session::poll_room`]
+    /// returns `Pending`.
     pub held: u64,
-    /// How long a relay keeps the session without a socket; zero for not at all.
+    /// Time for which a relay keeps the session without a socket; zero disables resuming.
     pub resume_within: Duration,
 }
 
 impl Default for Config {
-    /// 1,000 streams; 16 MiB and 256 KiB to receive; 1 MiB unacknowledged; a minute.
+    /// 1,000 streams; 16 MiB (session) and 256 KiB (stream) to receive; 1 MiB unacknowledged; one
+    /// minute.
     fn default() -> Self {
         Self {
             streams: 1_000,
@@ -103,11 +111,11 @@ pub struct Session {
     side: Side,
     config: Config,
     streams: StreamMap<Stream>,
-    /// Streams that have not ended, on our side of the link.
+    /// Number of streams that have not ended on our side.
     open: u64,
-    /// The last stream opened.
+    /// Number of the stream opened last.
     last: u64,
-    /// A client's: at most so many may be open.
+    /// At a client: maximum number of open streams.
     allowed: u64,
     peer_stream_window: u64,
     hello: HelloState,
@@ -115,16 +123,16 @@ pub struct Session {
     in_: In,
     wake: Vec<Waker>,
     cancels: Cancels,
-    /// We look at no stream after its last.
+    /// The GOAWAY that we have announced: streams after its last are ignored.
     going_away: Option<GoingAway>,
-    /// That is still to be said on this socket.
-    going_untold: bool,
-    peer_going: Option<u64>,
+    /// True if the GOAWAY has not been sent on this socket yet.
+    goaway_pending: bool,
+    peer_goaway: Option<u64>,
 }
 
 impl Session {
-    /// A client's end of a new session. Its HELLO is the first that [`Session::transmit`] gives; frames
-    /// may follow it at once, within the [`floor`].
+    /// Creates the client's end of a new session. [`Session::transmit`] writes its HELLO first; other
+    /// frames may follow at once, within the limits of [`floor`].
     #[must_use]
     pub fn client(config: Config) -> Self {
         let mut session = Self::new(Side::Client, config);
@@ -136,13 +144,13 @@ impl Session {
         session
     }
 
-    /// A relay's end of a new session, for a client that has said `hello`. `refused` tells why the
-    /// session that it asked for is not there.
+    /// Creates the relay's end of a new session, for a client that has sent `hello`. `refused` is the
+    /// reason for which the session that the client asked for is not resumed.
     #[must_use]
     pub fn relay(config: Config, hello: &Hello, token: [u8; TOKEN], refused: Option<&str>) -> Self {
         let mut session = Self::new(Side::Relay, config);
         session.take_windows(hello);
-        session.hello.heard = true;
+        session.hello.greeted = true;
         session.hello.pending = Some(Hello {
             streams: Some(config.streams),
             session_window: Some(config.session_window),
@@ -159,7 +167,7 @@ impl Session {
 
     fn new(side: Side, mut config: Config) -> Self {
         config.streams = config.streams.max(floor::STREAMS);
-        // Sums of what was consumed and a window must stay integers of the protocol.
+        // The sum of consumed bytes and a window must remain an integer of the protocol.
         let most = varint::MAX / 4;
         config.session_window = config.session_window.clamp(floor::SESSION_WINDOW, most);
         config.stream_window = config.stream_window.clamp(floor::STREAM_WINDOW, most);
@@ -184,12 +192,12 @@ impl Session {
             wake: Vec::new(),
             cancels: Cancels::default(),
             going_away: None,
-            going_untold: false,
-            peer_going: None,
+            goaway_pending: false,
+            peer_goaway: None,
         }
     }
 
-    /// The peer's first limits. Those of streams that are open already rise to them.
+    /// Applies the peer's first limits. The limits of streams that are already open rise to them.
     fn take_windows(&mut self, hello: &Hello) {
         self.allowed = self.allowed.max(hello.streams.unwrap_or_default());
         self.out.limit = self.out.limit.max(hello.session_window.unwrap_or_default());
@@ -207,31 +215,33 @@ impl Session {
         }
     }
 
-    /// Streams that are open.
+    /// Returns the number of open streams.
     #[must_use]
     pub fn open_streams(&self) -> u64 {
         self.open
     }
 
-    /// Bytes held for the way out: not yet sent, or sent and not yet acknowledged.
+    /// Returns the number of outbound bytes held: not yet sent, or not yet acknowledged.
     #[must_use]
     pub fn held(&self) -> u64 {
         self.out.unacked_bytes + self.out.waiting
     }
 
-    /// Bytes received and not yet consumed: those that still weigh on the session's window.
+    /// Returns the number of bytes received and not yet consumed, which count against the session's
+    /// window.
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.in_.received - self.in_.consumed
     }
 
-    /// Whether nothing at all of a client's stream has been sent: its fetch can be sent elsewhere.
+    /// Returns true if no frame of a client's stream has been sent, so that its fetch can be sent
+    /// elsewhere.
     #[must_use]
     pub fn is_unsent(&self, id: u64) -> bool {
         self.streams.get(&id).is_some_and(Stream::is_unsent)
     }
 
-    /// Whether nothing waits to be sent or acknowledged.
+    /// Returns true if nothing waits to be sent or acknowledged.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
         self.out.unacked.is_empty()
@@ -241,39 +251,39 @@ impl Session {
             })
     }
 
-    /// What the relay gave to resume the session with.
+    /// Returns the token with which the session can be resumed, if the relay gave one.
     #[must_use]
     pub fn token(&self) -> Option<[u8; TOKEN]> {
         self.hello.token
     }
 
-    /// Those who waited for room on a stream that has it now, or has ended. To be woken when the
-    /// session is no longer locked.
+    /// Returns the wakers of streams that now have room, or have ended. Wake them after unlocking the
+    /// session.
     pub fn take_wakers(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.wake)
     }
 
-    /// When [`Session::transmit`] is to be called even if nothing happens.
+    /// Returns the time at which [`Session::transmit`] must be called even if nothing else happens.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.in_.due
     }
 
-    /// Tells a client that no stream after the last one so far will be looked at.
+    /// Announces to a client that no stream after the last one received will be served.
     pub fn go_away(&mut self, detail: &str) {
         if self.side == Side::Client {
             return;
         }
-        // The first word stands: what came after it was not looked at.
+        // The first announcement stands: streams that came after it were ignored.
         let last = self.going_away.as_ref().map_or(self.last, |said| said.last);
         self.going_away = Some(GoingAway {
             last,
             detail: detail.to_owned(),
         });
-        self.going_untold = true;
+        self.goaway_pending = true;
     }
 
-    /// Asks the peer for a sign of life; of `payload` 8 bytes are sent.
+    /// Asks the peer for a sign of life. At most the first 8 bytes of `payload` are sent.
     pub fn ping(&mut self, mut payload: Bytes) {
         payload.truncate(MAX_PING);
         self.out.ping = Some(payload);

@@ -1,17 +1,17 @@
-//! Blocks on their way in, whole or in pieces.
+//! Inbound blocks, whole or in pieces.
 
 use bytes::{Bytes, BytesMut};
 
 use super::stream::{Half, Stream};
-use super::{Breach, Event, Session, Side};
+use super::{Event, Session, Side, Violation};
 use crate::v1::block::{LONG_BLOCK, MAX_BLOCK, RequestHead, ResponseHead, read_trailers};
 use crate::v1::frame::Part;
 
-/// Blocks of all streams that may have begun and not ended. Their bytes need no credit once they have
-/// come, so this is what bounds them: 1 MiB at most.
+/// Maximum number of unfinished blocks, of all streams. Their bytes need no credit once they have come,
+/// so this constant bounds them: 1 MiB at most.
 const MAX_UNFINISHED: usize = 16;
 
-/// A block on its way in.
+/// An inbound block, or a piece of one.
 pub(super) struct Piece {
     pub(super) part: Part,
     pub(super) end: bool,
@@ -20,13 +20,13 @@ pub(super) struct Piece {
 }
 
 impl Session {
-    /// A block has come, or a piece of one.
-    pub(super) fn block(&mut self, id: u64, piece: Piece) -> Result<Option<Event>, Breach> {
+    /// Handles a block, or a piece of one.
+    pub(super) fn on_block(&mut self, id: u64, piece: Piece) -> Result<Option<Event>, Violation> {
         let weight = piece.block.len() as u64;
-        // A block is taken as it comes: it needs no room of the application's.
+        // A block counts as consumed at once: the application needs no room for it.
         self.consume_session(weight);
         if piece.part == Part::Open {
-            self.open_came(id)?;
+            self.on_open(id)?;
         }
         let side = self.side;
         let Some(stream) = self.known(id)? else {
@@ -45,13 +45,13 @@ impl Session {
                 }
                 (part, end, begun.freeze())
             }
-            (Part::More, None) => return Err(Breach::Malformed("a MORE goes on with nothing")),
-            (_, Some(_)) => return Err(Breach::Malformed("a frame came within a block")),
+            (Part::More, None) => return Err(Violation::Malformed("a MORE continues no block")),
+            (_, Some(_)) => return Err(Violation::Malformed("a frame came within a block")),
             (part, None) if piece.more => {
                 receive.block = Some((part, piece.end, BytesMut::from(piece.block)));
                 self.in_.unfinished += 1;
                 if self.in_.unfinished > MAX_UNFINISHED {
-                    return Err(Breach::Malformed("more than 16 blocks are unfinished"));
+                    return Err(Violation::Malformed("more than 16 blocks are unfinished"));
                 }
                 return Ok(None);
             }
@@ -59,25 +59,25 @@ impl Session {
         };
         let event = finish(side, stream, id, (part, end, &block))?;
         self.in_.unfinished -= usize::from(piece.part == Part::More);
-        Ok(self.after(id, event))
+        Ok(self.end_answered(id, event))
     }
 
-    fn open_came(&mut self, id: u64) -> Result<(), Breach> {
+    fn on_open(&mut self, id: u64) -> Result<(), Violation> {
         if self.side == Side::Client {
-            return Err(Breach::Malformed("a relay opens no streams"));
+            return Err(Violation::Malformed("a relay must not open streams"));
         }
         if id <= self.last {
-            return Err(Breach::Malformed(
+            return Err(Violation::Malformed(
                 "a stream was opened with a number that was used before",
             ));
         }
         if self.going_away.is_some() {
-            // It was under way when we said that we leave. What belongs to it is passed over.
+            // The OPEN crossed our GOAWAY. The frames of its stream are ignored.
             self.last = id;
             return Ok(());
         }
         if self.open >= self.config.streams {
-            return Err(Breach::Streams);
+            return Err(Violation::Streams);
         }
         self.last = id;
         self.open += 1;
@@ -87,13 +87,13 @@ impl Session {
     }
 }
 
-/// A block is whole.
+/// Handles a complete block.
 fn finish(
     side: Side,
     stream: &mut Stream,
     id: u64,
     (part, end, block): (Part, bool, &[u8]),
-) -> Result<Option<Event>, Breach> {
+) -> Result<Option<Event>, Violation> {
     let after = if end { Half::Ended } else { Half::Body };
     let receive = &mut stream.receive;
     match (part, side, receive.half) {
@@ -124,8 +124,8 @@ fn finish(
             };
             Ok((!receive.stopped).then_some(event))
         }
-        _ => Err(Breach::Malformed(
-            "a head or trailers came where a stream has none",
+        _ => Err(Violation::Malformed(
+            "a head or trailers came at a point where the stream allows none",
         )),
     }
 }

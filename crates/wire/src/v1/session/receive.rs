@@ -1,4 +1,4 @@
-//! The way in: what each frame means, and what it may not do.
+//! Inbound frames: their effects, and the violations that they can be.
 
 use std::time::Instant;
 
@@ -6,17 +6,17 @@ use bytes::Bytes;
 
 use super::pieces::Piece;
 use super::stream::{Half, Stream};
-use super::{Breach, Event, Session, Side};
+use super::{Event, Session, Side, Violation};
 use crate::v1::frame::{Frame, Hello, Reset};
 
 impl Session {
-    /// Takes a frame that came on the socket at hand.
+    /// Handles a frame that was received on the current socket.
     ///
     /// # Errors
-    /// A [`Breach`]: the session is over.
-    pub fn receive(&mut self, frame: Frame, now: Instant) -> Result<Option<Event>, Breach> {
-        if !self.hello.heard && !matches!(frame, Frame::Hello(_)) {
-            return Err(Breach::Malformed("the first frame is no HELLO"));
+    /// Returns a [`Violation`] if the frame breaks the protocol. The session has then ended.
+    pub fn receive(&mut self, frame: Frame, now: Instant) -> Result<Option<Event>, Violation> {
+        if !self.hello.greeted && !matches!(frame, Frame::Hello(_)) {
+            return Err(Violation::Malformed("the first frame is not HELLO"));
         }
         if frame.is_sequenced() {
             self.count(&frame, now)?;
@@ -35,63 +35,63 @@ impl Session {
                     more,
                     block,
                 };
-                self.block(stream, piece)
+                self.on_block(stream, piece)
             }
-            Frame::Data { stream, end, bytes } => self.data_came(stream, end, bytes),
-            Frame::Reset { stream, reset } => self.reset_came(stream, reset, now),
-            Frame::Stop { stream } => self.stop_came(stream),
-            Frame::Hello(hello) => self.hello_came(hello),
+            Frame::Data { stream, end, bytes } => self.on_data(stream, end, bytes),
+            Frame::Reset { stream, reset } => self.on_reset(stream, reset, now),
+            Frame::Stop { stream } => self.on_stop(stream),
+            Frame::Hello(hello) => self.on_hello(hello),
             Frame::Ack(count) => self.acknowledged(count).map(|()| None),
-            Frame::Limit { stream, bytes } => self.limit_came(stream, bytes).map(|()| None),
+            Frame::Limit { stream, bytes } => self.on_limit(stream, bytes).map(|()| None),
             Frame::Ping(payload) => {
-                // Of those that came faster than they could be answered, only the last one is.
+                // If several PINGs come before one can be answered, only the last is.
                 self.out.pong = Some(payload);
                 Ok(None)
             }
             Frame::Pong(_) | Frame::Unknown { .. } => Ok(None),
             Frame::GoingAway(_) if self.side == Side::Relay => {
-                Err(Breach::Malformed("only a relay goes away"))
+                Err(Violation::Malformed("only a relay may send GOAWAY"))
             }
             Frame::GoingAway(going) => {
-                self.going_came(going.last);
+                self.on_goaway(going.last);
                 Ok(Some(Event::GoingAway(going)))
             }
         }
     }
 
-    /// The relay looks at no stream after `last`: those of ours that are later are over.
-    fn going_came(&mut self, last: u64) {
-        let last = self.peer_going.map_or(last, |before| before.min(last));
-        self.peer_going = Some(last);
+    /// Ends our streams after `last`, which the relay will not serve.
+    fn on_goaway(&mut self, last: u64) {
+        let last = self.peer_goaway.map_or(last, |before| before.min(last));
+        self.peer_goaway = Some(last);
         let unseen = self.streams.iter();
         let mut unseen: Vec<u64> = unseen
-            .filter(|(id, stream)| **id > last && !stream.over)
+            .filter(|(id, stream)| **id > last && !stream.ended)
             .map(|(id, _)| *id)
             .collect();
         unseen.sort_unstable();
         for id in unseen {
-            self.over(id);
+            self.end_stream(id);
         }
     }
 
-    fn hello_came(&mut self, hello: Hello) -> Result<Option<Event>, Breach> {
-        if std::mem::replace(&mut self.hello.heard, true) || self.side == Side::Relay {
-            return Err(Breach::Malformed("a second HELLO came on one socket"));
+    fn on_hello(&mut self, hello: Hello) -> Result<Option<Event>, Violation> {
+        if std::mem::replace(&mut self.hello.greeted, true) || self.side == Side::Relay {
+            return Err(Violation::Malformed("a second HELLO came on one socket"));
         }
-        if self.hello.waits {
+        if self.hello.suspended {
             let Some(received) = hello.received else {
-                // The session is not there any more: a new one has begun, and this one is over.
+                // The session no longer exists: a new one has begun, and this one has ended.
                 return Ok(Some(Event::Hello(hello)));
             };
             if received < self.out.acked {
-                return Err(Breach::Malformed(
-                    "a HELLO takes back what was acknowledged",
+                return Err(Violation::Malformed(
+                    "a HELLO counts fewer frames than were acknowledged",
                 ));
             }
-            self.hello.waits = false;
-            self.go_on_from(received)?;
+            self.hello.suspended = false;
+            self.resend_from(received)?;
         } else if hello.received.is_some() {
-            return Err(Breach::Malformed(
+            return Err(Violation::Malformed(
                 "a session was resumed that was not asked for",
             ));
         } else {
@@ -101,19 +101,19 @@ impl Session {
         Ok(Some(Event::Hello(hello)))
     }
 
-    /// The stream of a frame, if it is open. One that has ended here may still get frames that were
-    /// under way, which mean nothing any more.
-    pub(super) fn known(&mut self, id: u64) -> Result<Option<&mut Stream>, Breach> {
+    /// Returns the stream of a frame if it is open. Frames for a stream that has ended may still
+    /// arrive, and are ignored.
+    pub(super) fn known(&mut self, id: u64) -> Result<Option<&mut Stream>, Violation> {
         if id > self.last {
-            return Err(Breach::Malformed(
+            return Err(Violation::Malformed(
                 "a frame is for a stream that was never opened",
             ));
         }
         let stream = self.streams.get_mut(&id);
-        Ok(stream.filter(|stream| !stream.over && stream.send.reset.is_none()))
+        Ok(stream.filter(|stream| !stream.ended && stream.send.reset.is_none()))
     }
 
-    fn data_came(&mut self, id: u64, end: bool, bytes: Bytes) -> Result<Option<Event>, Breach> {
+    fn on_data(&mut self, id: u64, end: bool, bytes: Bytes) -> Result<Option<Event>, Violation> {
         let weight = bytes.len() as u64;
         let Some(stream) = self.known(id)? else {
             self.consume_session(weight);
@@ -121,11 +121,11 @@ impl Session {
         };
         let receive = &mut stream.receive;
         if receive.block.is_some() || receive.half != Half::Body {
-            return Err(Breach::Malformed("data came where a stream has none"));
+            return Err(Violation::Malformed("data came where a stream has none"));
         }
         receive.received += weight;
         if receive.received > receive.allowed {
-            return Err(Breach::Credit(
+            return Err(Violation::Credit(
                 "more bytes came than a stream's limit allows",
             ));
         }
@@ -134,18 +134,23 @@ impl Session {
         }
         if receive.stopped {
             self.consumed(id, weight);
-            return Ok(self.after(id, None));
+            return Ok(self.end_answered(id, None));
         }
-        // Credit does not bound empty pieces, so they must not queue up at the application.
+        // Credit does not limit empty pieces, so they must not accumulate at the application.
         let event = (end || !bytes.is_empty()).then_some(Event::Data {
             stream: id,
             bytes,
             end,
         });
-        Ok(self.after(id, event))
+        Ok(self.end_answered(id, event))
     }
 
-    fn reset_came(&mut self, id: u64, reset: Reset, now: Instant) -> Result<Option<Event>, Breach> {
+    fn on_reset(
+        &mut self,
+        id: u64,
+        reset: Reset,
+        now: Instant,
+    ) -> Result<Option<Event>, Violation> {
         if self.side == Side::Relay {
             self.cancels.take(now)?;
         }
@@ -155,49 +160,49 @@ impl Session {
             .get(&id)
             .is_some_and(|stream| stream.send.reset.is_some());
         if crossed {
-            // Ours has yet to go, and need not: the peer has done with the stream, and counts on its
-            // place.
-            self.over(id);
+            // Our RESET has not been sent, and is no longer needed: the peer has ended the stream, and
+            // expects that its place is free.
+            self.end_stream(id);
             return Ok(None);
         }
         let Some(stream) = self.known(id)? else {
             return Ok(None);
         };
-        // A fetch that was cancelled within its OPEN has never been told of.
+        // The application was never told of a fetch that was cancelled within its OPEN.
         let told = side == Side::Client || stream.receive.half != Half::Head;
         self.discard_unread(id);
-        self.over(id);
+        self.end_stream(id);
         Ok(told.then_some(Event::Reset { stream: id, reset }))
     }
 
-    fn stop_came(&mut self, id: u64) -> Result<Option<Event>, Breach> {
+    fn on_stop(&mut self, id: u64) -> Result<Option<Event>, Violation> {
         if self.side == Side::Relay {
-            return Err(Breach::Malformed("a client resets a stream, it stops none"));
+            return Err(Violation::Malformed("a client must not send STOP"));
         }
         let Some(stream) = self.known(id)? else {
             return Ok(None);
         };
         if stream.receive.block.is_some() {
-            return Err(Breach::Malformed("a frame came within a block"));
+            return Err(Violation::Malformed("a frame came within a block"));
         }
         if stream.send.half == Half::Ended && stream.send.items.is_empty() {
             return Ok(None);
         }
-        // A block that is on its way is finished.
+        // A block that has begun to be sent is finished.
         let before = stream.waiting();
         stream.clear_data();
         let (after, waker) = (stream.waiting(), stream.send.waker.take());
         self.out.waiting = self.out.waiting + after - before;
         self.wake.extend(waker);
-        self.make_room();
+        self.wake_waiting();
         Ok(Some(Event::Stopped { stream: id }))
     }
 
-    fn limit_came(&mut self, id: u64, bytes: u64) -> Result<(), Breach> {
+    fn on_limit(&mut self, id: u64, bytes: u64) -> Result<(), Violation> {
         if id == 0 {
             self.out.limit = self.out.limit.max(bytes);
         } else if id > self.last {
-            return Err(Breach::Malformed(
+            return Err(Violation::Malformed(
                 "a LIMIT is for a stream that was never opened",
             ));
         } else if let Some(stream) = self.streams.get_mut(&id) {
@@ -207,20 +212,20 @@ impl Session {
         Ok(())
     }
 
-    /// What is to be done with a client's stream when the relay's half of it has ended.
-    pub(super) fn after(&mut self, id: u64, event: Option<Event>) -> Option<Event> {
+    /// Ends a client's stream once the relay's half of it has ended, and passes `event` on.
+    pub(super) fn end_answered(&mut self, id: u64, event: Option<Event>) -> Option<Event> {
         let ended = self
             .streams
             .get(&id)
-            .is_some_and(|stream| stream.receive.half == Half::Ended && !stream.over);
+            .is_some_and(|stream| stream.receive.half == Half::Ended && !stream.ended);
         if self.side == Side::Client && ended {
-            self.over(id);
+            self.end_stream(id);
         }
         event
     }
 
-    /// A stream has ended. What a client has not read of it stays counted until it has.
-    pub(super) fn over(&mut self, id: u64) {
+    /// Ends a stream. Data that a client has received and not read remains counted until it is read.
+    pub(super) fn end_stream(&mut self, id: u64) {
         if self.side == Side::Relay {
             self.discard_unread(id);
         }
@@ -235,21 +240,21 @@ impl Session {
         }
         self.out.waiting -= stream.waiting();
         stream.clear();
-        stream.over = true;
+        stream.ended = true;
         if stream.unread() == 0 {
             self.streams.remove(&id);
         }
-        self.make_room();
-        self.tidy();
+        self.wake_waiting();
+        self.prune_queues();
     }
 
-    /// Takes ended streams out of the queues, when there are many: a peer that opens and cancels while
-    /// it lets nothing be sent would else fill them.
-    fn tidy(&mut self) {
+    /// Removes ended streams from the queues when there are many. Otherwise a peer that opens and
+    /// cancels streams while it blocks all sending could fill the queues.
+    fn prune_queues(&mut self) {
         let streams = &self.streams;
         let out = &mut self.out;
-        let crowded = &mut out.crowded;
-        for queue in [&mut out.urgent, &mut out.ready, &mut out.limits, crowded] {
+        let room_queue = &mut out.room_queue;
+        for queue in [&mut out.urgent, &mut out.ready, &mut out.limits, room_queue] {
             if queue.len() > 64 + 2 * streams.len() {
                 queue.retain(|id| *id == 0 || streams.contains_key(id));
             }

@@ -1,56 +1,58 @@
-//! Between two sockets: a session goes on where it was cut, here or from what was saved of it.
+//! The time between two sockets: a session continues where it was interrupted, in this process or from
+//! saved state.
 
 use std::ops::RangeInclusive;
 
 use bytes::BytesMut;
 
 use super::stream::{Half, Stream};
-use super::{Breach, Config, Session, Side};
-use crate::v1::frame::{Hello, Malformed, TOKEN};
-use crate::v1::varint::{Reading, put};
+use super::{Config, Session, Side, Violation};
+use crate::v1::frame::{Hello, TOKEN};
+use crate::v1::malformed::Malformed;
+use crate::v1::varint::{Reader, put};
 
-/// The most ranges of open streams that are saved.
+/// Maximum number of ranges of open streams that are saved.
 const MAX_RANGES: usize = 32;
 
-/// The most open streams that are saved: what was saved must not ask for more memory than there is.
+/// Maximum number of open streams that are saved, so that restoring needs a bounded amount of memory.
 const MAX_SAVED: usize = 100_000;
 
-/// Why a session can't be saved at this moment.
+/// The reason for which a session can't be saved at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CannotSave {
-    /// There is no token: the relay's HELLO has not come, or it keeps no sessions.
+    /// There is no token: the relay's HELLO has not come, or the relay keeps no sessions.
     NoToken,
-    /// Something waits to be sent or acknowledged, or an upload is under way.
+    /// Data waits to be sent or acknowledged, or an upload is in progress.
     Sending,
-    /// A response is half received or half read.
+    /// A response has been received or read only in part.
     Receiving,
     /// The open streams are in more than 32 ranges, or more than 100,000.
     Scattered,
 }
 
-/// A client's session in a few hundred bytes: what is needed to go on with it elsewhere.
+/// A client's session in a few hundred bytes, enough to continue it elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved(pub Vec<u8>);
 
 impl Session {
-    /// The socket is gone. Nothing is lost: what the peer has not acknowledged goes out again on the
-    /// next one. A client calls [`Session::reconnect`] for it, a relay [`Session::resume`].
+    /// Records the loss of the socket. Nothing else is lost: unacknowledged frames are sent again on
+    /// the next socket. A client then calls [`Session::reconnect`], a relay [`Session::resume`].
     pub fn disconnect(&mut self) {
         self.hello.pending = None;
-        self.hello.heard = false;
-        self.hello.waits = true;
+        self.hello.greeted = false;
+        self.hello.suspended = true;
         (self.out.ping, self.out.pong) = (None, None);
         self.in_.due = None;
     }
 
-    /// A client's next socket is open: its HELLO asks for the session back.
+    /// Prepares the HELLO by which a client resumes the session on a new socket.
     ///
     /// # Errors
-    /// [`CannotSave::NoToken`]: the relay has given nothing to ask with.
+    /// [`CannotSave::NoToken`]: the relay has given no token.
     pub fn reconnect(&mut self) -> Result<(), CannotSave> {
         self.disconnect();
         self.hello.pending = Some(Hello {
-            // For the new session that begins if this one is not there any more.
+            // For the new session that begins if this one no longer exists.
             session_window: Some(self.config.session_window),
             stream_window: Some(self.config.stream_window),
             token: Some(self.hello.token.ok_or(CannotSave::NoToken)?),
@@ -60,36 +62,36 @@ impl Session {
         Ok(())
     }
 
-    /// The new session that a relay has begun where this client's was to be resumed: `hello`, the
-    /// relay's, says so. That of a client has been sent already.
+    /// Returns the new session that a relay began instead of resuming this client's session, as its
+    /// `hello` says. The client's own HELLO has already been sent.
     #[must_use]
     pub fn renewed(&self, hello: &Hello) -> Self {
         let mut session = Self::new(Side::Client, self.config);
         session.take_windows(hello);
-        session.hello.heard = true;
+        session.hello.greeted = true;
         session.hello.token = hello.token;
         session
     }
 
-    /// A client's next socket is here, at a relay: it has asked with `hello`, and is given `token` for
-    /// the next time.
+    /// Resumes the session at a relay, on a new socket: the client asked with `hello`, and receives
+    /// `token` for the next resume.
     ///
     /// # Errors
-    /// A HELLO that says something impossible; the session stays as it was.
-    pub fn resume(&mut self, hello: &Hello, token: [u8; TOKEN]) -> Result<(), Breach> {
+    /// The HELLO contradicts the session, which stays as it was.
+    pub fn resume(&mut self, hello: &Hello, token: [u8; TOKEN]) -> Result<(), Violation> {
         let received = hello
             .received
-            .ok_or(Breach::Malformed("a HELLO with a token lacks its count"))?;
+            .ok_or(Violation::Malformed("a HELLO with a token lacks its count"))?;
         let first = self.out.acked;
         if received < first || received > first + self.out.unacked.len() as u64 {
-            return Err(Breach::Malformed(
+            return Err(Violation::Malformed(
                 "a HELLO counts frames that were never sent",
             ));
         }
         self.disconnect();
-        self.go_on_from(received)?;
-        self.hello.waits = false;
-        self.hello.heard = true;
+        self.resend_from(received)?;
+        self.hello.suspended = false;
+        self.hello.greeted = true;
         self.hello.pending = Some(Hello {
             streams: Some(self.config.streams),
             resume_within: Some(
@@ -102,22 +104,22 @@ impl Session {
         Ok(())
     }
 
-    /// The peer has `received` sequenced frames: those after are sent again, and so are all limits, as
-    /// they are not sequenced.
-    pub(super) fn go_on_from(&mut self, received: u64) -> Result<(), Breach> {
-        self.out.again = self.out.unacked.len();
+    /// Prepares the new socket: the peer has `received` sequenced frames, so later frames are sent
+    /// again, and all limits too, because they are not sequenced.
+    pub(super) fn resend_from(&mut self, received: u64) -> Result<(), Violation> {
+        self.out.transmitted = self.out.unacked.len();
         self.acknowledged(received)?;
-        self.out.again = 0;
+        self.out.transmitted = 0;
         self.in_.acked = self.in_.count;
         self.in_.acked_weight = self.in_.received;
-        self.going_untold = self.going_away.is_some();
+        self.goaway_pending = self.going_away.is_some();
         self.out.limits.clear();
-        self.in_.telling = true;
+        self.in_.limit_queued = true;
         self.out.limits.push_back(0);
         let mut open: Vec<u64> = Vec::new();
         for (id, stream) in &mut self.streams {
-            stream.telling = !stream.over && stream.receive.half == Half::Body;
-            if stream.telling {
+            stream.limit_queued = !stream.ended && stream.receive.half == Half::Body;
+            if stream.limit_queued {
                 open.push(*id);
             }
         }
@@ -126,17 +128,18 @@ impl Session {
         Ok(())
     }
 
-    /// What a client needs to go on later or elsewhere, by [`Session::restore`].
+    /// Returns the state from which a client can continue later or elsewhere, with
+    /// [`Session::restore`].
     ///
     /// # Errors
-    /// [`CannotSave`] tells what has to end first.
+    /// [`CannotSave`] says what has to end first.
     pub fn save(&self) -> Result<Saved, CannotSave> {
         let token = self.hello.token.ok_or(CannotSave::NoToken)?;
         let mut sending = !self.out.unacked.is_empty();
         let mut open: Vec<u64> = Vec::new();
         for (id, stream) in &self.streams {
             let fresh = stream.receive.half == Half::Head && stream.receive.block.is_none();
-            if !fresh || stream.over {
+            if !fresh || stream.ended {
                 return Err(CannotSave::Receiving);
             }
             sending |= stream.send.half != Half::Ended || !stream.send.items.is_empty();
@@ -178,18 +181,18 @@ impl Session {
         Ok(Saved(out.to_vec()))
     }
 
-    /// A client's session as it was saved; [`Session::reconnect`] comes next. Each response brings back
-    /// the tag of its fetch.
+    /// Restores a client's saved session; call [`Session::reconnect`] next. The tag in each response
+    /// identifies its fetch.
     ///
     /// # Errors
-    /// Bytes that [`Session::save`] has not made.
+    /// `saved` was not made by [`Session::save`].
     pub fn restore(saved: &Saved) -> Result<Self, Malformed> {
-        let mut reading = Reading(&saved.0);
-        let token = reading
+        let mut reader = Reader(&saved.0);
+        let token = reader
             .take(TOKEN)?
             .try_into()
             .map_err(|_| Malformed::TRUNCATED)?;
-        let mut next = || reading.varint();
+        let mut next = || reader.varint();
         let (last, allowed, window) = (next()?, next()?, next()?);
         let (acked, sent, limit) = (next()?, next()?, next()?);
         let (count, received, told) = (next()?, next()?, next()?);
@@ -228,15 +231,15 @@ impl Session {
             }
             before = end;
         }
-        reading.end()?;
+        reader.end()?;
         session.open = session.streams.len() as u64;
         session.hello.token = Some(token);
-        session.hello.waits = true;
+        session.hello.suspended = true;
         Ok(session)
     }
 }
 
-/// Sorted numbers as ranges.
+/// Combines sorted numbers into ranges.
 fn ranges(sorted: &[u64]) -> Vec<RangeInclusive<u64>> {
     let mut ranges: Vec<RangeInclusive<u64>> = Vec::new();
     for id in sorted {

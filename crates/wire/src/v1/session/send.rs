@@ -1,4 +1,4 @@
-//! What the application has to send, put in its streams' queues.
+//! Outbound data of the application, put into the queues of its streams.
 
 use bytes::{Bytes, BytesMut};
 use fetchway_policy::{ErrorName, FetchError};
@@ -9,18 +9,18 @@ use super::{Gone, Session, Side};
 use crate::v1::block::{RequestHead, ResponseHead, fits, put_trailers};
 use crate::v1::frame::{MAX_TAG, Part, Reset};
 
-/// Room for a block at first: most fit, so that none grows piece by piece.
+/// Initial capacity of a block's buffer in bytes. Most blocks fit, so few buffers have to grow.
 const BLOCK: usize = 256;
 
 impl Session {
-    /// Whether a client may open one more stream.
+    /// Returns true if a client may open another stream.
     #[must_use]
     pub fn can_open(&self) -> bool {
-        self.peer_going.is_none() && self.open < self.allowed
+        self.peer_goaway.is_none() && self.open < self.allowed
     }
 
-    /// Opens a stream for a fetch; `end` if it has no body. `None` where [`Session::can_open`] says no,
-    /// or [`RequestHead::check`] does.
+    /// Opens a stream for a fetch; `end` means that there is no body. Returns `None` if
+    /// [`Session::can_open`] is false or [`RequestHead::check`] fails.
     pub fn open(&mut self, head: &RequestHead, end: bool) -> Option<u64> {
         if self.side != Side::Client || !self.can_open() || head.tag.len() > MAX_TAG {
             return None;
@@ -38,32 +38,32 @@ impl Session {
         Some(self.last)
     }
 
-    /// Answers a stream; `end` if there is no body. A head that is too long for a block resets it with
-    /// `http_response_header_section_size`.
+    /// Sends the head of a response; `end` means that there is no body. If the head is too long for a
+    /// block, the stream is reset with `http_response_header_section_size`.
     ///
     /// # Errors
-    /// [`Gone`] if the stream has ended, by this too, or has been answered.
+    /// [`Gone`] if the stream has ended (also through this call), or already has a response.
     pub fn respond(&mut self, id: u64, head: &ResponseHead, end: bool) -> Result<(), Gone> {
         let mut block = BytesMut::with_capacity(BLOCK);
         head.put(&mut block);
         if let Err(unfit) = fits(&block, &head.fields) {
             let name = ErrorName::HttpResponseHeaderSectionSize;
             let reset = Reset::new(head.tag.clone(), &FetchError::new(name, unfit.0));
-            self.give(id, Half::Head, |_| {})?;
+            self.enqueue(id, Half::Head, |_| {})?;
             self.reset(id, reset)?;
             return Err(Gone);
         }
-        self.give(id, Half::Head, |stream| {
+        self.enqueue(id, Half::Head, |stream| {
             push_block(stream, Part::Head, end, block.freeze());
         })
     }
 
-    /// Adds a piece to the body on its way out. There should be [`Session::poll_room`] first.
+    /// Adds a piece to the outbound body. Call [`Session::poll_room`] first.
     ///
     /// # Errors
-    /// [`Gone`] if the stream has ended, or its peer wants no more.
+    /// [`Gone`] if the stream has ended, or the peer has stopped the body.
     pub fn data(&mut self, id: u64, bytes: Bytes) -> Result<(), Gone> {
-        self.give(id, Half::Body, |stream| {
+        self.enqueue(id, Half::Body, |stream| {
             if !bytes.is_empty() {
                 stream.send.queued += bytes.len();
                 stream.send.items.push_back(Item::Data(bytes));
@@ -71,41 +71,41 @@ impl Session {
         })
     }
 
-    /// Ends the body on its way out.
+    /// Ends the outbound body.
     ///
     /// # Errors
-    /// [`Gone`] if the stream has ended, or its peer wants no more.
+    /// [`Gone`] if the stream has ended, or the peer has stopped the body.
     pub fn end(&mut self, id: u64) -> Result<(), Gone> {
-        self.give(id, Half::Body, |stream| {
+        self.enqueue(id, Half::Body, |stream| {
             stream.send.items.push_back(Item::End);
             stream.send.half = Half::Ended;
         })
     }
 
-    /// Ends the body on its way out with fields. Those that are too long for a block are left out: the
-    /// body is complete without them.
+    /// Ends the outbound body with trailers. Trailers that are too long for a block are left out,
+    /// because the body is complete without them.
     ///
     /// # Errors
-    /// [`Gone`] if the stream has ended, or its peer wants no more.
+    /// [`Gone`] if the stream has ended, or the peer has stopped the body.
     pub fn trailers(&mut self, id: u64, trailers: &HeaderMap) -> Result<(), Gone> {
         let mut block = BytesMut::with_capacity(BLOCK);
         put_trailers(&mut block, trailers);
         if fits(&block, trailers).is_err() {
             return self.end(id);
         }
-        self.give(id, Half::Body, |stream| {
+        self.enqueue(id, Half::Body, |stream| {
             push_block(stream, Part::Trailers, true, block.freeze());
         })
     }
 
-    /// Tells a client that the rest of its body is not wanted.
+    /// Tells a client that the remainder of its body is not wanted.
     ///
     /// # Errors
-    /// [`Gone`] if the stream or that body has ended.
+    /// [`Gone`] if the stream or the client's body has ended.
     pub fn stop(&mut self, id: u64) -> Result<(), Gone> {
         let stream = self.streams.get_mut(&id).ok_or(Gone)?;
         let taken = stream.receive.half != Half::Ended && !stream.receive.stopped;
-        if self.side == Side::Client || stream.over || !taken {
+        if self.side == Side::Client || stream.ended || !taken {
             return Err(Gone);
         }
         stream.receive.stopped = true;
@@ -115,14 +115,14 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the stream at once, both ways. What waited to be sent on it is dropped, and what was
-    /// received and not consumed counts as consumed: also if the stream has ended.
+    /// Ends the stream at once, in both directions. Data that waits to be sent is dropped. Data that
+    /// was received counts as consumed, even if the stream has already ended.
     ///
     /// # Errors
-    /// [`Gone`] if it has ended.
+    /// [`Gone`] if the stream has ended.
     pub fn reset(&mut self, id: u64, reset: Reset) -> Result<(), Gone> {
         let stream = self.streams.get_mut(&id).ok_or(Gone)?;
-        if stream.over || stream.send.reset.is_some() {
+        if stream.ended || stream.send.reset.is_some() {
             self.discard_unread(id);
             return Err(Gone);
         }
@@ -135,29 +135,29 @@ impl Session {
         self.wake.extend(stream.send.waker.take());
         self.discard_unread(id);
         if unsent {
-            // The relay has never heard of it. Its number is skipped.
-            self.over(id);
+            // The relay does not know the stream. Its number is skipped.
+            self.end_stream(id);
         } else {
             self.out.urgent.push_back(id);
-            self.make_room();
+            self.wake_waiting();
         }
         Ok(())
     }
 
-    fn give(&mut self, id: u64, at: Half, give: impl FnOnce(&mut Stream)) -> Result<(), Gone> {
+    fn enqueue(&mut self, id: u64, at: Half, add: impl FnOnce(&mut Stream)) -> Result<(), Gone> {
         let stream = self.streams.get_mut(&id).ok_or(Gone)?;
         if stream.send.half != at {
             return Err(Gone);
         }
         let before = stream.waiting();
-        give(stream);
+        add(stream);
         stream.schedule(id, &mut self.out.ready);
         self.out.waiting = self.out.waiting + stream.waiting() - before;
         Ok(())
     }
 }
 
-/// Puts a block in the stream's queue; after it comes data, or nothing.
+/// Appends a block to the stream's queue; data follows unless `end` is set.
 fn push_block(stream: &mut Stream, part: Part, end: bool, block: Bytes) {
     stream.send.blocks += block.len();
     stream

@@ -1,4 +1,4 @@
-//! What a session keeps beside its streams: of the socket at hand, of the way out, of the way in.
+//! The state of a session beside its streams: HELLO, outbound and inbound.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -7,58 +7,60 @@ use bytes::Bytes;
 
 use crate::v1::frame::{Frame, Hello, TOKEN};
 
-/// What is said first on the socket at hand.
+/// Progress of the HELLO exchange on the current socket.
 #[derive(Debug, Default)]
 pub(super) struct HelloState {
-    /// To be sent.
+    /// The HELLO that is still to be sent.
     pub(super) pending: Option<Hello>,
-    /// The peer's has come on this socket.
-    pub(super) heard: bool,
-    /// Of a client: nothing sequenced goes out before the relay has said where to go on.
-    pub(super) waits: bool,
+    /// True once the peer's HELLO has come on this socket.
+    pub(super) greeted: bool,
+    /// True between the loss of a socket and the end of the resume. Meanwhile nothing but HELLO is
+    /// sent.
+    pub(super) suspended: bool,
     pub(super) token: Option<[u8; TOKEN]>,
 }
 
-/// The way out.
+/// Outbound state.
 #[derive(Debug, Default)]
 pub(super) struct Out {
     /// Streams with a RESET or STOP to send.
     pub(super) urgent: VecDeque<u64>,
-    /// Streams with something else to send, in turn.
+    /// Streams with anything else to send, in the order of their turns.
     pub(super) ready: VecDeque<u64>,
-    /// Streams whose limit is to be told.
+    /// Streams whose new limit is to be sent; 0 stands for the session.
     pub(super) limits: VecDeque<u64>,
-    /// Weight of blocks and data sent in this session, and what the peer allows.
+    /// Bytes of blocks and data sent in this session, and the total that the peer allows.
     pub(super) sent: u64,
     pub(super) limit: u64,
-    /// Frames not yet acknowledged; those before `again` have been sent on this socket.
+    /// Frames that are not acknowledged. The first `transmitted` of them have been sent on the current
+    /// socket.
     pub(super) unacked: VecDeque<Frame>,
-    pub(super) again: usize,
+    pub(super) transmitted: usize,
     pub(super) unacked_bytes: u64,
-    /// What waits in all streams, and those that wait until less does.
+    /// Bytes that wait in all streams, and the streams that wait for room in the session.
     pub(super) waiting: u64,
-    pub(super) crowded: VecDeque<u64>,
-    /// Sequenced frames that the peer has acknowledged.
+    pub(super) room_queue: VecDeque<u64>,
+    /// Number of sequenced frames that the peer has acknowledged.
     pub(super) acked: u64,
     pub(super) ping: Option<Bytes>,
     pub(super) pong: Option<Bytes>,
 }
 
-/// The way in.
+/// Inbound state.
 #[derive(Debug, Default)]
 pub(super) struct In {
-    /// Sequenced frames received; of them acknowledged.
+    /// Number of sequenced frames received, and how many of them we have acknowledged.
     pub(super) count: u64,
     pub(super) acked: u64,
     pub(super) acked_weight: u64,
-    /// Weight received and consumed in this session, and what the peer has been allowed.
+    /// Bytes received and consumed in this session, and the total that the peer is allowed.
     pub(super) received: u64,
     pub(super) consumed: u64,
     pub(super) allowed: u64,
-    /// Blocks that have begun and not ended, of all streams.
+    /// Number of unfinished blocks, of all streams.
     pub(super) unfinished: usize,
-    /// Its limit is in the queue of those to be told.
-    pub(super) telling: bool,
-    /// When the acknowledgement is to go out at the latest.
+    /// True if the session's limit is in the queue of limits to send.
+    pub(super) limit_queued: bool,
+    /// Latest time at which the next acknowledgement must be sent.
     pub(super) due: Option<Instant>,
 }

@@ -1,4 +1,5 @@
-//! One stream: what waits to be sent on it, and how far the peer's half has come.
+//! The state of one stream: the data that waits to be sent, and how much of the peer's half was
+//! received.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -7,16 +8,16 @@ use bytes::{Bytes, BytesMut};
 
 use crate::v1::frame::{MAX_PIECE, Part, Reset};
 
-/// Bytes that a stream may send before it is the next one's turn. The longest frame fits.
+/// Bytes that a stream may send in one turn. The longest frame fits.
 const TURN: usize = 16 << 10;
 
-/// What a frame takes of a turn beside its piece: at most its type, length, stream and flags.
+/// Bytes of a turn that a frame uses beside its piece: at most its type, length, stream and flags.
 const FRAME: usize = TURN - MAX_PIECE;
 
-/// What something that waits takes in memory beside its bytes.
+/// Memory that a waiting item takes beside its bytes.
 const ITEM_WEIGHT: usize = 256;
 
-/// Something that waits for its turn.
+/// An item that waits for the stream's turn.
 #[derive(Debug)]
 pub(super) enum Item {
     Block { part: Part, end: bool, block: Bytes },
@@ -24,14 +25,14 @@ pub(super) enum Item {
     End,
 }
 
-/// Which half of a stream has come how far.
+/// Progress of one half of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Half {
-    /// Before its head.
+    /// The head has not been sent or received.
     Head,
-    /// Between head and end.
+    /// The head has been sent or received, the end has not.
     Body,
-    /// All has been given to be sent, or has been received.
+    /// Everything has been queued for sending, or has been received.
     Ended,
 }
 
@@ -39,52 +40,52 @@ pub(super) enum Half {
 pub(super) struct Stream {
     pub(super) send: Send,
     pub(super) receive: Receive,
-    /// It stands in the queue of those with something to send.
+    /// True if the stream is in the queue of streams with data to send.
     pub(super) scheduled: bool,
-    /// It stands in the queue of those whose limit is to be told.
-    pub(super) telling: bool,
-    /// It has ended; it is here only until what was received of it is consumed.
-    pub(super) over: bool,
+    /// True if the stream is in the queue of streams whose limit is to be sent.
+    pub(super) limit_queued: bool,
+    /// True once the stream has ended. It is kept only until all data received of it is consumed.
+    pub(super) ended: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Send {
     pub(super) half: Half,
     pub(super) items: VecDeque<Item>,
-    /// Bytes of data in `items`, and of blocks.
+    /// Bytes of data in `items`, and bytes of blocks in `items`.
     pub(super) queued: usize,
     pub(super) blocks: usize,
-    /// What is left of its turn. What it did not use, as its next frame was too long, is added to the
-    /// turn after.
+    /// Bytes left of the current turn. Bytes that remain unused, because the next frame was too long,
+    /// are added to the next turn.
     pub(super) turn: usize,
-    /// Data sent, and what the peer allows.
+    /// Bytes of data sent, and the total that the peer allows.
     pub(super) sent: u64,
     pub(super) limit: u64,
-    /// STOP is to be sent.
+    /// True if a STOP is to be sent.
     pub(super) stop: bool,
-    /// RESET is to be sent, and nothing else.
+    /// The RESET to send. Nothing else is sent after it.
     pub(super) reset: Option<Reset>,
-    /// Who waits for room.
+    /// The task that waits for room.
     pub(super) waker: Option<Waker>,
-    /// It stands in the queue of those that wait for room in the session.
-    pub(super) crowded: bool,
+    /// True if the stream is in the queue of streams that wait for room in the session.
+    pub(super) in_room_queue: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Receive {
     pub(super) half: Half,
-    /// The block under way: what it begins, whether data will follow, and its pieces.
+    /// The unfinished block: its kind, whether the half ends with it, and its pieces so far.
     pub(super) block: Option<(Part, bool, BytesMut)>,
-    /// The peer was told to stop: what still comes is dropped.
+    /// True if the peer was told to stop. Data that still arrives is dropped.
     pub(super) stopped: bool,
-    /// Data received and consumed, and what the peer has been allowed.
+    /// Bytes of data received and consumed, and the total that the peer is allowed.
     pub(super) received: u64,
     pub(super) consumed: u64,
     pub(super) allowed: u64,
 }
 
 impl Stream {
-    /// `limit` is what the peer allows at first, `allowed` what it is allowed.
+    /// Creates a stream. `limit` is the peer's first limit for us, `allowed` ours for the peer.
     pub(super) fn new(limit: u64, allowed: u64) -> Self {
         Self {
             send: Send {
@@ -98,7 +99,7 @@ impl Stream {
                 stop: false,
                 reset: None,
                 waker: None,
-                crowded: false,
+                in_room_queue: false,
             },
             receive: Receive {
                 half: Half::Head,
@@ -109,12 +110,12 @@ impl Stream {
                 allowed,
             },
             scheduled: false,
-            telling: false,
-            over: false,
+            limit_queued: false,
+            ended: false,
         }
     }
 
-    /// Puts it in the queue of those with something to send, if it has something that may go.
+    /// Adds the stream to the queue of streams with data to send, if any of its data may be sent.
     pub(super) fn schedule(&mut self, id: u64, ready: &mut VecDeque<u64>) {
         if !self.scheduled && self.can_send() {
             self.scheduled = true;
@@ -123,9 +124,10 @@ impl Stream {
         }
     }
 
-    /// Puts it back in that queue, if it has more that may go: to its front, as long as its turn lasts
-    /// or a block has to be ended. A `piece` of so many bytes has just been sent.
-    pub(super) fn go_on(&mut self, id: u64, piece: usize, ready: &mut VecDeque<u64>) {
+    /// Returns the stream to the queue after it has sent a piece, if more may be sent. It goes to the
+    /// front while its turn lasts or a block is unfinished. `piece` is the length of the piece just
+    /// sent.
+    pub(super) fn reschedule(&mut self, id: u64, piece: usize, ready: &mut VecDeque<u64>) {
         if !self.can_send() {
             return;
         }
@@ -139,7 +141,7 @@ impl Stream {
         }
     }
 
-    /// Bytes that the next frame carries, if the session lets it.
+    /// Returns the number of bytes in the next frame, if the session's limit allows it.
     fn next_piece(&self) -> usize {
         let send = &self.send;
         let bytes = match send.items.front() {
@@ -153,7 +155,7 @@ impl Stream {
         bytes.min(MAX_PIECE)
     }
 
-    /// Whether its own limit lets the next item go.
+    /// Returns true if the stream's own limit allows the next item.
     pub(super) fn can_send(&self) -> bool {
         match self.send.items.front() {
             None => false,
@@ -162,7 +164,7 @@ impl Stream {
         }
     }
 
-    /// Whether nothing of it has been sent.
+    /// Returns true if nothing of the stream has been sent.
     pub(super) fn is_unsent(&self) -> bool {
         let first = self.send.items.front();
         matches!(
@@ -174,7 +176,8 @@ impl Stream {
         )
     }
 
-    /// Whether the pieces of a block are on their way: nothing else of the stream may go between.
+    /// Returns true if a block has been sent in part. No other frame of the stream may be sent before
+    /// the block is complete.
     pub(super) fn is_within_block(&self) -> bool {
         let first = self.send.items.front();
         matches!(
@@ -186,24 +189,25 @@ impl Stream {
         )
     }
 
-    /// What waits to be sent, in bytes of memory: a piece of one byte takes many.
+    /// Returns the memory of the data that waits to be sent, in bytes. A piece of one byte takes many.
     pub(super) fn waiting(&self) -> u64 {
         (self.queue() + self.send.blocks) as u64
     }
 
-    /// The same without the bytes of blocks: what its room for more is measured by.
+    /// Returns [`Stream::waiting`] without the bytes of blocks, which decides whether there is room for
+    /// more.
     pub(super) fn queue(&self) -> usize {
         self.send.queued + self.send.items.len() * ITEM_WEIGHT
     }
 
-    /// Drops what waits to be sent.
+    /// Drops all data that waits to be sent.
     pub(super) fn clear(&mut self) {
         self.send.items.clear();
         (self.send.queued, self.send.blocks) = (0, 0);
         self.send.half = Half::Ended;
     }
 
-    /// Drops the body that waits to be sent, and not a block before it that has begun.
+    /// Drops the body that waits to be sent, but not a block that has been sent in part.
     pub(super) fn clear_data(&mut self) {
         let block = self
             .send
@@ -217,7 +221,7 @@ impl Stream {
         self.send.items.extend(block);
     }
 
-    /// What was received and not consumed.
+    /// Returns the number of bytes received and not consumed.
     pub(super) fn unread(&self) -> u64 {
         self.receive.received - self.receive.consumed
     }

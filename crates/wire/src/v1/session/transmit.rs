@@ -1,5 +1,5 @@
-//! The frames that go out: what was said already and is lost, what ends streams, and then each stream in
-//! its turn.
+//! Outbound frames: first those lost with the previous socket, then those that end streams, then each
+//! stream in its turn.
 
 use std::time::Instant;
 
@@ -11,49 +11,50 @@ use super::{Session, Side};
 use crate::v1::MAX_MESSAGE;
 use crate::v1::frame::{Frame, MAX_PIECE, Part};
 
-/// What a frame that is kept weighs beside its bytes.
+/// Memory that a kept frame counts beside its bytes.
 const FRAME_WEIGHT: u64 = 64;
 
-/// The most by which [`Session::transmit`] passes what it was told to fill: a frame of 16 KiB and an
+/// Maximum number of bytes by which [`Session::transmit`] exceeds its target: a frame of 16 KiB and an
 /// ACK.
-pub const PASSES: usize = (16 << 10) + 16;
+pub const OVERSHOOT: usize = (16 << 10) + 16;
 
-/// What [`Session::transmit`] is to fill a message to: with what it may pass that by, it is still one
-/// that may be sent.
-pub const FILL: usize = MAX_MESSAGE - PASSES;
+/// Target for [`Session::transmit`]: with [`OVERSHOOT`], a message still has at most [`MAX_MESSAGE`]
+/// bytes.
+pub const FILL: usize = MAX_MESSAGE - OVERSHOOT;
 
 impl Session {
-    /// Whether [`Session::transmit`] would give anything.
+    /// Returns true if [`Session::transmit`] would write a frame.
     #[must_use]
     pub fn wants_transmit(&self, now: Instant) -> bool {
         let out = &self.out;
-        if self.hello.pending.is_some() || self.hello.waits {
+        if self.hello.pending.is_some() || self.hello.suspended {
             return self.hello.pending.is_some();
         }
         out.ping.is_some()
             || out.pong.is_some()
-            || self.going_untold
+            || self.goaway_pending
             || !out.limits.is_empty()
             || self.in_.due.is_some_and(|due| due <= now)
-            || out.again < out.unacked.len()
+            || out.transmitted < out.unacked.len()
             || self.can_send()
     }
 
-    /// Whether anything new may go out. What ends a stream needs no leave of the peer's.
+    /// Returns true if a new sequenced frame may be sent. Frames that end a stream do not need the
+    /// peer's credit.
     fn can_send(&self) -> bool {
         let out = &self.out;
         out.unacked_bytes < self.config.unacked
             && (!out.urgent.is_empty() || !out.ready.is_empty() && out.sent < out.limit)
     }
 
-    /// Appends frames to `out` until it holds `most` bytes or nothing more may go; the last frame and an
-    /// ACK may pass that by their lengths ([`PASSES`] at most). Gives whole frames only, to be sent in
-    /// this order on this socket.
+    /// Appends whole frames to `out` until it holds `most` bytes or nothing more may be sent. The last
+    /// frame and an ACK may exceed `most` (by at most [`OVERSHOOT`]). The frames must be sent in this
+    /// order, on the current socket.
     pub fn transmit(&mut self, now: Instant, out: &mut BytesMut, most: usize) {
         if let Some(hello) = self.hello.pending.take() {
             Frame::Hello(hello).put(out);
         }
-        if self.hello.waits {
+        if self.hello.suspended {
             return;
         }
         let begun = out.len();
@@ -68,23 +69,24 @@ impl Session {
                 frame.put(out);
             }
         }
-        if std::mem::take(&mut self.going_untold)
+        if std::mem::take(&mut self.goaway_pending)
             && let Some(going) = &self.going_away
         {
             Frame::GoingAway(going.clone()).put(out);
         }
-        while out.len() < most && self.out.again < self.out.unacked.len() {
-            self.out.unacked[self.out.again].put(out);
-            self.out.again += 1;
+        while out.len() < most && self.out.transmitted < self.out.unacked.len() {
+            self.out.unacked[self.out.transmitted].put(out);
+            self.out.transmitted += 1;
         }
-        while out.len() < most && self.out.again == self.out.unacked.len() && self.can_send() {
+        while out.len() < most && self.out.transmitted == self.out.unacked.len() && self.can_send()
+        {
             if let Some(id) = self.out.urgent.pop_front() {
                 self.transmit_urgent(id, out);
             } else if let Some(id) = self.out.ready.pop_front() {
                 self.transmit_one(id, out);
             }
         }
-        // An acknowledgement travels with whatever goes, or when its time has come.
+        // An acknowledgement is sent together with other frames, or when it is due.
         let due = self.in_.due.is_some_and(|due| due <= now);
         if self.in_.acked < self.in_.count && (due || out.len() > begun) {
             self.in_.acked = self.in_.count;
@@ -99,12 +101,12 @@ impl Session {
             && let Some(id) = self.out.limits.pop_front()
         {
             if id == 0 {
-                self.in_.telling = false;
+                self.in_.limit_queued = false;
                 self.in_.allowed = self.in_.consumed + self.config.session_window;
                 let bytes = self.in_.allowed;
                 Frame::Limit { stream: 0, bytes }.put(out);
             } else if let Some(stream) = self.streams.get_mut(&id) {
-                stream.telling = false;
+                stream.limit_queued = false;
                 if stream.receive.half != Half::Ended && !stream.receive.stopped {
                     stream.receive.allowed = stream.receive.consumed + self.config.stream_window;
                     let bytes = stream.receive.allowed;
@@ -114,13 +116,13 @@ impl Session {
         }
     }
 
-    /// Sends a stream's RESET or STOP.
+    /// Writes a stream's RESET or STOP.
     fn transmit_urgent(&mut self, id: u64, out: &mut BytesMut) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         if let Some(reset) = stream.send.reset.take() {
-            self.served(id);
+            self.end_served(id);
             self.keep(Frame::Reset { stream: id, reset }, out);
         } else if stream.send.stop && !stream.is_within_block() {
             stream.send.stop = false;
@@ -128,7 +130,7 @@ impl Session {
         }
     }
 
-    /// Sends one frame of the stream whose turn it is.
+    /// Writes one frame of the stream whose turn it is.
     fn transmit_one(&mut self, id: u64, out: &mut BytesMut) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -146,48 +148,51 @@ impl Session {
         if stream.send.stop && !stream.is_within_block() {
             self.out.urgent.push_back(id);
         }
-        // The relay's end is the stream's; a client's is only that of its own half.
+        // When the relay's half ends, the stream ends. When the client's half ends, only that half
+        // does.
         let ended = stream.send.half == Half::Ended && stream.send.items.is_empty();
         if ended && self.side == Side::Relay {
-            self.served(id);
+            self.end_served(id);
         } else {
-            stream.go_on(id, frame.weight() as usize, &mut self.out.ready);
+            stream.reschedule(id, frame.weight() as usize, &mut self.out.ready);
         }
         self.keep(frame, out);
     }
 
-    /// A stream has ended from our side, not by the peer's cancel.
-    fn served(&mut self, id: u64) {
+    /// Ends a stream from our side, as opposed to a cancel by the peer.
+    fn end_served(&mut self, id: u64) {
         self.cancels.give_back();
-        self.over(id);
+        self.end_stream(id);
     }
 
     fn keep(&mut self, frame: Frame, out: &mut BytesMut) {
         frame.put(out);
         self.out.unacked_bytes += kept(&frame);
         self.out.unacked.push_back(frame);
-        self.out.again = self.out.unacked.len();
+        self.out.transmitted = self.out.unacked.len();
     }
 
-    /// The peer has received `count` sequenced frames.
-    pub(super) fn acknowledged(&mut self, count: u64) -> Result<(), super::Breach> {
-        let sent = self.out.acked + self.out.again as u64;
+    /// Drops the frames that the peer has acknowledged: it has received `count` sequenced frames.
+    pub(super) fn acknowledged(&mut self, count: u64) -> Result<(), super::Violation> {
+        let sent = self.out.acked + self.out.transmitted as u64;
         if count > sent {
-            return Err(super::Breach::Malformed("an ACK is ahead of what was sent"));
+            return Err(super::Violation::Malformed(
+                "an ACK is ahead of what was sent",
+            ));
         }
         while self.out.acked < count {
             if let Some(frame) = self.out.unacked.pop_front() {
                 self.out.unacked_bytes -= kept(&frame);
             }
             self.out.acked += 1;
-            self.out.again -= 1;
+            self.out.transmitted -= 1;
         }
-        self.make_room();
+        self.wake_waiting();
         Ok(())
     }
 }
 
-/// What a frame that is kept counts towards [`Config::unacked`](super::Config::unacked).
+/// Returns the bytes that a kept frame counts towards [`Config::unacked`](super::Config::unacked).
 fn kept(frame: &Frame) -> u64 {
     let texts = match frame {
         Frame::Reset { reset, .. } => reset.tag.len() + reset.name.len() + reset.detail.len(),
@@ -196,7 +201,8 @@ fn kept(frame: &Frame) -> u64 {
     frame.weight() + texts as u64 + FRAME_WEIGHT
 }
 
-/// The next frame of a stream, with at most `session` bytes of weight.
+/// Returns the next frame of a stream, with at most `session` bytes that count against the session's
+/// limit.
 fn next_frame(stream: &mut Stream, id: u64, session: u64) -> Option<Frame> {
     let send = &mut stream.send;
     let most = usize::try_from(session)

@@ -1,4 +1,4 @@
-//! Frames and what is in them, as they may come.
+//! Arbitrary frames and their contents.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What holds for any input: order of bytes under any interleaving, encodings there and back.
+//! Properties for any input: order of bytes under any interleaving, and round trips of encodings.
 
 mod arbitrary;
 
@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use self::arbitrary::{clock, fields, frame};
 use crate::pair::{Pair, body, get, message, ok, parse, receive};
 
-/// One thing that one of the ends does.
+/// An action of one of the ends.
 #[derive(Clone, Debug)]
 enum Act {
     Open,
@@ -47,7 +47,7 @@ fn act() -> impl Strategy<Value = Act> {
 /// A stream as its two applications see it.
 #[derive(Default)]
 struct Seen {
-    /// Up and down: given, received, consumed.
+    /// For upload and download: bytes given, received and consumed.
     given: [Vec<u8>; 2],
     came: [Vec<u8>; 2],
     consumed: [u64; 2],
@@ -90,7 +90,7 @@ impl Play {
         } else {
             &mut self.pair.relay
         };
-        // The relay's end would end an upload that is under way.
+        // The end of the relay's half would end an upload in progress.
         let uploading = !seen.ended[1] || seen.came[1] != seen.given[1];
         if seen.ended[way] || (!up && len.is_none() && uploading) {
             return;
@@ -143,7 +143,7 @@ impl Play {
         }
     }
 
-    /// All that was given arrives when both read on.
+    /// Everything that was given arrives once both ends read.
     fn finish(&mut self) {
         for _ in 0..10_000 {
             if self.seen.iter().all(|seen| seen.came == seen.given) {
@@ -213,7 +213,7 @@ proptest! {
             }
         }
         for id in 1..=(answered.len() + after.len()) as u64 {
-            // Those that were answered before are gone.
+            // Streams that were answered before are gone.
             let _answered = pair.relay.respond(id, &ok(), true);
         }
         pair.settle();

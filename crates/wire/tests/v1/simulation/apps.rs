@@ -1,21 +1,21 @@
-//! What the applications at both ends know of each stream.
+//! Knowledge of the applications at both ends about each stream.
 
 use bytes::Bytes;
 use fetchway_wire::v1::{Event, Reset};
 
-/// A body on its way, up or down.
+/// A body in transit, up or down.
 #[derive(Default)]
 pub(super) struct Body {
-    /// What there is, has been given to the session, has come out at the other end.
+    /// Length of the body, bytes given to the session, and bytes received at the other end.
     pub(super) length: u64,
     pub(super) given: u64,
     pub(super) came: u64,
-    /// Come and not consumed.
+    /// Bytes received and not consumed.
     pub(super) unread: u64,
-    /// Its end has been given; has come.
+    /// True once the end has been given, and once it has arrived.
     pub(super) finished: bool,
     pub(super) complete: bool,
-    /// Nothing more can be given.
+    /// True once nothing more can be given.
     pub(super) closed: bool,
 }
 
@@ -24,12 +24,12 @@ pub(super) struct Body {
 pub(super) struct Fetch {
     pub(super) up: Body,
     pub(super) down: Body,
-    /// The relay has been told of it; has answered.
+    /// True once the relay knows the fetch, and once it has answered.
     pub(super) opened: bool,
     pub(super) answered: bool,
-    /// The response's head has come.
+    /// True once the response's head has arrived.
     pub(super) headed: bool,
-    /// It is over for the client, and how; for the relay's application.
+    /// How the fetch ended for the client, and whether it ended for the relay's application.
     pub(super) ended: Option<End>,
     pub(super) relay_over: bool,
 }
@@ -39,13 +39,13 @@ pub(super) enum End {
     Complete,
     Cancelled,
     Failed,
-    /// Its relay is going away and has not looked at it.
+    /// The relay is going away and has not served the fetch.
     Unseen,
     /// The session was lost.
     Unknown,
 }
 
-/// The byte at an offset: another one in each stream and direction.
+/// Returns the byte at an offset, different in each stream and direction.
 fn byte(id: u64, up: bool, offset: u64) -> u8 {
     (offset ^ (offset >> 8) ^ (id * 37) ^ if up { 0x55 } else { 0 }) as u8
 }
@@ -83,7 +83,7 @@ impl Body {
 }
 
 impl Fetch {
-    /// The client's session tells of it.
+    /// Handles an event of the client's session.
     pub(super) fn at_client(&mut self, event: &Event) {
         assert_eq!(self.ended, None, "{event:?} of a fetch that is over");
         match event {
@@ -116,7 +116,7 @@ impl Fetch {
         }
     }
 
-    /// The relay's session tells of it.
+    /// Handles an event of the relay's session.
     pub(super) fn at_relay(&mut self, event: &Event) {
         match event {
             Event::Opened { stream, head, end } => {
@@ -140,7 +140,7 @@ impl Fetch {
         }
     }
 
-    /// The relay's application wants no more of the upload, or has ended the fetch.
+    /// The relay's application stops the upload, or ends the fetch.
     pub(super) fn stopped(&mut self) {
         self.up.unread = 0;
     }

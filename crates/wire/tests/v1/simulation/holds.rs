@@ -1,4 +1,4 @@
-//! What must hold: after every step, and at the end, to which every run must come.
+//! Properties that hold after every step, and at the end, which every run must reach.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use fetchway_wire::v1::Session;
 
 use super::world::World;
 
-/// Rounds in which everything that was begun must come to its end.
+/// Number of rounds within which everything must end.
 const DRAIN: u64 = 20_000;
 
 impl World {
-    /// What holds after every step.
+    /// Checks the properties that hold after every step.
     pub(super) fn check(&mut self) {
         let unread: u64 = self.fetches.values().map(|fetch| fetch.down.unread).sum();
         assert_eq!(self.client.unread(), unread, "the client's unread bytes");
         assert!(self.client.unread() <= self.config.session_window.max(64 << 10));
-        // What a stream may hold unsent: its queue, one piece more, and a block.
+        // A stream may hold unsent: its queue, one more piece, and a block.
         let per_stream = (32 << 10) + 30_000 + (64 << 10);
         let bound = |session: &Session, unacked: u64| {
             assert!(
@@ -35,7 +35,7 @@ impl World {
         }
     }
 
-    /// A stream that has left a session is over for the application too: it was told, or has done it.
+    /// A stream that a session has dropped has ended for the application too, which was told or did it.
     fn check_told(&mut self) {
         let waiting = self.fetches.values().filter(|fetch| fetch.ended.is_none());
         let (waiting, open) = (waiting.count() as u64, self.client.open_streams());
@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    /// No more faults: everything that was begun comes to its end.
+    /// Stops all faults and runs until everything has ended.
     pub(super) fn drain(&mut self) {
         self.note(format_args!("drain"));
         for _ in 0..DRAIN {
@@ -83,7 +83,7 @@ impl World {
         panic!("nothing moves any more; streams {stuck:?} are open");
     }
 
-    /// Both applications go on with a fetch.
+    /// Both applications continue with a fetch.
     fn push_on(&mut self, id: u64) {
         self.consume(id, true, u64::MAX);
         self.consume(id, false, u64::MAX);
@@ -97,7 +97,7 @@ impl World {
         }
     }
 
-    /// Nothing is left of a session whose fetches are all over.
+    /// Checks that nothing is left of a session whose fetches have all ended.
     fn check_end(&mut self) {
         let relay = self.relay.session().expect("it was connected");
         for session in [&self.client, relay] {

@@ -1,4 +1,4 @@
-//! The socket between the two ends, and what becomes of the session when it is cut.
+//! The socket between the two ends, and the fate of the session when it is cut.
 
 use std::collections::VecDeque;
 
@@ -7,24 +7,24 @@ use fetchway_wire::v1::{Config, Event, Frame, Hello, Session, TOKEN, decode};
 
 use super::watch::Watch;
 
-/// Messages under way, each way.
+/// Messages in transit, in each direction.
 #[derive(Default)]
 pub(super) struct Socket {
     pub(super) up: VecDeque<Bytes>,
     pub(super) down: VecDeque<Bytes>,
-    /// The relay has had the client's HELLO on it.
+    /// True once the relay has received the client's HELLO on this socket.
     pub(super) joined: bool,
 }
 
-/// A relay's directory, of one session.
+/// The directory of a relay, with one session.
 pub(super) struct Parked {
     pub(super) session: Session,
     token: [u8; TOKEN],
-    /// Good until a frame behind HELLO has come.
+    /// Valid until a frame after HELLO has arrived.
     before: Option<[u8; TOKEN]>,
 }
 
-/// The relay's end: the session if there is one.
+/// The relay's end: the session, if there is one.
 pub(super) struct Relay {
     pub(super) config: Config,
     pub(super) parked: Option<Parked>,
@@ -40,7 +40,7 @@ impl Relay {
         }
     }
 
-    /// A client's HELLO has come. Whether a new session has begun.
+    /// Handles a client's HELLO. Returns true if a new session has begun.
     pub(super) fn hello(&mut self, hello: &Hello) -> bool {
         self.tokens += 1;
         let mut token = [0xA5; TOKEN];
@@ -65,7 +65,7 @@ impl Relay {
         true
     }
 
-    /// A frame behind HELLO has come: the client has the new token.
+    /// Handles a frame after HELLO, which shows that the client has the new token.
     pub(super) fn heard(&mut self) {
         if let Some(parked) = &mut self.parked {
             parked.before = None;
@@ -77,7 +77,7 @@ impl Relay {
     }
 }
 
-/// One message of `session`, accounted for; empty if it has nothing to say.
+/// Returns one message of `session` and records it; empty if there is nothing to send.
 pub(super) fn message(
     session: &mut Session,
     watch: &mut Watch,
@@ -103,7 +103,7 @@ pub(super) fn parse(message: &Bytes) -> Vec<Frame> {
     frames
 }
 
-/// The stream that an event is of.
+/// Returns the stream of an event.
 pub(super) fn stream_of(event: &Event) -> Option<u64> {
     match event {
         Event::Opened { stream, .. }

@@ -1,8 +1,8 @@
 //! Client, lossy link and relay, driven by a seed. The same seed gives the same trace.
 //!
-//! `world` has the parts and moves frames between them; `steps` chooses what happens, `holds` says
-//! what must hold; `apps` knows each fetch's bytes; `watch` keeps a second account of limits and counts from the
-//! frames alone; `link` is the socket and the relay's directory.
+//! `world` holds the parts and moves frames between them. `steps` chooses the next action, and `holds`
+//! checks the properties. `apps` knows each fetch's bytes. `watch` counts limits and frames a second
+//! time, from the frames alone. `link` is the socket and the relay's directory.
 //!
 //! `FETCHWAY_SEEDS=N` runs that many seeds, `FETCHWAY_SEED=N` one seed with each of its steps printed.
 
@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use self::world::{Totals, World};
 
-/// Seeds of an ordinary test run.
+/// Number of seeds in an ordinary test run.
 const SEEDS: u64 = 50;
 
 fn run(seed: u64, tell: bool) -> (u64, Totals) {
@@ -81,7 +81,7 @@ impl Totals {
         self.bytes += other.bytes;
     }
 
-    /// Everything that can happen did.
+    /// Checks that everything that can happen did happen.
     fn is_broad(&self) -> bool {
         let seen = [
             self.complete,

@@ -1,4 +1,4 @@
-//! Small, fast, and the same everywhere: SplitMix64.
+//! The random generator SplitMix64: small, fast, and the same on every platform.
 
 pub(super) struct Random(pub(super) u64);
 
@@ -11,7 +11,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Less than `end`.
+    /// Returns a number below `end`.
     pub(super) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
@@ -25,7 +25,7 @@ impl Random {
         from.get(n).copied()
     }
 
-    /// Mostly small, at times `most`.
+    /// Returns a number that is mostly small, and sometimes `most`.
     pub(super) fn length(&mut self, most: u64) -> u64 {
         let bits = self.below(u64::from(most.max(1).ilog2()) + 2);
         self.below((1 << bits) + 1).min(most)

@@ -1,4 +1,4 @@
-//! What can happen next.
+//! The actions that can happen next.
 
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -10,19 +10,20 @@ use super::apps::{End, Fetch, bytes, reset};
 use super::world::World;
 use crate::pair;
 
-/// How a seed behaves.
+/// The behaviour of a seed.
 pub(super) struct Temper {
-    /// Of 1,000 steps, so many cut the link, and so many of those kill the relay too.
+    /// Of 1,000 steps, the number that cut the link, and of these cuts, the number per 1,000 that also
+    /// kill the relay.
     cuts: u64,
     kills: u64,
-    /// Of 1,000 fetches, so many have a body.
+    /// Of 1,000 fetches, the number that have a body.
     bodies: u64,
     most_body: u64,
     fetches: u64,
 }
 
 impl World {
-    /// A whole run.
+    /// Performs a whole run.
     pub(super) fn run(&mut self) {
         let random = &mut self.random;
         let mut temper = Temper {
@@ -106,7 +107,7 @@ impl World {
         (fetch.up.finished, fetch.up.closed) = (!body, !body);
         fetch.down.length = self.random.length(temper.most_body);
         let long = self.random.chance(30);
-        // Numbers go up by one, so the next is known before it is there.
+        // Numbers increase by one, so the next one is known in advance.
         let id = self.last() + 1;
         let mut head = if long {
             pair::long_get(self.random.length(60_000) as usize)
@@ -123,7 +124,7 @@ impl World {
         self.fetches.last_key_value().map_or(0, |(id, _)| *id)
     }
 
-    /// One of the fetches that `wanted` takes.
+    /// Returns one of the fetches that `wanted` accepts.
     fn some(&mut self, wanted: impl Fn(&Fetch) -> bool) -> Option<u64> {
         let ids: Vec<u64> = self
             .fetches
@@ -181,7 +182,7 @@ impl World {
         self.note(format_args!("give {id} up={up} to {given}"));
     }
 
-    /// The relay's application goes on with a response.
+    /// The relay's application continues with a response.
     fn answer(&mut self) {
         let open = |fetch: &Fetch| fetch.opened && !fetch.relay_over;
         let Some(id) = self.some(open) else { return };
@@ -210,7 +211,7 @@ impl World {
         self.note(format_args!("respond {id}"));
     }
 
-    /// Either application reads of what has come.
+    /// One of the applications reads received data.
     fn read(&mut self) {
         let most = 1 + self.random.length(60_000);
         let up = self.random.chance(500);
@@ -235,7 +236,7 @@ impl World {
         }
     }
 
-    /// Somebody changes their mind.
+    /// One of the applications cancels, resets or stops a fetch.
     fn disturb(&mut self) {
         match self.random.below(6) {
             0 => {

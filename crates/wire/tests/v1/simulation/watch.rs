@@ -7,24 +7,24 @@ use bytes::{Bytes, BytesMut};
 use fetchway_wire::v1::session::floor;
 use fetchway_wire::v1::{Frame, Hello};
 
-/// What the sender adds to a kept frame's bytes; a bound on the last frame.
+/// Bytes that the sender adds for each kept frame; a bound on the last frame.
 const KEPT: u64 = 64;
 
 pub(super) struct Watch {
-    /// Sequenced frames sent and not known to have come, with what each counts.
+    /// Sequenced frames that were sent and may not have arrived, with the weight of each.
     log: VecDeque<(Bytes, u64)>,
     log_kept: u64,
     acked: u64,
-    /// The next of `log` to go over the socket at hand.
+    /// The next entry of `log` to be sent on the current socket.
     next: usize,
     unacked: u64,
     limit: u64,
     sent: u64,
     first_limit: u64,
     streams: HashMap<u64, Sent>,
-    /// The stream whose block has begun and not ended.
+    /// The stream whose block is unfinished.
     within: Option<u64>,
-    /// New frames seen, and frames seen again.
+    /// Number of new frames, and of frames sent again.
     pub(super) fresh: u64,
     pub(super) repeated: u64,
 }
@@ -54,7 +54,7 @@ impl Watch {
         }
     }
 
-    /// The sender has put a frame on the socket.
+    /// Records a frame that the sender has put on the socket.
     pub(super) fn sent(&mut self, frame: &Frame) {
         if !frame.is_sequenced() {
             return;
@@ -99,7 +99,8 @@ impl Watch {
         }
     }
 
-    /// A block's pieces follow each other. Only what ends a stream may come between.
+    /// Checks that the pieces of a block follow one another. Only frames that end a stream may come in
+    /// between.
     fn follow(&mut self, frame: &Frame) {
         match frame {
             Frame::Block { stream, more, .. } => {
@@ -122,7 +123,7 @@ impl Watch {
         self.streams.entry(id).or_insert(Sent { sent: 0, limit })
     }
 
-    /// The sender has received a frame of its peer's.
+    /// Records a frame that the sender has received from its peer.
     pub(super) fn told(&mut self, frame: &Frame) {
         match frame {
             Frame::Ack(count) => self.acknowledged(*count),

@@ -1,4 +1,4 @@
-//! A client, a link and a relay, moved on step by step.
+//! A client, a link and a relay, driven step by step.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::link::{self, Relay, Socket, parse, stream_of};
 use super::random::Random;
 use super::watch::Watch;
 
-/// What came of a run.
+/// Result of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) streams: u64,
@@ -41,7 +41,7 @@ pub(super) struct World {
     tell: bool,
 }
 
-/// Limits as a seed chooses them: small ones, mostly.
+/// Returns the limits for a seed, mostly small ones.
 fn config(random: &mut Random) -> Config {
     Config {
         streams: random.below(300),
@@ -74,7 +74,7 @@ impl World {
         }
     }
 
-    /// Adds to the trace.
+    /// Adds an entry to the trace.
     #[expect(clippy::print_stderr, reason = "the steps of one seed, when asked for")]
     pub(super) fn note(&mut self, what: std::fmt::Arguments<'_>) {
         let what = what.to_string();
@@ -90,7 +90,7 @@ impl World {
         }
     }
 
-    /// One end puts a message on the socket. Whether it had anything to say.
+    /// One end puts a message on the socket. Returns true if it had anything to send.
     pub(super) fn transmit(&mut self, up: bool, most: usize) -> bool {
         let Some(socket) = &mut self.socket else {
             return false;
@@ -116,7 +116,7 @@ impl World {
         true
     }
 
-    /// The oldest message on its way arrives.
+    /// Delivers the oldest message in transit.
     pub(super) fn deliver(&mut self, up: bool) -> bool {
         let Some(socket) = &mut self.socket else {
             return false;
@@ -148,7 +148,7 @@ impl World {
             };
             let begun = self.relay.hello(&hello);
             if begun {
-                // A new session. The relay's half of all the old fetches is gone.
+                // A new session has begun. The relay's half of all old fetches is gone.
                 let unacked = self.relay.config.unacked;
                 self.finish_watches();
                 self.down = Watch::new(unacked);
@@ -216,7 +216,7 @@ impl World {
         }
     }
 
-    /// The session is gone, and with it what the client knows of its fetches.
+    /// Drops the session, and with it the client's knowledge of its fetches.
     fn lost(&mut self) {
         for fetch in self.fetches.values_mut() {
             fetch.ended.get_or_insert(End::Unknown);
@@ -225,7 +225,7 @@ impl World {
         self.fetches.clear();
     }
 
-    /// What is on its way is lost, and both ends notice.
+    /// Loses what is in transit; both ends notice.
     pub(super) fn cut(&mut self) {
         self.note(format_args!("cut"));
         self.socket = None;
@@ -236,11 +236,11 @@ impl World {
         self.totals.cuts += 1;
     }
 
-    /// The client's next socket.
+    /// Opens the client's next socket.
     pub(super) fn connect(&mut self) {
         if self.totals.cuts > 0 && self.client.reconnect().is_err() {
-            // The first HELLO of the relay never came: there is nothing to resume, and nobody will come
-            // for what the relay has.
+            // The relay's first HELLO never arrived: there is nothing to resume, and nobody will ask
+            // for the relay's session.
             self.lost();
             self.relay.parked = None;
             self.client = Session::client(self.config);
@@ -251,7 +251,7 @@ impl World {
         self.socket = Some(Socket::default());
     }
 
-    /// Adds up the fetches that are forgotten now.
+    /// Counts the fetches that are dropped now.
     pub(super) fn count(&mut self) {
         for fetch in self.fetches.values() {
             let totals = &mut self.totals;
@@ -276,7 +276,7 @@ impl World {
         }
     }
 
-    /// The hash of all that happened, and the totals.
+    /// Returns the hash of the trace, and the totals.
     pub(super) fn finish(mut self) -> (u64, Totals) {
         self.count();
         self.finish_watches();

@@ -1,5 +1,5 @@
-//! A frame as JSON. Tags, tokens, data and pieces of blocks are hex; values of fields are text of one
-//! character a byte (latin-1).
+//! Frames as JSON. Tags, tokens, data and pieces of blocks are hex; field values are text with one
+//! character for each byte (latin-1).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::hex;
 
-/// JSON, or why the frame's block cannot be read.
+/// Returns the JSON, or the fault in the frame's block.
 pub(super) type Described = Result<Value, String>;
 
 pub(super) fn describe(frame: &Frame) -> Described {

@@ -1,4 +1,4 @@
-//! What is in the vectors: each frame type and block shape, and edges.
+//! Contents of the vectors: each type of frame and block, and edge cases.
 
 use std::time::Duration;
 
@@ -229,7 +229,7 @@ fn piece(part: Part, end: bool, more: bool) -> Frame {
     }
 }
 
-/// A name twice, an empty value, and bytes that are no text.
+/// Returns fields with a repeated name, an empty value, and bytes that are not text.
 fn fields() -> HeaderMap {
     let mut fields = HeaderMap::new();
     for (name, value) in [

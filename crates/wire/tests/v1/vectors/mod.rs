@@ -1,8 +1,8 @@
 //! `docs/vectors.json`: each frame as bytes and as JSON, for other implementations to test against.
 //!
-//! `list` and `odd` say what is in it, `describe` how a frame looks in JSON. The file is committed: where the
-//! format changes on purpose, `FETCHWAY_WRITE_VECTORS=1 cargo test --package fetchway-wire --test v1
-//! vectors` writes it anew.
+//! `list` and `odd` define the contents, `describe` the JSON of a frame. The file is committed. After
+//! an intended change of the format, write it again with `FETCHWAY_WRITE_VECTORS=1 cargo test --package
+//! fetchway-wire --test v1 vectors`.
 
 mod describe;
 mod list;
@@ -28,7 +28,7 @@ fn encode(frame: &Frame) -> Bytes {
     out.freeze()
 }
 
-/// The one frame that `bytes` are.
+/// Decodes `bytes`, which are one frame.
 fn whole(bytes: &Bytes) -> Result<Frame, String> {
     let mut message = bytes.clone();
     let frame = decode(&mut message).map_err(|malformed| malformed.0.to_owned())?;
@@ -56,7 +56,7 @@ fn unhex(text: &str) -> Bytes {
         .collect()
 }
 
-/// The file as it should be.
+/// Returns the expected contents of the file.
 fn text() -> String {
     let mut lines = Vec::new();
     for (name, frame) in list::frames() {
@@ -96,17 +96,17 @@ fn the_committed_vectors_are_what_we_speak() {
     }
     let committed = fs::read_to_string(file()).unwrap_or_default();
     for (committed, expected) in committed.lines().zip(expected.lines()) {
-        assert_eq!(committed, expected, "{ANEW}");
+        assert_eq!(committed, expected, "{REWRITE}");
     }
     assert_eq!(
         committed.lines().count(),
         expected.lines().count(),
-        "{ANEW}"
+        "{REWRITE}"
     );
 }
 
-const ANEW: &str = "docs/vectors.json differs from what the code speaks. Other implementations hold to \
-    it: if the format was to change, say so in docs/protocol.md and write the file anew with \
+const REWRITE: &str = "docs/vectors.json differs from the frames that the code writes, and other \
+    implementations rely on the file. After an intended change, describe it in docs/protocol.md and run \
     FETCHWAY_WRITE_VECTORS=1 cargo test --package fetchway-wire --test v1 vectors";
 
 #[test]

@@ -1,10 +1,11 @@
-//! What is in the vectors beside what we send: other spellings, and what must be refused.
+//! Vectors of frames that we never send: other encodings that are accepted, and bytes that must be
+//! refused.
 
 use bytes::Bytes;
 
 use super::unhex;
 
-/// Bytes that are taken, though a sender writes them otherwise or not at all.
+/// Bytes that are accepted, though a sender writes them in another way or not at all.
 pub(super) fn decoded_only() -> Vec<(&'static str, Bytes)> {
     vec![
         (
@@ -45,7 +46,7 @@ pub(super) fn decoded_only() -> Vec<(&'static str, Bytes)> {
     ]
 }
 
-/// Bytes that are no frame, or frames whose block is none.
+/// Bytes that are not a frame, and frames with an invalid block.
 pub(super) fn malformed() -> Vec<(&'static str, Bytes)> {
     [
         ("a type without a length", "03"),
