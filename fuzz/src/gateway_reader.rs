@@ -1,7 +1,7 @@
 //! The reader of a gateway's clients: bytes of many reads, parsed in place.
 
 use bytes::BytesMut;
-use fetchway_ws::{Decoder, Event, Message, ProtocolError, Reading, Role, Taken};
+use fetchway_ws::{Decoder, Event, Message, ProtocolError, ReadState, Role, Received};
 
 /// Maximum length of a message in bytes.
 const LIMIT: usize = 1_024;
@@ -39,7 +39,7 @@ fn decoded(bytes: &[u8]) -> Read {
 
 fn sliced(bytes: &[u8], plan: &[u8]) -> Read {
     let mut plan = plan.iter().copied().cycle();
-    let mut reading = Reading::default();
+    let mut reading = ReadState::default();
     let mut events = Vec::new();
     let mut bytes = bytes;
     while !bytes.is_empty() {
@@ -61,11 +61,11 @@ fn sliced(bytes: &[u8], plan: &[u8]) -> Read {
 
 /// One read, of which at most `most` events are taken.
 fn taken(
-    reading: Reading,
+    reading: ReadState,
     slice: &[u8],
     at_most: usize,
     events: &mut Vec<Event>,
-) -> Result<Reading, ProtocolError> {
+) -> Result<ReadState, ProtocolError> {
     // Another socket uses the buffer before the next read.
     let mut buffer = slice.to_vec();
     let mut slice = reading.with(&mut buffer, LIMIT);
@@ -74,8 +74,8 @@ fn taken(
             break;
         };
         events.push(match next {
-            Taken::Event(event) => event,
-            Taken::Message(text, data) => Event::Message(Message {
+            Received::Event(event) => event,
+            Received::Message(text, data) => Event::Message(Message {
                 text,
                 data: data.into(),
             }),

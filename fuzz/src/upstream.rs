@@ -1,8 +1,8 @@
 //! The HTTP clients of a gateway, fed with the bytes of an API in arbitrary slices.
 
-use fetchway_upstream::h1::Reading;
+use fetchway_upstream::h1::ResponseReader;
 use fetchway_upstream::h2::{Connection, Event};
-use fetchway_upstream::{Answer, Failure, Limits, Request};
+use fetchway_upstream::{Response, Failure, Limits, Request};
 
 const LIMITS: Limits = Limits {
     head: 512,
@@ -48,8 +48,8 @@ pub fn upstream_h1(input: &[u8]) {
 }
 
 /// Returns the answer, if any, and whether another could follow.
-fn read(plan: &[u8], bytes: &[u8]) -> Option<(Answer, bool)> {
-    let mut reading = Reading::new();
+fn read(plan: &[u8], bytes: &[u8]) -> Option<(Response, bool)> {
+    let mut reading = ResponseReader::new();
     let mut read = 0;
     for slice in each_slice(plan, bytes) {
         read += slice.len();
@@ -78,12 +78,12 @@ pub fn upstream_h2(input: &[u8]) {
     assert!(out <= MOST_SENT + 32 * bytes.len(), "{out} bytes went out");
     // With a body limit of 1 KiB, no stream gets near the end of its window.
     events.sort_by_key(|event| match event {
-        Event::Answer(stream, _) | Event::Failed(stream, _) | Event::Full(stream, _) => *stream,
+        Event::Response(stream, _) | Event::Failed(stream, _) | Event::Full(stream, _) => *stream,
     });
     assert_eq!(events.len(), BODIES.len(), "not each stream has an end");
     for (event, stream) in events.iter().zip([1, 3, 5]) {
         match event {
-            Event::Answer(id, answer) => {
+            Event::Response(id, answer) => {
                 assert_eq!(*id, stream);
                 assert!(answer.body.len() <= LIMITS.body, "a body over the limit");
                 assert!(!answer.status.is_informational(), "an informational answer");

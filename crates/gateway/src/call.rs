@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fetchway_fetch::{Direct, Hold, Leave, Moved};
 use fetchway_policy::FetchError;
-use fetchway_upstream::{Answer, Request};
+use fetchway_upstream::{Request, Response};
 use http::{HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
@@ -51,7 +51,7 @@ pub(crate) const FREE: u32 = 64 << 10;
 
 /// What became of it.
 pub(crate) enum End {
-    Answered(Call, Answer),
+    Answered(Call, Response),
     Failed {
         call: Call,
         error: FetchError,
@@ -85,7 +85,7 @@ impl Call {
         }
     }
 
-    pub(crate) fn answered(self, answer: Answer) -> End {
+    pub(crate) fn answered(self, answer: Response) -> End {
         End::Answered(self, answer)
     }
 

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
-use fetchway_ws::{CloseCode, Opcode, Reading, close_payload, put_frame};
+use fetchway_ws::{CloseCode, Opcode, ReadState, close_payload, put_frame};
 use http::HeaderValue;
 use tokio::sync::oneshot;
 
@@ -82,7 +82,7 @@ pub(crate) struct Waiters(pub(crate) Vec<oneshot::Sender<()>>);
 #[derive(Default)]
 pub(crate) struct Traffic {
     /// What has been read and is not a whole message yet, or waits for those before it.
-    pub(crate) reading: Reading,
+    pub(crate) reading: ReadState,
     /// It has broken the protocol: nothing more of it counts, and it is closed like this when what it
     /// has sent before is answered.
     pub(crate) broken: Option<(CloseCode, &'static str)>,

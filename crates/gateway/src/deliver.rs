@@ -73,8 +73,8 @@ impl From<Answer> for Reply {
     }
 }
 
-impl From<fetchway_upstream::Answer> for Reply {
-    fn from(answer: fetchway_upstream::Answer) -> Self {
+impl From<fetchway_upstream::Response> for Reply {
+    fn from(answer: fetchway_upstream::Response) -> Self {
         let (mut kind, mut state, mut always) = (None, None, false);
         for (name, value) in answer.fields {
             match name {

@@ -46,7 +46,7 @@ enum Speaks {
 
 #[derive(Default)]
 struct One {
-    reading: h1::Reading,
+    reading: h1::ResponseReader,
     call: Option<Call>,
     /// It is not read, as there is no room for more of its answer yet.
     waits: bool,
@@ -147,7 +147,7 @@ impl Line {
                 // All lines share a buffer, as hardly ever anything is left of it.
                 let mut bytes = std::mem::take(&mut form.bytes);
                 form.put(&call, |request| h1::put_request(&mut bytes, request));
-                (one.reading, one.call) = (h1::Reading::new(), Some(call));
+                (one.reading, one.call) = (h1::ResponseReader::new(), Some(call));
                 let written = write(&mut self.tcp, &bytes);
                 if let Ok(written) = written {
                     self.written += written as u64;
@@ -390,7 +390,7 @@ impl Many {
     fn tell(&mut self, written: u64, ends: &mut Vec<End>, wants: &mut Vec<Wants>) {
         for event in self.events.drain(..) {
             match event {
-                h2::Event::Answer(stream, answer) => {
+                h2::Event::Response(stream, answer) => {
                     let call = self.calls.remove(&stream);
                     ends.extend(call.map(|call| call.answered(answer)));
                 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
-use fetchway_ws::{CloseCode, Event, Opcode, ProtocolError, Slice, Taken};
+use fetchway_ws::{CloseCode, Event, FrameReader, Opcode, ProtocolError, Received};
 use tokio::time::Instant;
 
 use crate::conn::{Broken, Conn, Phase, State};
@@ -259,13 +259,13 @@ impl Inner {
         fed
     }
 
-    fn take(&self, state: &mut State, slice: &mut Slice<'_>) -> Result<(), Next> {
+    fn take(&self, state: &mut State, slice: &mut FrameReader<'_>) -> Result<(), Next> {
         while !self.is_full(state) && state.phase != Phase::Gone {
             match slice.next()? {
-                Some(Taken::Message(text, data)) => {
+                Some(Received::Message(text, data)) => {
                     self.message(state, text, Bytes::copy_from_slice(data));
                 }
-                Some(Taken::Event(event)) => self.event(state, event)?,
+                Some(Received::Event(event)) => self.event(state, event)?,
                 None => break,
             }
         }

@@ -15,4 +15,4 @@ pub mod h2;
 mod message;
 
 pub use failure::Failure;
-pub use message::{Answer, Limits, Request};
+pub use message::{Limits, Request, Response};

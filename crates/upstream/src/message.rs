@@ -42,7 +42,7 @@ pub struct Limits {
 
 /// A complete response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// Status, never an informational one.
     pub status: StatusCode,
     /// Fields chosen by [`Limits::wanted`], in their order of arrival, without trailers.
@@ -51,7 +51,7 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-impl Answer {
+impl Response {
     /// Returns the first field with this lower-case name. Only fields in [`Limits::wanted`] can be
     /// found.
     #[must_use]

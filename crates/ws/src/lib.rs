@@ -21,5 +21,5 @@ pub use frame::{
 };
 pub use handshake::{Handshake, HandshakeError, Refused, accept, connect};
 pub use liveness::{Liveness, Silence};
-pub use reading::{Reading, Slice, Taken};
+pub use reading::{FrameReader, ReadState, Received};
 pub use receive::{Receiver, write_within};

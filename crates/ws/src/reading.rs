@@ -14,7 +14,7 @@ use crate::frame::{Header, Opcode, mask};
 /// Bytes of a client that have been read and not yet returned as messages. The value is moved with
 /// every read, so it is only a pointer.
 #[derive(Default)]
-pub struct Reading(Option<Box<Pieces>>);
+pub struct ReadState(Option<Box<Pieces>>);
 
 /// The state of an incomplete message.
 #[derive(Default)]
@@ -24,14 +24,14 @@ struct Pieces {
     unread: BytesMut,
 }
 
-impl fmt::Debug for Reading {
+impl fmt::Debug for ReadState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unread = self.0.as_ref().map_or(0, |pieces| pieces.unread.len());
-        write!(f, "Reading({unread} bytes unread)")
+        write!(f, "ReadState({unread} bytes unread)")
     }
 }
 
-impl Reading {
+impl ReadState {
     /// Returns true if no message is incomplete, so that this value can be dropped and replaced by a
     /// new one.
     #[must_use]
@@ -42,8 +42,8 @@ impl Reading {
 
     /// Continues with the bytes of another read. Messages of more than `limit` bytes are not kept.
     #[inline]
-    pub fn with(self, bytes: &mut [u8], limit: usize) -> Slice<'_> {
-        Slice {
+    pub fn with(self, bytes: &mut [u8], limit: usize) -> FrameReader<'_> {
+        FrameReader {
             reading: self,
             bytes,
             limit,
@@ -53,7 +53,7 @@ impl Reading {
 
 /// A message or event that was read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Taken<'a> {
+pub enum Received<'a> {
     /// A complete message, in place: true for text (which is UTF-8), false for binary.
     Message(bool, &'a [u8]),
     /// A message that came in pieces, or any other event.
@@ -62,13 +62,13 @@ pub enum Taken<'a> {
 
 /// The bytes of one read, after those that earlier reads have left.
 #[derive(Debug)]
-pub struct Slice<'a> {
-    reading: Reading,
+pub struct FrameReader<'a> {
+    reading: ReadState,
     bytes: &'a mut [u8],
     limit: usize,
 }
 
-impl<'a> Slice<'a> {
+impl<'a> FrameReader<'a> {
     /// Returns the next message or event. `None` means that more bytes are needed. A message over the
     /// limit is reported as soon as a header announces its length, and its payload is then skipped.
     ///
@@ -79,13 +79,13 @@ impl<'a> Slice<'a> {
         reason = "an iterator of results would invite to go on after an error"
     )]
     #[inline]
-    pub fn next(&mut self) -> Result<Option<Taken<'a>>, ProtocolError> {
+    pub fn next(&mut self) -> Result<Option<Received<'a>>, ProtocolError> {
         if self.reading.is_idle()
             && let Some((text, payload)) = self.whole()
         {
             return match text && std::str::from_utf8(payload).is_err() {
                 true => self.fail(not_utf8()),
-                false => Ok(Some(Taken::Message(text, payload))),
+                false => Ok(Some(Received::Message(text, payload))),
             };
         }
         let rest = std::mem::take(&mut self.bytes);
@@ -107,15 +107,15 @@ impl<'a> Slice<'a> {
             // The buffer is released as well.
             pieces.unread = BytesMut::new();
             if pieces.decoder.is_none() {
-                self.reading = Reading::default();
+                self.reading = ReadState::default();
             }
         }
-        Ok(event.map(Taken::Event))
+        Ok(event.map(Received::Event))
     }
 
     #[cold]
-    fn fail(&mut self, error: ProtocolError) -> Result<Option<Taken<'a>>, ProtocolError> {
-        self.reading = Reading::default();
+    fn fail(&mut self, error: ProtocolError) -> Result<Option<Received<'a>>, ProtocolError> {
+        self.reading = ReadState::default();
         self.bytes = &mut [];
         Err(error)
     }
@@ -145,7 +145,7 @@ impl<'a> Slice<'a> {
     /// Ends this read, and keeps the bytes that have not been returned.
     #[must_use]
     #[inline]
-    pub fn keep(mut self) -> Reading {
+    pub fn keep(mut self) -> ReadState {
         if !self.bytes.is_empty() {
             let pieces = self.reading.0.get_or_insert_default();
             pieces.unread.extend_from_slice(self.bytes);
@@ -166,9 +166,9 @@ mod tests {
         let mut bytes = BytesMut::new();
         put_frame(&mut bytes, Opcode::Text, b"ab", KEY);
         put_frame(&mut bytes, Opcode::Binary, b"", KEY);
-        let mut slice = Reading::default().with(&mut bytes, 2);
-        assert_eq!(slice.next(), Ok(Some(Taken::Message(true, b"ab"))));
-        assert_eq!(slice.next(), Ok(Some(Taken::Message(false, b""))));
+        let mut slice = ReadState::default().with(&mut bytes, 2);
+        assert_eq!(slice.next(), Ok(Some(Received::Message(true, b"ab"))));
+        assert_eq!(slice.next(), Ok(Some(Received::Message(false, b""))));
         assert_eq!(slice.next(), Ok(None));
         assert!(slice.keep().is_idle());
     }
@@ -180,13 +180,13 @@ mod tests {
             put_frame(&mut bytes, Opcode::Text, payload, KEY);
         }
         let (first, second) = bytes.split_at_mut(16);
-        let mut slice = Reading::default().with(first, 9);
-        assert_eq!(slice.next(), Ok(Some(Taken::Message(true, b"a"))));
+        let mut slice = ReadState::default().with(first, 9);
+        assert_eq!(slice.next(), Ok(Some(Received::Message(true, b"a"))));
         let kept = slice.keep();
         assert!(!kept.is_idle());
         let mut slice = kept.with(second, 9);
         let mut texts = Vec::new();
-        while let Ok(Some(Taken::Event(Event::Message(message)))) = slice.next() {
+        while let Ok(Some(Received::Event(Event::Message(message)))) = slice.next() {
             texts.push(message.data);
         }
         assert_eq!(texts, ["b", "c"]);
@@ -197,9 +197,9 @@ mod tests {
     fn control_frames_need_no_decoder_afterwards() {
         let mut bytes = BytesMut::new();
         put_frame(&mut bytes, Opcode::Ping, b"p", KEY);
-        let mut slice = Reading::default().with(&mut bytes, 9);
+        let mut slice = ReadState::default().with(&mut bytes, 9);
         let ping = Event::Ping(b"p"[..].into());
-        assert_eq!(slice.next(), Ok(Some(Taken::Event(ping))));
+        assert_eq!(slice.next(), Ok(Some(Received::Event(ping))));
         assert!(slice.keep().is_idle());
     }
 }

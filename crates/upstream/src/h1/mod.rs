@@ -1,10 +1,10 @@
 //! HTTP/1.1 (RFC 9112), one request and its response at a time: [`put_request`] writes the request, and
-//! a [`Reading`] reads the response.
+//! a [`ResponseReader`] reads the response.
 
 mod chunked;
 mod head;
-mod reading;
+mod reader;
 mod request;
 
-pub use reading::Reading;
+pub use reader::ResponseReader;
 pub use request::put_request;

@@ -10,7 +10,7 @@ use super::head::Block;
 use super::hpack::{Decoder, Encoder};
 use super::settings::{self, MAX_WINDOW, Settings};
 use super::stream::Streams;
-use crate::{Answer, Failure, Limits};
+use crate::{Failure, Limits, Response};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -27,11 +27,11 @@ const MAX_STREAMS: u32 = 1_000;
 
 const MAX_ID: u32 = MAX_WINDOW;
 
-/// An event on a stream. After `Answer` and `Failed` the stream no longer exists.
+/// An event on a stream. After `Response` and `Failed` the stream no longer exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The stream has a complete response.
-    Answer(u32, Answer),
+    Response(u32, Response),
     /// The stream has failed.
     Failed(u32, Failure),
     /// The stream will soon have used up its window; the number is that of its body bytes kept so far.

@@ -203,7 +203,7 @@ impl Connection {
             frame::put_reset(out, id, Code::CANCEL);
         }
         events.push(match stream.end(data) {
-            Ok(answer) => Event::Answer(id, answer),
+            Ok(answer) => Event::Response(id, answer),
             Err(failure) => Event::Failed(id, failure),
         });
     }

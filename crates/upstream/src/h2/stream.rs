@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use super::head::Head;
 use super::settings::MAX_WINDOW;
-use crate::{Answer, Failure, Limits};
+use crate::{Failure, Limits, Response};
 
 /// Number of remaining bytes below which a stream asks for a larger window. It is more than a whole
 /// frame, because a server may prefer waiting to sending a small one.
@@ -99,7 +99,7 @@ impl Stream {
     }
 
     /// Completes the response with the last piece of its body.
-    pub(super) fn end(mut self, last: &[u8]) -> Result<Answer, Failure> {
+    pub(super) fn end(mut self, last: &[u8]) -> Result<Response, Failure> {
         let Some(head) = self.head else {
             return Err(malformed("no head"));
         };
@@ -114,7 +114,7 @@ impl Stream {
             let detail = "The origin ended the body of its response before the announced length.";
             return Err(Failure::new(ErrorName::HttpResponseIncomplete, detail));
         }
-        Ok(Answer {
+        Ok(Response {
             status: head.status,
             fields: head.fields,
             body,

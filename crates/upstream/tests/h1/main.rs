@@ -4,8 +4,8 @@ mod refusals;
 mod server;
 
 use fetchway_policy::ErrorName;
-use fetchway_upstream::h1::Reading;
-use fetchway_upstream::{Answer, Failure, Limits};
+use fetchway_upstream::h1::ResponseReader;
+use fetchway_upstream::{Failure, Limits, Response};
 use proptest::prelude::*;
 
 pub(crate) const LIMITS: Limits = Limits {
@@ -17,8 +17,8 @@ pub(crate) const LIMITS: Limits = Limits {
 
 /// Feeds a response in slices of these lengths, used again and again, and then ends the connection.
 /// Returns the answer, and whether the connection could have been used again.
-pub(crate) fn read(bytes: &[u8], slices: &[usize]) -> Result<(Answer, bool), Failure> {
-    let mut reading = Reading::new();
+pub(crate) fn read(bytes: &[u8], slices: &[usize]) -> Result<(Response, bool), Failure> {
+    let mut reading = ResponseReader::new();
     let mut rest = bytes;
     let mut slices = slices.iter().cycle();
     while !rest.is_empty() {
@@ -34,7 +34,7 @@ pub(crate) fn read(bytes: &[u8], slices: &[usize]) -> Result<(Answer, bool), Fai
     reading.end().map(|answer| (answer, false))
 }
 
-fn answer(bytes: &str) -> (Answer, bool) {
+fn answer(bytes: &str) -> (Response, bool) {
     let whole = read(bytes.as_bytes(), &[]);
     for slices in [&[1][..], &[2], &[7, 2]] {
         let sliced = read(bytes.as_bytes(), slices);
@@ -176,7 +176,7 @@ fn wanted_fields_are_kept_and_no_others() {
 
 #[test]
 fn an_end_too_early_is_told() {
-    let mut reading = Reading::new();
+    let mut reading = ResponseReader::new();
     assert!(!reading.has_begun());
     let failure = reading.end().expect_err("nothing came");
     assert_eq!(failure.name(), ErrorName::ConnectionTerminated);
@@ -203,7 +203,7 @@ fn an_end_too_early_is_told() {
 
 #[test]
 fn bytes_without_a_request_are_none_of_it() {
-    let mut reading = Reading::new();
+    let mut reading = ResponseReader::new();
     let response = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     let answer = reading.take(response, &LIMITS).expect("a response");
     assert!(answer.is_some() && reading.may_stay());

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use fetchway_upstream::h1::{Reading, put_request};
-use fetchway_upstream::{Answer, Request};
+use fetchway_upstream::h1::{ResponseReader, put_request};
+use fetchway_upstream::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::{Bytes, Frame, Incoming};
@@ -63,11 +63,11 @@ impl hyper::body::Body for Unsized {
     }
 }
 
-async fn ask(stream: &mut DuplexStream, request: &Request<'_>) -> (Answer, bool) {
+async fn ask(stream: &mut DuplexStream, request: &Request<'_>) -> (Response, bool) {
     let mut out = Vec::new();
     put_request(&mut out, request);
     stream.write_all(&out).await.expect("the server reads");
-    let (mut reading, mut buffer) = (Reading::new(), [0; 100]);
+    let (mut reading, mut buffer) = (ResponseReader::new(), [0; 100]);
     loop {
         let length = stream.read(&mut buffer).await.expect("the server answers");
         assert_ne!(length, 0, "it ended too early");

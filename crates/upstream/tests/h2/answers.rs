@@ -1,13 +1,13 @@
 //! Responses in every shape that a server may give them.
 
-use fetchway_upstream::Answer;
+use fetchway_upstream::Response;
 
 use crate::peer::*;
 
 const OK: (&str, &str) = (":status", "200");
 
 /// Handles frames on stream 1 and returns the result. The connection must still be usable afterwards.
-fn answer(frames: &[Vec<u8>]) -> Answer {
+fn answer(frames: &[Vec<u8>]) -> Response {
     let mut talk = Talk::asked(2);
     talk.feed(&frames.concat())
         .unwrap_or_else(|failure| panic!("{failure}"));

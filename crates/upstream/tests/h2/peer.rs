@@ -1,7 +1,7 @@
 //! A hand-made server: frames as bytes, and a connection that receives them.
 
 use fetchway_upstream::h2::{Connection, Event};
-use fetchway_upstream::{Answer, Failure, Limits, Request};
+use fetchway_upstream::{Failure, Limits, Request, Response};
 
 pub(crate) const LIMITS: Limits = Limits {
     head: 20_000,
@@ -179,9 +179,9 @@ impl Talk {
     }
 
     /// Returns the only event since the last call, an answer.
-    pub(crate) fn answer(&mut self, stream: u32) -> Answer {
+    pub(crate) fn answer(&mut self, stream: u32) -> Response {
         match &self.events()[..] {
-            [Event::Answer(id, answer)] if *id == stream => answer.clone(),
+            [Event::Response(id, answer)] if *id == stream => answer.clone(),
             events => panic!("no answer on {stream}: {events:?}"),
         }
     }

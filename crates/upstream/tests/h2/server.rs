@@ -134,7 +134,7 @@ async fn exchange(mut stream: DuplexStream, bodies: &[Vec<u8>]) -> HashMap<Strin
         }
         for event in events.drain(..) {
             let (id, answer) = match event {
-                Event::Answer(id, answer) => (id, answer),
+                Event::Response(id, answer) => (id, answer),
                 Event::Full(id, held) => {
                     connection.grant(id, held, &mut out);
                     continue;

@@ -68,7 +68,7 @@ proptest! {
         prop_assert_eq!(&outcome(&bytes, &slices), &whole);
         // Each stream has one end.
         let mut ended: Vec<u32> = whole.0.iter().map(|event| match event {
-            Event::Answer(stream, _) | Event::Failed(stream, _) | Event::Full(stream, _) => *stream,
+            Event::Response(stream, _) | Event::Failed(stream, _) | Event::Full(stream, _) => *stream,
         }).collect();
         ended.sort_unstable();
         prop_assert_eq!(ended, [1, 3, 5, 7, 9]);

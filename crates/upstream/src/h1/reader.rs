@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::chunked::Chunked;
 use super::head::{self, Framing, Head};
-use crate::{Answer, Failure, Limits};
+use crate::{Failure, Limits, Response};
 
 /// Maximum number of bytes reserved before they arrive, for any announced length.
 const MAX_RESERVED: u64 = 64 << 10;
@@ -17,7 +17,7 @@ const MAX_RESERVED: u64 = 64 << 10;
 /// Reads one response; the next response needs a new reader. Memory is used only for a response that
 /// arrives in pieces.
 #[derive(Default)]
-pub struct Reading {
+pub struct ResponseReader {
     stage: Stage,
     begun: bool,
     reusable: bool,
@@ -50,7 +50,7 @@ enum Remaining {
     Close,
 }
 
-impl fmt::Debug for Reading {
+impl fmt::Debug for ResponseReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.stage {
             Stage::Start => "at its start",
@@ -58,11 +58,11 @@ impl fmt::Debug for Reading {
             Stage::Body(_) => "in its body",
             Stage::Done => "done",
         };
-        write!(f, "Reading({stage})")
+        write!(f, "ResponseReader({stage})")
     }
 }
 
-impl Reading {
+impl ResponseReader {
     /// Creates a reader for the response to a request that is about to be sent.
     #[must_use]
     pub const fn new() -> Self {
@@ -77,7 +77,7 @@ impl Reading {
     ///
     /// # Errors
     /// The response is not valid HTTP/1.1, or exceeds `limits`. The connection cannot be used again.
-    pub fn take(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Answer>, Failure> {
+    pub fn take(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Response>, Failure> {
         self.begun |= !bytes.is_empty();
         let taken = match mem::replace(&mut self.stage, Stage::Done) {
             Stage::Start => self.head(bytes, limits),
@@ -95,7 +95,7 @@ impl Reading {
     ///
     /// # Errors
     /// Any other response is incomplete.
-    pub fn end(&mut self) -> Result<Answer, Failure> {
+    pub fn end(&mut self) -> Result<Response, Failure> {
         self.reusable = false;
         match mem::replace(&mut self.stage, Stage::Done) {
             Stage::Body(body) if matches!(body.framing, Remaining::Close) => Ok(body.answer()),
@@ -133,7 +133,7 @@ impl Reading {
     }
 
     /// Reads from the start of a head.
-    fn head(&mut self, mut bytes: &[u8], limits: &Limits) -> Result<Option<Answer>, Failure> {
+    fn head(&mut self, mut bytes: &[u8], limits: &Limits) -> Result<Option<Response>, Failure> {
         while !bytes.is_empty() {
             let may_be_head = &bytes[..bytes.len().min(limits.head)];
             let Some((head, length)) = head::parse(may_be_head, limits)? else {
@@ -159,7 +159,7 @@ impl Reading {
         mut piece: Vec<u8>,
         bytes: &[u8],
         limits: &Limits,
-    ) -> Result<Option<Answer>, Failure> {
+    ) -> Result<Option<Response>, Failure> {
         let known = piece.len();
         let room = limits.head.saturating_sub(known);
         piece.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -185,7 +185,7 @@ impl Reading {
         head: Head,
         bytes: &[u8],
         limits: &Limits,
-    ) -> Result<Option<Answer>, Failure> {
+    ) -> Result<Option<Response>, Failure> {
         self.reusable = head.reusable;
         let mut reserve = 0;
         let framing = match head.framing {
@@ -197,7 +197,7 @@ impl Reading {
                 let length_here = length as usize;
                 if bytes.len() >= length_here {
                     self.reusable &= bytes.len() == length_here;
-                    return Ok(Some(Answer {
+                    return Ok(Some(Response {
                         status: head.status,
                         fields: head.fields,
                         body: Bytes::copy_from_slice(&bytes[..length_here]),
@@ -223,7 +223,7 @@ impl Reading {
         mut body: Box<Body>,
         bytes: &[u8],
         limits: &Limits,
-    ) -> Result<Option<Answer>, Failure> {
+    ) -> Result<Option<Response>, Failure> {
         let used = body.take(bytes, limits)?;
         let Some(used) = used else {
             self.stage = Stage::Body(body);
@@ -256,8 +256,8 @@ impl Body {
         }
     }
 
-    fn answer(self) -> Answer {
-        Answer {
+    fn answer(self) -> Response {
+        Response {
             status: self.status,
             fields: self.fields,
             body: Bytes::from(self.bytes),
