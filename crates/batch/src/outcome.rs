@@ -1,38 +1,38 @@
-//! What became of one item.
+//! The outcome of one item.
 
 use bytes::Bytes;
 use fetchway_policy::FetchError;
-use fetchway_wire::json::{Encoder, Id};
+use fetchway_wire::json::Id;
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
-/// What became of one item, in full.
+/// Outcome of one item, or of a page that follows it.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Its place in the input, from 0.
+    /// Place of the item in the input, from 0.
     pub index: u64,
-    /// Which of the item's pages it is of: 0 for the item itself.
+    /// Page of the item: 0 for the item itself.
     pub depth: u32,
-    /// What the input calls it.
+    /// Id of the item, as the input has it.
     pub id: Option<Id>,
-    /// The item's.
+    /// Fingerprint of the item.
     pub fingerprint: u64,
-    /// The item's.
+    /// URL of the item, as the input has it; of a page, as it was named.
     pub url: String,
-    /// The response, whatever its status; or why there is none.
+    /// The response, whatever its status, or the reason why there is none.
     pub result: Result<Response, FetchError>,
-    /// The page that the response names as the one after it, where pages are followed. It is fetched
-    /// too, unless there were as many as may be.
+    /// The next page that the response names, if pages are followed. It is fetched too, unless the item has
+    /// as many pages as are followed.
     pub next: Option<Url>,
-    /// Times that it was sent; 0 if it never was.
+    /// Number of tries in which the item was sent; 0 if it never was.
     pub attempts: u32,
-    /// When what happened.
+    /// Times of the attempt.
     pub timing: Timing,
 }
 
 impl Outcome {
-    /// Whether it counts as a failure: there is no response, or its status is 400 or above. The one
-    /// rule for counts, exit codes and what is tried again.
+    /// Returns true for a failure: there is no response, or its status is 400 or above. The one rule for
+    /// counts, exit codes and `--retry-failed`.
     #[must_use]
     pub fn is_failed(&self) -> bool {
         match &self.result {
@@ -40,42 +40,44 @@ impl Outcome {
             Err(_) => true,
         }
     }
-
-    /// Its line of an output, line end included, to be written piece by piece.
-    #[must_use]
-    pub fn into_line(self) -> Encoder {
-        crate::line::encoder(self)
-    }
 }
 
-/// Whether a response of this status counts as a failure.
+/// Returns true if a response of this status counts as a failure.
 pub(crate) fn is_failure(status: StatusCode) -> bool {
     status.as_u16() >= 400
 }
 
-/// A response, whole.
+/// A response with its whole body.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// Where it came from, after redirects.
+    /// URL that the response came from, after redirects.
     pub url: Url,
-    /// Its status.
+    /// Status code.
     pub status: StatusCode,
-    /// Its fields, hop-by-hop ones removed.
+    /// Header fields, without hop-by-hop ones.
     pub headers: HeaderMap,
-    /// Its body, decoded.
+    /// Decoded body.
     pub body: Bytes,
 }
 
-/// When what happened to an item, of the try that counts: microseconds since the Unix epoch, on the
-/// run's monotonic clock.
+/// Times of an item's last try: microseconds since the Unix epoch, on the run's monotonic clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
-    /// It was to be sent first. Zero for one that never was.
+    /// Slot of the first try; zero for an item that was never sent.
     pub scheduled: u64,
-    /// The last try was handed to its connection.
+    /// Handover of the last request to its connection.
     pub sent: Option<u64>,
-    /// The response's header was there.
+    /// Arrival of the response's header.
     pub first_byte: Option<u64>,
-    /// All was over.
+    /// End of the last try.
     pub end: u64,
+}
+
+/// An outcome, with the reservation of memory for it.
+#[derive(Debug)]
+pub struct Done<H> {
+    /// The outcome itself.
+    pub outcome: Outcome,
+    /// Dropped when the outcome is no longer in memory.
+    pub hold: Option<H>,
 }

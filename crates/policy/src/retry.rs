@@ -10,7 +10,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
 
 use crate::{ErrorName, RetryPolicy};
 
@@ -171,6 +171,23 @@ pub fn has_key(headers: &HeaderMap) -> bool {
 #[must_use]
 pub fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
     is_idempotent(method) || has_key(headers)
+}
+
+/// Time for which a response asks that nothing be sent to its origin: the `Retry-After` of a 429 or 503, at
+/// most `cap`. Other statuses use that field for other ends.
+#[must_use]
+pub fn requested_wait(
+    status: StatusCode,
+    headers: &HeaderMap,
+    now: SystemTime,
+    cap: Duration,
+) -> Option<Duration> {
+    let heeded = matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+    );
+    let value = headers.get(header::RETRY_AFTER).filter(|_| heeded)?;
+    retry_after(value.as_bytes(), now, cap)
 }
 
 /// How long a `Retry-After` (RFC 9110 section 10.2.3) asks us to wait from `now`, but no longer than

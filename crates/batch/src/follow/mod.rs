@@ -1,4 +1,4 @@
-//! The page that comes after one: which a response names, and how it is asked for.
+//! The next page that a response names, and the request for it.
 //!
 //! `link` reads `Link` fields, `pointer` finds a value in a JSON body.
 
@@ -13,16 +13,17 @@ use http::Method;
 use http::header::LINK;
 use url::Url;
 
+use crate::item::Request;
+use crate::outcome::Response;
 use crate::outcome::is_failure;
-use crate::{Request, Response};
 use pointer::Pointer;
 
-/// Where a response names the page that comes after it.
+/// Where a response names the next page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Follow {
-    /// In a link of this relation type, RFC 8288: `link:next`.
+    /// In a `Link` field of this relation type, RFC 8288: `link:next`.
     Link(String),
-    /// In its JSON body, at this pointer, RFC 6901: `json:/next`.
+    /// In a JSON body, at this pointer, RFC 6901: `json:/next`.
     Json(String),
 }
 
@@ -65,19 +66,19 @@ impl fmt::Display for Follow {
 }
 
 impl Follow {
-    /// The page that `response` names: http or https, without credentials and fragment, resolved
-    /// against where the response came from. None if it names none that can be fetched, or failed.
+    /// Returns the page that `response` names: an http or https URL without credentials and fragment, resolved
+    /// against the URL of the response. None if the response failed or names no page that can be fetched.
     ///
-    /// Of several links the first that can be fetched counts. A JSON value that is no string, or an
-    /// empty one, is the end, and so is a body that is no JSON. Reading a body takes its
-    /// length in time and next to no memory.
+    /// Of several links the first that can be fetched counts. A JSON value that is not a string or is empty
+    /// ends the chain, and so does a body that is not JSON. Reading a body takes time in proportion to its
+    /// length, and next to no memory.
     #[must_use]
     pub fn next(&self, response: &Response) -> Option<Url> {
         if is_failure(response.status) {
             return None;
         }
         let resolved = |reference: &[u8]| {
-            // What names no page is no failure of the one that named it: the chain ends with it.
+            // A reference that is not valid ends the chain; the page that has it does not fail.
             let mut url = resolve(&response.url, reference).ok()?;
             url.set_fragment(None);
             Some(url)
@@ -106,20 +107,20 @@ impl Follow {
     }
 }
 
-/// Whether what was asked for so may have pages that follow it: only GET asks for what there is.
-pub(crate) fn may_go_on(request: &Request) -> bool {
+/// Returns true if pages may follow this request: only GET merely asks for something.
+pub(crate) fn may_continue(request: &Request) -> bool {
     request.method == Method::GET
 }
 
-/// Whether credentials for `from` must not be sent to `to`.
+/// Returns true if credentials for `from` must not be sent to `to`.
 pub(crate) fn leaves(from: &Url, to: &Url) -> bool {
     !same_origin(from, to)
 }
 
 impl Request {
-    /// The request for a page that follows: this one, for another URL. If the chain has `left` the
-    /// origin that it began at, without the credentials for that, as after a redirect. They do not come
-    /// back with the origin: the URL is another's choice then.
+    /// Returns the request for a page that follows: this request with another URL. If the chain has `left` its
+    /// first origin, the credentials are dropped, as after a redirect. They stay dropped if the chain returns,
+    /// because another origin chose the URL.
     pub(crate) fn for_page(&self, url: Url, left: bool) -> Self {
         let mut headers = self.headers.clone();
         let hop = redirect::Follow {

@@ -11,7 +11,7 @@ use super::format::{FRAME, Format, Framer};
 use super::lock::lock;
 use super::{JournalError, Window};
 use crate::Outcome;
-use crate::line::{Shown, encode};
+use crate::line::{LineBody, encode};
 
 /// How an output is written.
 #[derive(Clone, Debug, Default)]
@@ -139,13 +139,13 @@ impl Journal {
     pub fn write(&mut self, outcome: &Outcome) -> Result<(), JournalError> {
         let file;
         let body = match outcome.result.as_ref().map(|response| &response.body) {
-            Err(_) => Shown::Inside(b""),
+            Err(_) => LineBody::Inside(b""),
             Ok(bytes) => match &mut self.bodies {
                 Some(bodies) if !bytes.is_empty() => {
                     file = bodies.store((outcome.index, outcome.depth), bytes)?;
-                    Shown::File(&file)
+                    LineBody::File(&file)
                 }
-                Some(_) | None => Shown::Inside(bytes),
+                Some(_) | None => LineBody::Inside(bytes),
             },
         };
         if let Some(window) = &self.ordered {

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::{Pace, Statistics};
-use crate::{Adaptive, Found};
+use crate::{Found, FoundRates};
 
 /// What whoever ran it knows of a run.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +32,7 @@ pub struct About {
     /// For how long the schedule was held up, by what.
     pub held_up: Vec<(String, Duration)>,
     /// What an adaptive run has found.
-    pub adaptive: Option<Adaptive>,
+    pub adaptive: Option<FoundRates>,
 }
 
 /// The account of a run.
@@ -152,7 +152,7 @@ pub struct Held {
     /// Seconds for which the schedule was held up, by what.
     pub held_up_seconds: BTreeMap<String, f64>,
     /// The rates found, of an adaptive run.
-    pub adaptive: Option<Adaptive>,
+    pub adaptive: Option<FoundRates>,
 }
 
 /// Sizes in bytes.

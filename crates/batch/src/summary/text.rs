@@ -1,7 +1,7 @@
 //! A summary for people: aligned lines, and numbers as one says them.
 
 use super::{Latency, Summary};
-use crate::AdaptiveRate;
+use crate::FoundRate;
 
 impl Summary {
     /// The summary as lines for a terminal.
@@ -110,7 +110,7 @@ impl Summary {
 }
 
 /// The rate that was found for an origin, and what that rests on.
-pub(super) fn found_rate(found: &AdaptiveRate) -> (String, String) {
+pub(super) fn found_rate(found: &FoundRate) -> (String, String) {
     let rate = format!("{}/s", decimal(found.per_second));
     match found.troubles {
         0 => (format!("at least {rate}"), "never in trouble".to_owned()),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fetchway_batch::{Adaptive, Request, RunConfig, run};
+use fetchway_batch::{FoundRates, Request, RunConfig, run};
 use fetchway_policy::{ErrorName, FetchError, Rate};
 use futures_util::stream;
 use tokio::time::Instant;
@@ -46,7 +46,7 @@ fn bears(most: usize) -> Fake {
     })
 }
 
-fn found(adaptive: Option<Adaptive>) -> Adaptive {
+fn found(adaptive: Option<FoundRates>) -> FoundRates {
     adaptive.expect("it is adaptive")
 }
 
@@ -59,7 +59,7 @@ async fn the_rate_is_found_and_no_item_is_lost_for_it() {
     assert!(all.iter().all(|done| !done.outcome.is_failed()));
     let took = began.elapsed().as_secs_f64();
     assert!((30.0..45.0).contains(&took), "{took}");
-    let found = found(handle.adaptive());
+    let found = found(handle.found_rates());
     let [origin] = &found.origins[..] else {
         panic!("{found:?}");
     };
@@ -78,7 +78,7 @@ async fn the_runs_own_rate_is_the_most() {
     config.rate = Some(rate);
     let (outcomes, handle) = run(&config, items(2_000), bears(1_000));
     all(outcomes, 2_000).await;
-    let found = found(handle.adaptive());
+    let found = found(handle.found_rates());
     let rate = found.origins[0].per_second;
     assert!((90.0..=100.0).contains(&rate), "{found:?}");
     assert_eq!(found.origins[0].troubles, 0);
@@ -96,7 +96,7 @@ async fn each_origin_has_a_search_of_its_own_and_sixteen_are_told() {
     });
     let (outcomes, handle) = run(&config(), stream::iter(urls), performer);
     all(outcomes, 20_000).await;
-    let found = found(handle.adaptive());
+    let found = found(handle.found_rates());
     assert_eq!((found.origins.len(), found.others), (16, 4));
     let first = &found.origins[0];
     assert_eq!((&*first.origin, first.requests), ("http://h0", 19_962));

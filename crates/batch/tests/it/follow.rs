@@ -86,9 +86,12 @@ async fn each_page_is_an_outcome_after_the_one_before_it() {
     }
     assert_eq!((under_way.most(), under_way.now()), (7, 0));
     let progress = handle.progress();
-    assert_eq!((progress.read, progress.over, progress.cut), (20, 20, 0));
+    assert_eq!(
+        (progress.read, progress.finished, progress.cut),
+        (20, 20, 0)
+    );
     assert_eq!((progress.done, progress.followed), (208, 188));
-    assert_eq!((progress.failed, progress.again), (1, 0));
+    assert_eq!((progress.failed, progress.retried), (1, 0));
     assert_eq!(progress.dispatched, 208);
 }
 
@@ -148,7 +151,7 @@ async fn an_outcome_is_given_before_the_page_that_it_names_is_sent() {
     let (given, handle) = run(&config(4, 100), one, watching);
     *outcomes.lock().expect("no panic") = Some(given);
     // The last one is not taken by then.
-    while handle.progress().over == 0 {
+    while handle.progress().finished == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let seen = std::mem::take(&mut *seen.lock().expect("no panic"));
@@ -174,7 +177,7 @@ async fn beyond_the_bound_the_last_outcome_still_names_the_next() {
     let expected = [(2, None), (3, at("http://a/3/3")), (4, at("http://a/4/3"))];
     assert_eq!(named, expected);
     let progress = handle.progress();
-    assert_eq!((progress.done, progress.over, progress.cut), (12, 5, 2));
+    assert_eq!((progress.done, progress.finished, progress.cut), (12, 5, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,7 +213,10 @@ async fn what_was_not_got_or_failed_is_not_followed() {
             (8, 0, false)
         ]
     );
-    assert_eq!((handle.progress().over, handle.progress().followed), (4, 2));
+    assert_eq!(
+        (handle.progress().finished, handle.progress().followed),
+        (4, 2)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -130,7 +130,7 @@ async fn retries_and_redirects_count_against_the_rate() {
     let took = began.elapsed().as_millis();
     assert!((3_990..4_200).contains(&took), "{took} ms");
     assert_eq!(log.lock().expect("no panic").len(), 4_000);
-    assert_eq!(handle.progress().again, 1_000);
+    assert_eq!(handle.progress().retried, 1_000);
 }
 
 #[tokio::test(start_paused = true)]

@@ -72,7 +72,7 @@ impl Dispatches {
         let mut pace = lock(pace);
         let all = std::mem::take(&mut *lock(&self.times));
         for sent in &all {
-            pace.dispatched(sent.at, sent.again);
+            pace.dispatched(sent.at, sent.repeated);
         }
         if let Some(log) = &self.log {
             let log = &mut *lock(log);
@@ -187,7 +187,10 @@ mod tests {
         let dispatches = Dispatches::new(Some(&path)).expect("a log");
         let pace = dispatches.begin(0, None);
         for at in 0..3 * MOST as u64 + 7 {
-            dispatches.add(Sent { at, again: at > 0 });
+            dispatches.add(Sent {
+                at,
+                repeated: at > 0,
+            });
             assert!(lock(&dispatches.times).len() < MOST);
         }
         assert_eq!(lock(pace).count(), 3 * MOST as u64);

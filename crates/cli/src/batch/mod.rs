@@ -252,7 +252,7 @@ async fn drive(
     let about = About {
         target: config.rate,
         earlier,
-        adaptive: handle.adaptive(),
+        adaptive: handle.found_rates(),
         ..about(args, &progress, &account)
     };
     conclude(args, &progress, &about, kept, &account)

@@ -61,7 +61,7 @@ pub(super) async fn show(shown: Shown) {
             Some(bar) => {
                 let parts = parts(&progress, rate, shown.target, total);
                 bar.0
-                    .set_message(with_bar(fitting(parts), progress.over, total));
+                    .set_message(with_bar(fitting(parts), progress.finished, total));
             }
             None if said.elapsed() >= LINE_EVERY => {
                 said = Instant::now();
@@ -106,7 +106,7 @@ impl Shown {
     /// How many items this run will have.
     fn total(&self, progress: &Progress) -> Count {
         let gone = self.before + self.account.skipped.load(Ordering::Relaxed);
-        let left = |all: u64| all.saturating_sub(gone).max(progress.over);
+        let left = |all: u64| all.saturating_sub(gone).max(progress.finished);
         match self.input.items() {
             Count::Unknown => Count::Unknown,
             Count::Guess(all) => Count::Guess(left(all)),
@@ -117,7 +117,7 @@ impl Shown {
 
 /// What there is to say, in order, each with its rank: what does not fit is left out, the highest rank first.
 fn parts(progress: &Progress, rate: f64, target: Option<f64>, total: Count) -> Vec<(u8, String)> {
-    let over = grouped(progress.over);
+    let over = grouped(progress.finished);
     let done = match total {
         Count::Unknown => over,
         Count::Guess(total) => format!("{over}/{}", about(total)),
@@ -157,13 +157,13 @@ fn left(progress: &Progress, rate: f64, total: Count) -> Option<String> {
     let (Count::Guess(total) | Count::Known(total)) = total else {
         return None;
     };
-    let left = total.saturating_sub(progress.over);
+    let left = total.saturating_sub(progress.finished);
     // Items to come are taken to have as many pages as those that are over, once there are any.
-    let known = progress.over > 0 || progress.followed == 0;
+    let known = progress.finished > 0 || progress.followed == 0;
     if left == 0 || !known || rate <= 0.0 {
         return None;
     }
-    let each = (progress.done as f64 / progress.over.max(1) as f64).max(1.0);
+    let each = (progress.done as f64 / progress.finished.max(1) as f64).max(1.0);
     Some(format!("{} left", time(left as f64 * each / rate)?))
 }
 

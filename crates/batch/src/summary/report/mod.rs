@@ -8,7 +8,7 @@ mod scale;
 
 use super::summary::{Latency, Summary};
 use super::text::{bytes, counted, duration, found_rate, grouped};
-use crate::{Adaptive, AdaptiveRate};
+use crate::{FoundRate, FoundRates};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -178,8 +178,8 @@ fn tables(summary: &Summary) -> String {
     tables + &table("Requests", ["what", "how much"], requests(summary))
 }
 
-fn found(adaptive: &Adaptive) -> Vec<[String; 2]> {
-    let row = |found: &AdaptiveRate| {
+fn found(adaptive: &FoundRates) -> Vec<[String; 2]> {
+    let row = |found: &FoundRate| {
         let (rate, basis) = found_rate(found);
         [found.origin.clone(), format!("{rate}, {basis}")]
     };

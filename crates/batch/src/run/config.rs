@@ -1,0 +1,65 @@
+//! Configuration of a run.
+
+use std::fmt;
+use std::time::Duration;
+
+use fetchway_policy::{Rate, RetryPolicy};
+
+use super::shared::OnSent;
+use crate::follow::Follow;
+
+/// Configuration of a run.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RunConfig {
+    /// Requests in each window, evenly spaced; none means as fast as possible.
+    pub rate: Option<Rate>,
+    /// No window of the rate, wherever it begins, holds more requests than the rate says. The schedule is
+    /// slower by 5 ms in each window for this, and a window has at most [`MAX_STRICT`](crate::MAX_STRICT)
+    /// requests.
+    pub strict: bool,
+    /// Search for the highest rate that each origin bears, from a modest rate on. `rate` is then the limit of
+    /// the whole run.
+    pub adaptive: bool,
+    /// Most fetches in flight, each until its outcome is taken.
+    pub concurrency: usize,
+    /// When and how often a fetch is tried again.
+    pub retry: RetryPolicy,
+    /// Longest time for which an origin may have the run wait (`Retry-After`).
+    pub wait_cap: Duration,
+    /// Called for each request as it is handed to its connection.
+    pub on_sent: Option<OnSent>,
+    /// Where responses name pages that are to be fetched too; only for items whose method is GET. Each page
+    /// has an outcome of its own, with the item's `index` and its `depth`, after that of the page before it.
+    pub follow: Option<Follow>,
+    /// Most pages of one item, the item itself not counted.
+    pub follow_most: u32,
+}
+
+impl fmt::Debug for RunConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunConfig")
+            .field("rate", &self.rate)
+            .field("strict", &self.strict)
+            .field("adaptive", &self.adaptive)
+            .field("concurrency", &self.concurrency)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            rate: None,
+            strict: false,
+            adaptive: false,
+            concurrency: 64,
+            retry: RetryPolicy::default(),
+            wait_cap: Duration::from_secs(60),
+            on_sent: None,
+            follow: None,
+            follow_most: 1_000,
+        }
+    }
+}
