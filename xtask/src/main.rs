@@ -7,6 +7,7 @@ mod autobahn;
 mod bench;
 mod command;
 mod fuzz;
+mod lint;
 mod setup;
 mod test;
 
@@ -17,6 +18,8 @@ use command::Failure;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
   test                    install what is missing, then run every test
+  lint circles [CRATE]... [--strict] [--root DIR]
+                          files of a crate that name each other's items
   bench relay [ARGS]      the relay beside nginx: CPU per request, added latency
   bench makespan [ARGS]   many slow fetches at once over one WebSocket
   bench stall [ARGS]      a client that stops reading beside one that does not
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["test"] => test::run(),
+        ["lint", args @ ..] => lint::run(args),
         ["bench", which, rest @ ..] => bench::run(which, rest),
         ["fuzz", target] => fuzz::run(target, "60"),
         ["fuzz", target, seconds] => fuzz::run(target, seconds),
