@@ -1,23 +1,25 @@
-//! A response's body.
+//! The body of a response.
 
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use fetchway_policy::ErrorName;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use crate::error::Error;
 use crate::link::Stream;
 
-/// A response's body, as it comes. Dropped before its end, it cancels the fetch.
+/// The body of a response, read piece by piece. Dropping it before its end cancels the fetch.
 ///
-/// What is not read holds up its own stream: the origin is then read no further. Many such bodies
-/// together (64 with [the windows](crate::Builder::windows) as they are) fill the session's window, and
-/// then all responses of that socket wait until some are read or dropped, whatever their clocks.
+/// An unread body pauses its own stream: the relay then stops reading from the origin. Many unread bodies
+/// together (64 with the default [windows](crate::Builder::windows)) fill the window of their session. All
+/// responses on that socket then wait until some bodies are read or dropped, regardless of their timeouts.
 ///
-/// An error within it has the name of what broke it; `outcome_unknown` if the relay was lost.
+/// Reading fails with the name of the failure that interrupted the body, or with `outcome_unknown` if the
+/// relay was lost.
 #[derive(Default)]
 pub struct Body(Kind);
 
@@ -26,7 +28,7 @@ enum Kind {
     #[default]
     Empty,
     Whole(Option<Bytes>, Option<HeaderMap>),
-    /// With what is left of it, if that is known.
+    /// A stream, and the number of bytes left if that is known.
     Stream(Stream, Option<u64>),
 }
 
@@ -42,11 +44,11 @@ impl Body {
         Self(Kind::Stream(stream, length))
     }
 
-    /// The next piece of data; trailers are passed over. `None` at the end. Safe to drop and call
-    /// again.
+    /// Returns the next piece of data, or `None` at the end. Trailers are skipped. Cancel safe:
+    /// dropping the future loses no data.
     ///
     /// # Errors
-    /// What broke the body.
+    /// The failure that interrupted the body.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         std::future::poll_fn(|cx| {
             loop {
@@ -61,10 +63,10 @@ impl Body {
         .await
     }
 
-    /// The whole body, at most `limit` bytes.
+    /// Reads the whole body.
     ///
     /// # Errors
-    /// What broke the body, or `limit_exceeded` if it is longer.
+    /// The failure that interrupted the body; `limit_exceeded` if the body is longer than `limit` bytes.
     pub async fn bytes(mut self, limit: usize) -> Result<Bytes, Error> {
         let Some(first) = self.chunk().await? else {
             return Ok(Bytes::new());
@@ -73,19 +75,17 @@ impl Body {
         let mut total = first.len();
         while total <= limit {
             let Some(piece) = self.chunk().await? else {
-                return Ok(whole.map_or(first, bytes::BytesMut::freeze));
+                return Ok(whole.map_or(first, BytesMut::freeze));
             };
             total += piece.len();
             whole
-                .get_or_insert_with(|| bytes::BytesMut::from(&first[..]))
+                .get_or_insert_with(|| BytesMut::from(&first[..]))
                 .extend_from_slice(&piece);
         }
-        let detail =
-            format!("The response's body is over {limit} bytes: allow more, or stream it.");
-        Err(Error::new(
-            fetchway_policy::ErrorName::LimitExceeded,
-            detail,
-        ))
+        let detail = format!(
+            "The response's body has more than {limit} bytes: raise the limit, or read the body piece by piece."
+        );
+        Err(Error::new(ErrorName::LimitExceeded, detail))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {

@@ -1,9 +1,9 @@
-//! How a client is set up: relays, credentials, clocks and bounds.
+//! The builder of a client: relays, credentials, timeouts and limits.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use fetchway_policy::{ErrorName, RetryPolicy};
+use fetchway_policy::ErrorName;
 use fetchway_wire::v1::Config;
 use fetchway_wire::v1::session::floor;
 use http::HeaderValue;
@@ -14,59 +14,32 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::link::{Target, tls_config};
 use crate::options::Failover;
+use crate::relays::Relays;
+use crate::settings::{Encoding, Settings};
 
-/// The encodings that are offered to a relay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Encoding {
-    /// The binary one if the relay has it, else JSON. What is lost with JSON stands in
-    /// [the crate's documentation](crate#over-json).
-    #[default]
-    Auto,
-    /// The binary one; a relay that does not have it counts as one that can't be reached.
-    Binary,
-    /// JSON, even if the relay has the binary one.
-    Json,
-}
+/// Maximum of every duration: a year. Much longer durations would overflow an `Instant`.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The longest clock: a year. What is longer would not be seen to end, and instants have an end too.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Minimum of every duration. A shorter one would cause a busy loop.
+const MIN_DURATION: Duration = Duration::from_millis(1);
 
-/// The shortest clock that is not a busy loop.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// Maximum of a window in bytes: 1 TiB.
+const MAX_WINDOW: u64 = 1 << 40;
 
-/// The widest window: nothing has so much memory.
-const WIDEST: u64 = 1 << 40;
-
-/// Everything about a client but its relays.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) encoding: Encoding,
-    pub(crate) windows: Config,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) resume_within: Duration,
-    pub(crate) backoff: RetryPolicy,
-    pub(crate) ping_every: Duration,
-    pub(crate) dead_after: Duration,
-    pub(crate) queue: usize,
-    pub(crate) queue_wait: Duration,
-    pub(crate) failover: Failover,
-}
-
-/// Sets up a [`Client`]. Nothing is opened before it is needed.
+/// Builds a [`Client`]. Sockets are opened when a fetch needs them, or by [`Client::connect`].
 pub struct Builder {
-    /// Their URLs, and the tokens that are for one only.
+    /// URLs of the relays, each with its own token if it has one.
     relays: Vec<(String, Option<String>)>,
     sockets: usize,
     token: Option<String>,
     roots: Vec<CertificateDer<'static>>,
-    /// PEM that holds no certificate was given.
+    /// True if PEM without a valid certificate was added.
     bad_pem: bool,
     settings: Settings,
 }
 
 impl std::fmt::Debug for Builder {
-    /// Leaves out the token, and the URLs: until they are looked at they may hold credentials.
+    /// Leaves out the tokens, and the URLs, which are unchecked and may contain credentials.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut builder = f.debug_struct("Builder");
         builder.field("relays", &self.relays.len());
@@ -88,43 +61,30 @@ impl Default for Builder {
     }
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            encoding: Encoding::Auto,
-            windows: Config::default(),
-            connect_timeout: Duration::from_secs(10),
-            resume_within: Duration::from_secs(30),
-            backoff: RetryPolicy {
-                attempts: u32::MAX,
-                base: Duration::from_millis(100),
-                max: Duration::from_secs(10),
-            },
-            ping_every: Duration::from_secs(20),
-            dead_after: Duration::from_secs(60),
-            queue: 10_000,
-            queue_wait: Duration::from_secs(30),
-            failover: Failover::Idempotent,
-        }
+impl Client {
+    /// Returns a builder with the default settings.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
     }
 }
 
 impl Builder {
-    /// Adds a relay: a `ws://` or `wss://` URL. At least one is needed.
+    /// Adds a relay by its `ws://` or `wss://` URL. At least one relay is required.
     #[must_use]
     pub fn relay(mut self, url: impl Into<String>) -> Self {
         self.relays.push((url.into(), None));
         self
     }
 
-    /// Adds a relay that has a token of its own, instead of [that of all](Self::token).
+    /// Adds a relay with its own token, which replaces the common [`token`](Self::token).
     #[must_use]
     pub fn relay_with_token(mut self, url: impl Into<String>, token: impl Into<String>) -> Self {
         self.relays.push((url.into(), Some(token.into())));
         self
     }
 
-    /// Adds several relays. Fetches go to the least loaded socket of all of them.
+    /// Adds several relays. Each fetch goes to the socket with the fewest fetches in flight.
     #[must_use]
     pub fn relays<U: Into<String>>(mut self, urls: impl IntoIterator<Item = U>) -> Self {
         let urls = urls.into_iter().map(Into::into);
@@ -132,29 +92,32 @@ impl Builder {
         self
     }
 
-    /// Sockets to each relay, 1 to 64; 1 by default. Each is opened when those before it are in use.
+    /// Sets the maximum number of sockets to each relay: 1 to 64, 1 by default. A further socket is opened
+    /// when all open ones are in use.
     #[must_use]
     pub fn sockets(mut self, sockets: usize) -> Self {
         self.sockets = sockets;
         self
     }
 
-    /// The credential: sent as `Authorization: Bearer …` to every relay that has none of its own.
+    /// Sets the token that is sent as `Authorization: Bearer …` (RFC 6750) to every relay without its own.
     #[must_use]
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
         self
     }
 
-    /// Trusts a certificate authority, given in DER form, beside the public ones, for `wss://`.
+    /// Trusts a certificate authority for `wss://`, in addition to the public ones. The certificate is
+    /// in DER form.
     #[must_use]
     pub fn root_certificate(mut self, certificate: CertificateDer<'static>) -> Self {
         self.roots.push(certificate);
         self
     }
 
-    /// The same for all certificates of a PEM file; what else it holds is passed over.
-    /// [`build`](Self::build) fails if it holds none, or a broken one.
+    /// Trusts all certificates of a PEM file for `wss://`, in addition to the public ones. Other
+    /// contents of the file are ignored. [`build`](Self::build) fails if the file has no certificate or
+    /// an invalid one.
     #[must_use]
     pub fn root_certificates_pem(mut self, pem: &[u8]) -> Self {
         let before = self.roots.len();
@@ -168,17 +131,18 @@ impl Builder {
         self
     }
 
-    /// The encodings to offer; the binary one and JSON by default.
+    /// Sets the encodings that are offered to relays; [`Encoding::Auto`] by default.
     #[must_use]
     pub fn encoding(mut self, encoding: Encoding) -> Self {
         self.settings.encoding = encoding;
         self
     }
 
-    /// Bytes of all responses on one socket, and of one of them, that may be here unread; 16 MiB and
-    /// 256 KiB by default, 64 KiB and 16 KiB at least and 1 TiB at most.
-    /// A body that is not read holds up itself at the second, and its neighbours only when many
-    /// together reach the first. Over JSON there is only the first, and it counts whole answers.
+    /// Sets the maximum number of unread bytes of all responses on one socket (`session`, 64 KiB to 1 TiB,
+    /// 16 MiB by default), and of one response (`stream`, 16 KiB to 1 TiB, 256 KiB by default).
+    ///
+    /// An unread body pauses itself at `stream`, and all responses on its socket when together they reach
+    /// `session`. Over JSON only `session` applies, and counts whole answers.
     #[must_use]
     pub fn windows(mut self, session: u64, stream: u64) -> Self {
         self.settings.windows.session_window = session;
@@ -186,65 +150,68 @@ impl Builder {
         self
     }
 
-    /// The longest that a connection, TLS and both handshakes with it, may take; 10 s by default, 1 ms
-    /// to a year.
+    /// Sets the maximum time to open a socket, from DNS to the relay's first message: 1 ms to a year,
+    /// 10 s by default.
     #[must_use]
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.settings.connect_timeout = time;
         self
     }
 
-    /// How long to try to go on with a session that lost its socket, 30 s by default; never longer
-    /// than the relay keeps it. Zero gives up at once; a year is the most.
+    /// Sets the maximum time to resume a session that lost its socket: up to a year, 30 s by default, and
+    /// never longer than the relay keeps the session. With zero, sessions are not resumed.
     #[must_use]
     pub fn resume_within(mut self, time: Duration) -> Self {
         self.settings.resume_within = time;
         self
     }
 
-    /// The pause before another try to reach a relay: random between zero and `base`, doubled after
-    /// each failure up to `max` (full jitter); 100 ms and 10 s by default, both 1 ms to a year.
+    /// Sets the pause before a relay is dialled again: random between zero and a limit that begins at
+    /// `base` and doubles with each failure up to `max` (full jitter). Each is 1 ms to a year; 100 ms
+    /// and 10 s by default.
     #[must_use]
     pub fn backoff(mut self, base: Duration, max: Duration) -> Self {
         (self.settings.backoff.base, self.settings.backoff.max) = (base, max);
         self
     }
 
-    /// A silent relay is pinged after `ping_every` and given up after `dead_after`; 20 s and 60 s by
-    /// default, both 1 ms to a year, the second the longer.
+    /// Sets the silence after which a relay is pinged (`ping_every`, 20 s by default), and the silence
+    /// after which its socket is given up (`dead_after`, 60 s by default). Each is 1 ms to a year, and
+    /// `dead_after` must be longer than `ping_every`.
     #[must_use]
     pub fn liveness(mut self, ping_every: Duration, dead_after: Duration) -> Self {
         (self.settings.ping_every, self.settings.dead_after) = (ping_every, dead_after);
         self
     }
 
-    /// Fetches that may wait for a socket or a free stream, and how long each may, all its tries
-    /// together; 10,000 and 30 s by default. Beyond the first they fail with `queue_full`, beyond the
-    /// second with `queue_timeout`, or with what keeps the relays from being reached. Where that can't
-    /// heal by itself at any of them (the credential, the certificate, no relay at the URL) nothing
-    /// waits: fetches fail at once.
+    /// Sets how many fetches may wait for a socket or a free stream (10,000 by default), and how long
+    /// each may wait, all its attempts together (30 s by default).
     ///
-    /// With room for none a fetch fails where it would wait, also for the first socket: then begin with
-    /// [`Client::connect`].
+    /// Beyond `fetches`, a fetch fails with `queue_full`. After `wait`, it fails with `queue_timeout`,
+    /// or with the reason why no relay can be reached. If no later attempt can succeed at any relay
+    /// (wrong credential, untrusted certificate, no relay at the URL), fetches fail at once.
+    ///
+    /// With `fetches` zero, a fetch fails whenever it would have to wait, including for the first
+    /// socket: call [`Client::connect`] first.
     #[must_use]
     pub fn queue(mut self, fetches: usize, wait: Duration) -> Self {
         (self.settings.queue, self.settings.queue_wait) = (fetches, wait);
         self
     }
 
-    /// What becomes of fetches whose relay is lost, unless their [`Options`](crate::Options) say it;
-    /// [`Failover::Idempotent`] by default.
+    /// Sets what happens to fetches whose relay is lost; [`Failover::Idempotent`] by default.
+    /// [`Options`](crate::Options) override it for one fetch.
     #[must_use]
     pub fn failover(mut self, failover: Failover) -> Self {
         self.settings.failover = failover;
         self
     }
 
-    /// The client.
+    /// Builds the client.
     ///
     /// # Errors
-    /// `invalid_request` for a relay's URL, a token, a number of sockets, a window or a clock that
-    /// cannot be; `proxy_configuration_error` for a certificate that cannot be used.
+    /// `invalid_request` if a relay's URL, a token, the number of sockets, a window or a duration is
+    /// not valid; `proxy_configuration_error` if a certificate cannot be used.
     pub fn build(self) -> Result<Client, Error> {
         let Self {
             relays,
@@ -255,20 +222,23 @@ impl Builder {
             settings,
         } = self;
         if relays.is_empty() {
-            return Err(invalid("The client has no relay: add the URL of one."));
+            return Err(invalid(
+                "The client has no relay: add one with Builder::relay.",
+            ));
         }
         if !(1..=64).contains(&sockets) {
-            return Err(invalid("A relay has 1 to 64 sockets: ask for as many."));
+            return Err(invalid(
+                "The number of sockets is out of range: use 1 to 64.",
+            ));
         }
-        check_clocks(&settings)?;
+        check_durations(&settings)?;
         check_windows(&settings.windows)?;
         if bad_pem {
-            let detail =
-                "A PEM file of root certificates holds none, or a broken one: name another.";
+            let detail = "A PEM file of root certificates has no certificate or an invalid one: use another file.";
             return Err(Error::new(ErrorName::ProxyConfigurationError, detail));
         }
         let shared = token.map(|token| authorization(&token)).transpose()?;
-        // Also where no relay has a use for it: a certificate that cannot be used is a mistake.
+        // Checked even if no relay uses TLS: a certificate that cannot be used is a mistake.
         let tls = tls_config(&roots)?;
         let mut targets = Vec::with_capacity(relays.len());
         for (at, (url, token)) in relays.iter().enumerate() {
@@ -282,41 +252,43 @@ impl Builder {
             target.authorization = own.or_else(|| shared.clone());
             targets.push(Arc::new(target));
         }
-        Ok(Client::new(&targets, sockets, Arc::new(settings)))
+        Ok(Client {
+            relays: Arc::new(Relays::new(&targets, sockets, settings)),
+        })
     }
 }
 
 fn check_windows(windows: &Config) -> Result<(), Error> {
-    let session = (floor::SESSION_WINDOW..=WIDEST).contains(&windows.session_window);
-    if session && (floor::STREAM_WINDOW..=WIDEST).contains(&windows.stream_window) {
+    let session = (floor::SESSION_WINDOW..=MAX_WINDOW).contains(&windows.session_window);
+    if session && (floor::STREAM_WINDOW..=MAX_WINDOW).contains(&windows.stream_window) {
         return Ok(());
     }
     Err(invalid(
-        "A window cannot be so: give 64 KiB to 1 TiB for a session, and 16 KiB to 1 TiB for a stream.",
+        "A window is out of range: use 64 KiB to 1 TiB for a session, and 16 KiB to 1 TiB for a stream.",
     ))
 }
 
-fn check_clocks(settings: &Settings) -> Result<(), Error> {
-    let clocks = [
+fn check_durations(settings: &Settings) -> Result<(), Error> {
+    let durations = [
         settings.connect_timeout,
         settings.ping_every,
         settings.dead_after,
         settings.backoff.base,
         settings.backoff.max,
     ];
-    let possible = clocks
+    let in_range = durations
         .iter()
-        .all(|time| (SHORTEST..=LONGEST).contains(time));
-    if !possible || settings.resume_within > LONGEST {
+        .all(|time| (MIN_DURATION..=MAX_DURATION).contains(time));
+    if !in_range || settings.resume_within > MAX_DURATION {
         return Err(invalid(
-            "A clock cannot be so: give connect_timeout, backoff and liveness 1 ms to a year each, and \
-             resume_within a year at most.",
+            "A duration is out of range: use 1 ms to a year for connect_timeout, backoff and liveness, and at \
+             most a year for resume_within.",
         ));
     }
     if settings.dead_after <= settings.ping_every {
         return Err(invalid(
-            "A silent relay would be given up before its ping can be answered: give liveness a second \
-             time that is longer than the first.",
+            "A silent relay would be given up before it can answer a ping: set dead_after of liveness to \
+             more than ping_every.",
         ));
     }
     Ok(())
@@ -325,7 +297,7 @@ fn check_clocks(settings: &Settings) -> Result<(), Error> {
 fn authorization(token: &str) -> Result<HeaderValue, Error> {
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(invalid(
-            "The token cannot be sent: it must be of visible ASCII characters, without spaces.",
+            "The token cannot be sent: use visible ASCII characters only, without spaces.",
         ));
     }
     let mut value = HeaderValue::try_from(format!("Bearer {token}"))

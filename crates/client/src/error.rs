@@ -1,39 +1,39 @@
-//! What a fetch fails with, and who says so.
+//! The error of a fetch, and who reports it.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use fetchway_policy::{ErrorName, FetchError};
 
-/// Who says that a fetch failed. The names alone do not tell: `connection_refused` is the origin's
-/// doing if a relay says it, and a relay's if the client does.
+/// The side that reports a failed fetch. The name of an error does not tell: `connection_refused` comes from the
+/// origin if a relay reports it, and from a relay if the client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum By {
-    /// A relay: of the origin, or of what it was asked for.
+    /// The relay, about the origin or about the request.
     Relay,
-    /// The client: it reached no relay or lost it, was closed, has no room, or knows that no relay
-    /// would take the request. But for `outcome_unknown` and `http_protocol_error` no origin has
-    /// been asked.
+    /// The client: it reached no relay, lost it or was closed, has no room, or rejects a request that
+    /// no relay would accept. The origin has received nothing, except with `outcome_unknown` and
+    /// `http_protocol_error`.
     Client,
-    /// The request's body, which failed as it was read.
+    /// The request's body, which failed while it was read.
     Body,
 }
 
-/// A failed fetch: its name, a sentence for whoever has to act on it, and who says so.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A failed fetch: the name of the failure, a description, and who reports it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {detail}")]
 #[non_exhaustive]
 pub struct Error {
-    /// What kind of failure.
+    /// The kind of failure.
     pub name: ErrorName,
-    /// What happened, to what, and what to do.
+    /// Description: what happened, to what, and what to do.
     pub detail: Cow<'static, str>,
-    /// Who says so.
+    /// The side that reports the failure.
     pub by: By,
 }
 
 impl Error {
-    /// A failure of the client's own.
+    /// Returns an error that the client reports.
     pub(crate) fn new(name: ErrorName, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name,
@@ -42,7 +42,7 @@ impl Error {
         }
     }
 
-    /// What a relay says.
+    /// Returns an error that a relay reports.
     pub(crate) fn of_relay(error: FetchError) -> Self {
         Self {
             name: error.name,
@@ -51,7 +51,7 @@ impl Error {
         }
     }
 
-    /// The request's body has failed.
+    /// Returns the error of a request whose body failed.
     pub(crate) fn of_body(detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name: ErrorName::Cancelled,
@@ -59,12 +59,10 @@ impl Error {
             by: By::Body,
         }
     }
-}
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.detail)
+    /// Returns the error of a URL that is not valid.
+    pub(crate) fn invalid_url(error: &http::Error) -> Self {
+        let detail = format!("The URL is not valid ({error}): check it.");
+        Self::new(ErrorName::InvalidRequest, detail)
     }
 }
-
-impl std::error::Error for Error {}

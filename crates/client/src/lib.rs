@@ -1,8 +1,8 @@
-//! The Rust client of a relay: HTTP fetches, many at once, over a few WebSockets.
+//! The Rust client of fetchway's relay: many concurrent HTTP fetches over a few WebSockets.
 //!
-//! Bodies stream both ways, a session goes on when its socket was lost, and a fetch whose relay does
-//! not come back goes to another one if that does no harm. `docs/protocol.md` says what goes over the
-//! wire; a server that speaks only JSON is spoken to in JSON.
+//! Bodies are streamed in both directions. A session continues after its socket was lost, and a fetch whose
+//! relay does not return is sent to another relay if that is safe. `docs/protocol.md` describes the binary
+//! encoding; with a server that supports only JSON the client uses JSON.
 //!
 //! ```
 //! use fetchway_client::{Client, FinalUrl};
@@ -20,7 +20,7 @@
 //! assert_eq!(response.status(), 200);
 //! println!("from {:?}", FinalUrl::of(&response));
 //!
-//! // Piece by piece as it comes; `bytes` gives all of it at once.
+//! // Read the body piece by piece; `bytes` reads it whole.
 //! let mut body = response.into_body();
 //! while let Some(piece) = body.chunk().await? {
 //!     println!("{} bytes", piece.len());
@@ -31,7 +31,7 @@
 //! # }
 //! ```
 //!
-//! # Several relays, and bodies that are streamed
+//! # Several relays, and streamed bodies
 //!
 //! ```
 //! use std::pin::Pin;
@@ -41,7 +41,7 @@
 //! use fetchway_client::{By, Client, ErrorName, Failover, Options};
 //! use http_body::{Body, Frame};
 //!
-//! /// Any `http_body::Body` will do: it is asked for a piece when there is room for one.
+//! /// A request's body is any `http_body::Body`. The client polls it when there is room for a piece.
 //! struct Countdown(u32);
 //!
 //! impl Body for Countdown {
@@ -67,17 +67,17 @@
 //! # let (origin, a, b) = (TestOrigin::builder().start()?, TestNode::open(&[]), TestNode::open(&[]));
 //! # let relays = [format!("ws://{}/", a.addr()), format!("ws://{}/", b.addr())];
 //! # let url = origin.url("/upload");
-//! // Two sockets to each of two relays; a fetch takes the least loaded one.
+//! // Up to two sockets to each of two relays. A fetch uses the least loaded one.
 //! let client = Client::builder().relays(relays).sockets(2).build()?;
 //!
 //! let request = http::Request::put(url).body(Countdown(1_000))?;
-//! // A PUT may be sent again where a relay is lost with it. This one must not be.
+//! // By default a PUT is sent again if its relay is lost. This one must not be.
 //! let options = Options::default().failover(Failover::Never);
 //! match client.fetch_with(request, options).await {
 //!     Ok(response) => println!("{}", response.status()),
-//!     Err(error) if error.name == ErrorName::OutcomeUnknown => println!("it may have been made"),
-//!     Err(error) if error.by == By::Client => println!("the relays are to blame: {error}"),
-//!     Err(error) => println!("the origin or the request is: {error}"),
+//!     Err(error) if error.name == ErrorName::OutcomeUnknown => println!("perhaps processed"),
+//!     Err(error) if error.by == By::Client => println!("no relay could perform the fetch: {error}"),
+//!     Err(error) => println!("the fetch failed: {error}"),
 //! }
 //! # client.close(std::time::Duration::from_secs(10)).await;
 //! # a.stop().await;
@@ -86,78 +86,85 @@
 //! # }
 //! ```
 //!
-//! # What becomes of a fetch whose relay is lost
+//! # When a relay is lost
 //!
-//! | the fetch | what happens |
+//! | state of the fetch | what happens |
 //! |---|---|
-//! | under way, and the relay comes back in time | it goes on; every byte comes once, in order |
-//! | never sent | it goes to another relay, or a new session, whatever its method |
-//! | sent, no head of a response yet, and idempotent or with an `Idempotency-Key`, and its body can be given again | the same, unless its [`Failover`] says never. Only a response settles it: if none comes of further tries, it fails with `outcome_unknown` |
-//! | any other | it fails with `outcome_unknown`; if its response had begun, its body does |
+//! | in flight, and the session is resumed in time | the fetch continues; every byte arrives once, in order |
+//! | not sent yet | the fetch is sent to another relay or over a new session, whatever its method |
+//! | sent, without a response's head, and repeatable: idempotent or with an `Idempotency-Key`, and with a body that can be sent again | the fetch is sent again, unless its [`Failover`] is `Never`. If no later attempt gets a response, the fetch fails with `outcome_unknown` |
+//! | any other | the fetch fails with `outcome_unknown`, or its response's body does if the response has begun |
 //!
-//! A body can be given again if there is none, or while all that was taken of it is kept: 64 KiB, and
-//! the piece that passes that. One fetch is given five streams at most.
+//! A body can be sent again if it is empty, or while everything that was read of it is kept: the first
+//! 64 KiB, and the piece that exceeds them. One fetch is sent on at most five streams.
 //!
 //! # Over JSON
 //!
-//! A server that confirms none of our subprotocols, refuses them with 400, or confirms
-//! `fetchway.json`, is spoken to in JSON, unless [`Encoding::Binary`] was asked for. That is logged at
-//! level info. What differs:
+//! The client uses JSON with a server that confirms none of its subprotocols, rejects them with status
+//! 400, or confirms `fetchway.json`, unless [`Encoding::Binary`] is set. The client then logs a message
+//! at level info. The differences:
 //!
 //! | | over JSON |
 //! |---|---|
-//! | a lost socket | nothing resumes: its fetches are lost at once |
-//! | request bodies | whole, 48 MiB at most as a message; text is escaped, and other bytes are sent in base64, a third longer. On GET and HEAD the relay refuses them. A server from before the subprotocols may not know base64, and leave such a body out |
-//! | response bodies | whole, up to the relay's cap (32 MiB unless told otherwise) |
-//! | both at once | a response comes after the request's body has ended, never before |
-//! | trailers | those of requests are left out; of responses none come |
-//! | [batches](Client::batch) | refused |
-//! | fields | a request's must be UTF-8, else it is refused; repeated ones are joined, and so are a response's but for `Set-Cookie` |
-//! | [`windows`](Builder::windows) | the session's only: beyond it no more answers are read |
+//! | lost sockets | sessions are not resumed: their fetches are lost at once |
+//! | request bodies | sent whole, in messages of at most 48 MiB. Text is escaped; other bytes are sent in base64, which is a third longer. The relay rejects bodies of GET and HEAD. A server from before the subprotocols may not support base64, and then drops such a body |
+//! | response bodies | received whole, up to the relay's cap (32 MiB by default) |
+//! | sending and receiving at once | a response arrives only after the request's body has ended |
+//! | trailers | dropped from requests; responses have none |
+//! | [batches](Client::batch) | rejected |
+//! | header fields | those of requests must be UTF-8, otherwise the request is rejected. Repeated fields are joined, except `Set-Cookie` in responses |
+//! | [`windows`](Builder::windows) | only the session's window applies: while unread answers exceed it, no more are read |
 //!
-//! # Limits to know of
+//! # Limits
 //!
-//! - A relay that is gone is given up after [`resume_within`](Builder::resume_within), 30 s unless told
-//!   otherwise: only then do its fetches go elsewhere. With several relays choose 1 to 2 s.
-//! - A lane's `response-cap`, 32 MiB unless its relay is told otherwise, holds for streamed bodies too.
-//!   Beyond it the body fails with `http_response_body_size`.
-//! - A program that ends without [`Client::close`] leaves its fetches running at the relay, for as long
-//!   as that keeps the session: a minute unless told otherwise.
+//! - A lost relay is given up after [`resume_within`](Builder::resume_within), 30 s by default. Only then are
+//!   its fetches sent elsewhere. With several relays, use 1 to 2 s.
+//! - A lane's `response-cap`, 32 MiB by default, applies to streamed bodies as well. A longer body fails with
+//!   `http_response_body_size`.
+//! - A program that ends without [`Client::close`] leaves its fetches running at the relay, for as long as the
+//!   relay keeps the session (a minute by default).
 
-// How to read this: `builder`, `options`, `error` and `body` are what is to be seen from outside. A
-// fetch passes through `client` (from request to response, and what after a loss), `request` (what may
-// be sent), `choice` and `queue` (getting hold of a stream), `exchange` and `upload` (one try); `batch` is
-// many in one stream, `watch` tells which relays are there. `link` is one of the sockets, from its URL to its bytes.
+// How to read this crate. Dependencies run one way, from the last of these to the first:
+// 1. `error`, `options`, `settings`: what callers choose and get.
+// 2. `request` and `queue`: a request ready to be sent, and the fetches that wait.
+// 3. `link`: one socket to a relay, from its URL to its bytes.
+// 4. `body`, `upload`, `exchange`: the two bodies, and one fetch on one stream.
+// 5. `relays`: the links of a client, and which of them a fetch uses.
+// 6. `fetch`: a fetch over as many streams as it takes; `batch`: many fetches over one stream.
+// 7. `client`, `builder`, `watch`: the public methods.
 
 mod batch;
 mod body;
 mod builder;
-mod choice;
 mod client;
 mod error;
 mod exchange;
+mod fetch;
 mod link;
 mod options;
 mod queue;
+mod relays;
 mod request;
+mod settings;
 mod upload;
 mod watch;
 
 pub use batch::{Batch, BatchItem, BatchOptions, Outcome, OutcomeTiming};
 pub use body::Body;
-pub use builder::{Builder, Encoding};
+pub use builder::Builder;
 pub use client::Client;
 pub use error::{By, Error};
 pub use fetchway_policy::redirect::RedirectMode;
 pub use fetchway_policy::{ErrorName, Timeouts};
 pub use options::{Failover, FinalUrl, Options};
 pub use rustls::pki_types::CertificateDer;
+pub use settings::Encoding;
 pub use watch::{RelayNews, RelayWatch};
 
-/// Any error, as a request's body may have it.
+/// Any error, as the body of a request may return it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The README's Rust is compiled with ours.
+/// Compiles the Rust examples of the README with the doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

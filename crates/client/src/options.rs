@@ -1,4 +1,4 @@
-//! What one fetch may ask for, and what comes back beside its response: types for
+//! Options of one fetch, and what a response carries beside its head and body: types for
 //! [`http::Extensions`].
 
 use std::time::Duration;
@@ -7,26 +7,27 @@ use fetchway_policy::Timeouts;
 use fetchway_policy::redirect::RedirectMode;
 use http::Response;
 
-/// What becomes of a fetch whose relay is lost for good before the response's head has come.
+/// Handling of a fetch whose relay is lost before the response's head has arrived.
 ///
-/// A relay is lost for good when it says so, or has not come back within
-/// [`resume_within`](crate::Builder::resume_within): 30 s unless told otherwise, also where its port
-/// refuses connections. With several relays choose 1 to 2 s.
+/// A relay counts as lost when it says so, or when its session is not resumed within
+/// [`resume_within`](crate::Builder::resume_within) (30 s by default), even if its port refuses
+/// connections. With several relays, 1 to 2 s are a good choice.
 ///
-/// Fetches that were never sent always go elsewhere: nothing is repeated by that.
+/// A fetch that was not sent yet is always sent to another relay or over a new session: this repeats
+/// nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failover {
-    /// It is sent again, through another relay or a new session, if its method is idempotent or it
-    /// has an `Idempotency-Key`, and its body can be given again.
+    /// The fetch is sent again, to another relay or over a new session, if its method is idempotent
+    /// (RFC 9110 section 9.2.2) or it has an `Idempotency-Key`, and its body can be sent again.
     #[default]
     Idempotent,
-    /// It fails with `outcome_unknown`.
+    /// The fetch fails with `outcome_unknown`.
     Never,
 }
 
-/// How one fetch is to be made: what [`Client::fetch_with`](crate::Client::fetch_with) takes. In a
-/// request's extensions it does the same for [`Client::fetch`](crate::Client::fetch).
+/// Options of one fetch, for [`Client::fetch_with`](crate::Client::fetch_with). In a request's
+/// extensions they also apply to [`Client::fetch`](crate::Client::fetch).
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,19 +42,20 @@ pub enum Failover {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// The lane to travel in; empty for the relay's default one. An unknown lane is refused.
+    /// Name of the relay's lane; empty for the default lane. The relay rejects an unknown lane.
     pub lane: String,
-    /// What to do with redirects; followed unless told otherwise.
+    /// How the relay handles redirects; follows them by default.
     pub redirect: RedirectMode,
-    /// Whether the relay undoes content codings; true unless told otherwise.
+    /// True if the relay decodes content codings (RFC 9110 section 8.4); true by default.
     pub decode: bool,
-    /// Clocks that are to be shorter than the lane's. The relay runs them, and from the fetch's
-    /// dispatch: neither the wait for a relay or a stream nor that in the lane's queue counts. What is
-    /// to hold whatever happens is `tokio::time::timeout` around the fetch and its body.
+    /// Timeouts that are shorter than those of the lane. The relay applies them, beginning when it
+    /// dispatches the fetch: the wait for a relay or a stream and the wait in the lane's queue do not
+    /// count. For a limit on everything, use `tokio::time::timeout` around the fetch and the reading of
+    /// its body.
     ///
-    /// Shorter than a millisecond counts as one, longer than a day as a day.
+    /// Values below 1 ms count as 1 ms, values above a day as a day.
     pub timeouts: Timeouts,
-    /// Instead of the client's own setting.
+    /// Overrides the client's [`Builder::failover`](crate::Builder::failover).
     pub failover: Option<Failover>,
 }
 
@@ -70,64 +72,65 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Travels in this lane.
+    /// Sets the lane.
     #[must_use]
     pub fn lane(mut self, lane: impl Into<String>) -> Self {
         self.lane = lane.into();
         self
     }
 
-    /// Does this with redirects.
+    /// Sets how the relay handles redirects.
     #[must_use]
     pub fn redirect(mut self, redirect: RedirectMode) -> Self {
         self.redirect = redirect;
         self
     }
 
-    /// Whether content codings are undone.
+    /// Sets whether the relay decodes content codings.
     #[must_use]
     pub fn decode(mut self, decode: bool) -> Self {
         self.decode = decode;
         self
     }
 
-    /// All four clocks; what is `None` is the lane's.
+    /// Sets all four timeouts. `None` keeps the lane's timeout.
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// The longest that the origin's name, connection and TLS handshake may take, together.
+    /// Sets the maximum time for DNS, connection and TLS handshake with the origin, together.
     #[must_use]
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.timeouts.connect = Some(time);
         self
     }
 
-    /// The longest from the request being handed to its connection to the response's head.
+    /// Sets the maximum time from sending the request to the response's head.
     #[must_use]
     pub fn header_timeout(mut self, time: Duration) -> Self {
         self.timeouts.header = Some(time);
         self
     }
 
-    /// The longest silence of the origin within a body. Stands still while the client reads nothing.
+    /// Sets the maximum time without data from the origin within a body. Paused while the client does
+    /// not read.
     #[must_use]
     pub fn body_idle_timeout(mut self, time: Duration) -> Self {
         self.timeouts.body_idle = Some(time);
         self
     }
 
-    /// The longest from dispatch to the end of the response's body, redirects and retries included.
-    /// Stands still while the client reads nothing.
+    /// Sets the maximum time from dispatch to the end of the response's body, including redirects and
+    /// retries. Paused while the client does not read.
     #[must_use]
     pub fn total_timeout(mut self, time: Duration) -> Self {
         self.timeouts.total = Some(time);
         self
     }
 
-    /// What becomes of it if its relay is lost, whatever the client's setting.
+    /// Sets what happens if the relay is lost, overriding the client's setting.
     #[must_use]
     pub fn failover(mut self, failover: Failover) -> Self {
         self.failover = Some(failover);
@@ -135,12 +138,12 @@ impl Options {
     }
 }
 
-/// Where a response came from, in its extensions; absent if that is the URL that was asked for.
+/// The URL of a response after redirects, as an extension of the response. Absent without redirects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinalUrl(pub String);
 
 impl FinalUrl {
-    /// The URL that `response` came from after redirects; `None` if there were none.
+    /// Returns the URL of `response` after redirects; `None` if there were none.
     pub fn of<B>(response: &Response<B>) -> Option<&str> {
         response
             .extensions()

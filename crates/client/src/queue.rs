@@ -1,56 +1,56 @@
-//! Fetches that wait for a socket, or for a free stream on one: bounded in number, in the order in
-//! which they came. Whoever was woken and does not come is passed over.
+//! The queue of fetches that wait for a socket, or for room on one: bounded, and served in the order of
+//! arrival. A fetch that was woken and is not polled is passed over.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use fetchway_policy::ErrorName;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::error::Error;
 
-/// How long whoever was woken for room may take to come before the next one is woken. A future that
-/// is held and not polled never comes.
-const PATIENCE: Duration = Duration::from_millis(10);
+/// Time after which the next fetch is woken if the previous one has not used the room. A future that is
+/// kept and not polled never uses it.
+const WAKE_DELAY: Duration = Duration::from_millis(10);
 
-/// Who waits.
+/// The waiting fetches of a client, and the tasks that wait for a relay.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    line: Mutex<Places>,
-    /// As many as stand in it, to be read without its lock.
+    waiters: Mutex<Waiters>,
+    /// Number of waiting fetches, readable without the lock.
     waiting: AtomicUsize,
-    /// Those who wait for a relay without standing in line.
+    /// Number of tasks that wait for a relay outside the queue.
     connecting: AtomicUsize,
-    /// Wakes those who wait for a relay to be reached, or not.
+    /// Notifies tasks that wait for a relay to be reached or found unreachable.
     changed: Notify,
     bound: usize,
 }
 
 #[derive(Debug, Default)]
-struct Places {
+struct Waiters {
     next: u64,
-    /// Without a waker: it was woken and has not come back.
-    places: BTreeMap<u64, Option<Waker>>,
-    /// When somebody was woken last.
-    nudged: Option<Instant>,
+    /// Wakers by position; `None` for a fetch that was woken and has not been polled since.
+    wakers: BTreeMap<u64, Option<Waker>>,
+    /// When a fetch was last woken.
+    woken_at: Option<Instant>,
 }
 
-impl Places {
-    fn nudge(&mut self, now: Instant) -> Option<Waker> {
-        self.nudged = Some(now);
-        self.places.values_mut().find_map(Option::take)
+impl Waiters {
+    fn take_next(&mut self, now: Instant) -> Option<Waker> {
+        self.woken_at = Some(now);
+        self.wakers.values_mut().find_map(Option::take)
     }
 }
 
 impl Queue {
+    /// Returns a queue for at most `bound` fetches.
     pub(crate) fn new(bound: usize) -> Self {
         Self {
-            line: Mutex::default(),
+            waiters: Mutex::default(),
             waiting: AtomicUsize::new(0),
             connecting: AtomicUsize::new(0),
             changed: Notify::new(),
@@ -58,106 +58,105 @@ impl Queue {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Places> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether anybody waits in line. Whoever comes later goes behind.
+    /// Returns true if a fetch waits. A fetch that arrives then goes behind it.
     pub(crate) fn is_waiting(&self) -> bool {
-        // A waiter is counted before it looks for room under a session's lock, and room is made under
-        // that lock before it is counted here: one of the two sees the other.
+        // A fetch is counted before it checks for room under a session's lock, and room is made under that
+        // lock before the count is read here. So either the fetch sees the room, or the count is seen here.
         self.waiting.load(Ordering::Acquire) > 0
     }
 
-    /// Whether anybody would be glad of a relay.
+    /// Returns true if a fetch or a task waits for a relay.
     pub(crate) fn is_wanted(&self) -> bool {
         self.is_waiting() || self.connecting.load(Ordering::Acquire) > 0
     }
 
-    /// There may be room: the first that is not on its way is to look.
-    pub(crate) fn nudge(&self) {
+    /// Wakes the next waiting fetch, as there may be room for it.
+    pub(crate) fn wake_next(&self) {
         if !self.is_waiting() {
             return;
         }
-        let woken = self.lock().nudge(Instant::now());
+        let woken = self.waiters.lock().take_next(Instant::now());
         if let Some(waker) = woken {
             waker.wake();
         }
     }
 
-    /// There is room. If whoever was woken for it has not come, wakes the next one; says when to ask
-    /// again, if there is anybody left to be woken.
-    pub(crate) fn nudge_late(&self, now: Instant) -> Option<Instant> {
+    /// Wakes the next waiting fetch if the one before has not used the room in time. To be called while
+    /// there is room. Returns when to call again, if a fetch is left to be woken.
+    pub(crate) fn wake_next_if_late(&self, now: Instant) -> Option<Instant> {
         if !self.is_waiting() {
             return None;
         }
-        let mut line = self.lock();
-        if line.places.values().all(Option::is_none) {
+        let mut waiters = self.waiters.lock();
+        if waiters.wakers.values().all(Option::is_none) {
             return None;
         }
-        let at = *line.nudged.get_or_insert(now) + PATIENCE;
+        let at = *waiters.woken_at.get_or_insert(now) + WAKE_DELAY;
         if now < at {
             return Some(at);
         }
-        let woken = line.nudge(now);
-        drop(line);
+        let woken = waiters.take_next(now);
+        drop(waiters);
         if let Some(waker) = woken {
             waker.wake();
         }
-        Some(now + PATIENCE)
+        Some(now + WAKE_DELAY)
     }
 
-    /// A relay has been reached, or could not be.
+    /// Reports that a relay was reached, found unreachable or lost.
     pub(crate) fn relay_changed(&self) {
         self.changed.notify_waiters();
-        self.nudge();
+        self.wake_next();
     }
 
-    /// The client is closed: everybody is to look.
-    pub(crate) fn closed(&self) {
+    /// Wakes all that wait, as the client was closed.
+    pub(crate) fn wake_all(&self) {
         self.changed.notify_waiters();
-        let mut line = self.lock();
-        let wake: Vec<Waker> = line.places.values_mut().filter_map(Option::take).collect();
-        drop(line);
-        wake.into_iter().for_each(Waker::wake);
+        let mut waiters = self.waiters.lock();
+        let wakers = waiters.wakers.values_mut();
+        let woken: Vec<Waker> = wakers.filter_map(Option::take).collect();
+        drop(waiters);
+        woken.into_iter().for_each(Waker::wake);
     }
 
-    /// Ends at the next change.
+    /// Waits for the next change of a relay. Changes count from the first poll, or from
+    /// [`Notified::enable`].
     pub(crate) fn change(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
-    /// Waits for a relay until this is dropped, in nobody's way.
-    pub(crate) fn connecting(&self) -> Connecting<'_> {
+    /// Counts the caller as waiting for a relay, outside the queue, until the guard is dropped.
+    pub(crate) fn wait_for_relay(&self) -> Connecting<'_> {
         self.connecting.fetch_add(1, Ordering::AcqRel);
         Connecting(self)
     }
 
-    /// Stands in the queue until the place is dropped.
+    /// Enters the queue until the position is dropped.
     ///
     /// # Errors
-    /// `queue_full`.
-    pub(crate) fn enter(&self) -> Result<Place<'_>, Error> {
-        let mut line = self.lock();
-        if line.places.len() >= self.bound {
+    /// `queue_full` if the queue is full.
+    pub(crate) fn enter(&self) -> Result<Position<'_>, Error> {
+        let mut waiters = self.waiters.lock();
+        if waiters.wakers.len() >= self.bound {
             let detail = format!(
-                "{} fetches are waiting for a relay already: wait for some of them, or allow more.",
+                "The limit of {} waiting fetches is reached: start fewer at once, or allow \
+                 more to wait.",
                 self.bound
             );
             return Err(Error::new(ErrorName::QueueFull, detail));
         }
-        let number = line.next;
-        line.next += 1;
-        line.places.insert(number, None);
-        self.waiting.store(line.places.len(), Ordering::Release);
-        Ok(Place {
+        let number = waiters.next;
+        waiters.next += 1;
+        waiters.wakers.insert(number, None);
+        self.waiting.store(waiters.wakers.len(), Ordering::Release);
+        Ok(Position {
             queue: self,
             number,
         })
     }
 }
 
-/// See [`Queue::connecting`].
+/// Counts as waiting for a relay while it exists: see [`Queue::wait_for_relay`].
 pub(crate) struct Connecting<'q>(&'q Queue);
 
 impl Drop for Connecting<'_> {
@@ -166,41 +165,36 @@ impl Drop for Connecting<'_> {
     }
 }
 
-/// A place in the queue.
-pub(crate) struct Place<'q> {
+/// A fetch's position in the queue.
+pub(crate) struct Position<'q> {
     queue: &'q Queue,
     number: u64,
 }
 
-impl Place<'_> {
-    /// Whether it is this one's turn: everybody before it has been woken and has not come back.
-    /// Whoever asks is woken when it may have become that, and while it is, when there may be room.
+impl Position<'_> {
+    /// Returns true if it is this fetch's turn: all fetches before it have been woken and not polled
+    /// since. The caller is woken when its turn may have come, and during its turn when there may be
+    /// room.
     pub(crate) fn is_first(&self, cx: &Context<'_>) -> bool {
-        let mut line = self.queue.lock();
-        match line.places.get_mut(&self.number) {
+        let mut waiters = self.queue.waiters.lock();
+        match waiters.wakers.get_mut(&self.number) {
             Some(Some(waker)) => waker.clone_from(cx.waker()),
             Some(none) => *none = Some(cx.waker().clone()),
             None => {}
         }
-        let mut before = line.places.range(..self.number);
+        let mut before = waiters.wakers.range(..self.number);
         before.all(|(_, waker)| waker.is_none())
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Position<'_> {
     fn drop(&mut self) {
-        let mut line = self.queue.lock();
-        line.places.remove(&self.number);
-        self.queue
-            .waiting
-            .store(line.places.len(), Ordering::Release);
-        drop(line);
-        // What there is may be enough for the next as well.
-        self.queue.nudge();
+        let mut waiters = self.queue.waiters.lock();
+        waiters.wakers.remove(&self.number);
+        let waiting = waiters.wakers.len();
+        self.queue.waiting.store(waiting, Ordering::Release);
+        drop(waiters);
+        // There may be room for the next fetch as well.
+        self.queue.wake_next();
     }
-}
-
-/// Enrols a waiter before it looks, so that nothing is missed in between.
-pub(crate) fn enrol(notified: Pin<&mut Notified<'_>>) {
-    notified.enable();
 }

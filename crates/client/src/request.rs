@@ -1,7 +1,8 @@
-//! A request as it is to be sent, looked over once: what no relay would take is refused here.
+//! A request in the form in which it is sent. Requests that no relay would accept are rejected here.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use fetchway_policy::redirect::RedirectMode;
 use fetchway_policy::{ErrorName, Timeouts, headers, retry};
 use fetchway_wire::v1::RequestHead;
@@ -13,34 +14,45 @@ use http::{HeaderMap, Method};
 use crate::error::Error;
 use crate::options::{Failover, Options};
 
-/// What a field takes in a block beside its bytes, at most: the lengths of name and value.
+/// Maximum overhead of a header field in a block, in bytes: the lengths of its name and value.
 const FIELD_OVERHEAD: usize = 8;
 
-/// What a head takes beside its texts and fields, at most.
+/// Maximum overhead of a request head beside its texts and fields, in bytes.
 const HEAD_OVERHEAD: usize = 64;
 
-/// The shortest and the longest clock that JSON takes.
-const SHORTEST_CLOCK: Duration = Duration::from_millis(1);
-const LONGEST_CLOCK: Duration = Duration::from_secs(24 * 3600);
+/// Shortest timeout that JSON can carry.
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+/// Longest timeout that JSON can carry.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
-/// A request without its body.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) head: RequestHead,
-    /// It may be sent again though it has been sent.
-    pub(crate) repeatable: bool,
-    /// It is for the relay itself, which must speak the binary encoding for that.
-    pub(crate) own: bool,
+/// The body of a request, as far as it is known before the request is sent.
+#[derive(Clone, Debug)]
+pub(crate) enum RequestBody {
+    None,
+    /// The complete body.
+    Whole(Bytes),
+    /// The body is read piece by piece.
+    Streamed,
 }
 
-impl Job {
-    /// What the relay itself is asked for.
-    pub(crate) fn own(url: String) -> Self {
+/// A request without its body, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct PreparedRequest {
+    pub(crate) head: RequestHead,
+    /// True if the request may be sent again after it was sent and its relay was lost.
+    pub(crate) repeatable: bool,
+    /// True if the relay itself answers the request. Only the binary encoding allows this.
+    pub(crate) for_relay: bool,
+}
+
+impl PreparedRequest {
+    /// Returns a request that the relay itself answers.
+    pub(crate) fn for_relay(url: String) -> Self {
         Self {
-            own: true,
+            for_relay: true,
             repeatable: false,
             head: RequestHead {
-                tag: bytes::Bytes::new(),
+                tag: Bytes::new(),
                 method: Method::POST,
                 url,
                 lane: String::new(),
@@ -52,8 +64,12 @@ impl Job {
         }
     }
 
-    /// `failover` is the client's own setting. `body`: its length, if there is
-    /// one; if that is not known, what the field says is taken for it.
+    /// Checks a request and removes the header fields that are not forwarded. `failover`: the client's
+    /// setting, which the request's [`Options`] override. `body`: `None` if there is no body, otherwise the
+    /// body's length; if the length is not known, `Content-Length` is kept as it is.
+    ///
+    /// # Errors
+    /// `invalid_request` or `limit_exceeded` for a request that no relay would accept.
     pub(crate) fn new(
         parts: Parts,
         failover: Failover,
@@ -73,7 +89,7 @@ impl Job {
         }
         if uri.host().is_none() || uri.scheme().is_none() {
             return Err(invalid(
-                "The request's URI is not absolute: give scheme and host, such as https://example.com/.",
+                "The request's URI is not absolute: include scheme and host, as in https://example.com/.",
             ));
         }
         if let Some(other) = uri
@@ -84,51 +100,51 @@ impl Job {
                 "The request's scheme is {other}: use http or https."
             )));
         }
-        let said = fields.get(CONTENT_LENGTH).cloned();
+        let declared = fields.get(CONTENT_LENGTH).cloned();
         let te = fields.get(TE).cloned();
         headers::strip_request(&mut fields);
-        let length = body.and_then(|length| length.map(HeaderValue::from).or(said));
+        let length = body.and_then(|length| length.map(HeaderValue::from).or(declared));
         if let Some(length) = length {
             fields.insert(CONTENT_LENGTH, length);
         }
         if let Some(te) = te {
-            // Meant for the next hop only, but that is who asks the origin for trailers.
+            // TE is a hop-by-hop field, but the relay needs it to ask the origin for trailers.
             fields.insert(TE, te);
         }
         let options = extensions.remove::<Options>().unwrap_or_default();
         let failover = options.failover.unwrap_or(failover);
-        let idempotent = retry::is_repeatable(&method, &fields);
+        let repeatable = retry::is_repeatable(&method, &fields) && failover == Failover::Idempotent;
         let head = RequestHead {
-            tag: bytes::Bytes::new(),
+            tag: Bytes::new(),
             method,
             url: uri.to_string(),
             lane: options.lane,
             redirect: options.redirect,
             decode: options.decode,
-            timeouts: whole_millis(options.timeouts),
+            timeouts: clamp_timeouts(options.timeouts),
             fields,
         };
         check_size(&head)?;
         Ok(Self {
-            own: false,
-            repeatable: idempotent && failover == Failover::Idempotent,
+            for_relay: false,
+            repeatable,
             head,
         })
     }
 }
 
-/// Clocks as both encodings can say them: from a millisecond to a day.
-fn whole_millis(clocks: Timeouts) -> Timeouts {
-    let whole = |time: Option<Duration>| time.map(|time| time.clamp(SHORTEST_CLOCK, LONGEST_CLOCK));
+/// Limits timeouts to what both encodings can carry.
+fn clamp_timeouts(timeouts: Timeouts) -> Timeouts {
+    let clamp = |time: Option<Duration>| time.map(|time| time.clamp(MIN_TIMEOUT, MAX_TIMEOUT));
     Timeouts {
-        connect: whole(clocks.connect),
-        header: whole(clocks.header),
-        body_idle: whole(clocks.body_idle),
-        total: whole(clocks.total),
+        connect: clamp(timeouts.connect),
+        header: clamp(timeouts.header),
+        body_idle: clamp(timeouts.body_idle),
+        total: clamp(timeouts.total),
     }
 }
 
-/// A head that is too long would end the whole session: it is refused before.
+/// Rejects a head that is too large. Sent, it would end the whole session.
 fn check_size(head: &RequestHead) -> Result<(), Error> {
     let fields: usize = head
         .fields
@@ -141,8 +157,8 @@ fn check_size(head: &RequestHead) -> Result<(), Error> {
         return Ok(());
     }
     let detail = format!(
-        "The request's head has about {total} bytes and {} fields, more than the {MAX_BLOCK} and \
-         {MAX_FIELDS} that it may have: shorten it or send a body.",
+        "The request's head has about {total} bytes and {} header fields; the limits are {MAX_BLOCK} \
+         bytes and {MAX_FIELDS} fields: shorten it, or move data to the body.",
         head.fields.len()
     );
     Err(Error::new(ErrorName::LimitExceeded, detail))

@@ -1,5 +1,5 @@
-//! A request's body on its way out: taken piece by piece as there is room, and kept as long as it may
-//! have to be given again.
+//! The body of a request: read and sent piece by piece as there is room, and kept while the request may
+//! have to be sent again.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,39 +10,31 @@ use http_body::Body;
 
 use crate::BoxError;
 use crate::error::Error;
-use crate::link::{Enough, Intake, MAX_REQUEST, too_long};
+use crate::link::{BodyRefused, BodySender, MAX_REQUEST, too_long};
+use crate::request::RequestBody;
 
-/// Bytes of a body that are kept to be given again; the piece that passes this is kept as well. It is
-/// more than a session takes of a body before the request's head has gone out, so what was never sent
-/// can always be given again. Pieces are shared with the session, not copied.
+/// Bytes of a body that are kept to be sent again; the piece that exceeds this is kept as well.
+///
+/// The limit is more than a session accepts of a body before it sends the request's head, so a request
+/// that was never sent can always be sent again. Pieces are shared with the session, not copied.
 const KEEP: usize = 64 << 10;
 
-/// What is known of a body before it is sent.
-#[derive(Clone, Debug)]
-pub(crate) enum Source {
-    /// There is none.
-    None,
-    /// All of it is here.
-    Whole(Bytes),
-    /// It is to be asked for.
-    Streamed,
-}
-
-/// A request's body.
+/// The body of a request, and what has been read of it.
 pub(crate) struct Upload<B> {
-    source: Source,
-    rest: Option<Pin<Box<B>>>,
+    known: RequestBody,
+    /// The caller's body, until its end.
+    unread: Option<Pin<Box<B>>>,
     trailers: Option<HeaderMap>,
-    /// Its length, if that is known.
+    /// Length of the body in bytes, if it is known.
     length: Option<u64>,
     kept: Vec<Bytes>,
     kept_bytes: usize,
-    /// All that was taken is in `kept`.
+    /// True if `kept` contains everything that was read.
     complete: bool,
-    /// How many of `kept` have been given to the stream at hand.
-    given: usize,
-    /// Where to, until all is given or no more is wanted.
-    intake: Option<Intake>,
+    /// Number of pieces of `kept` that have been sent on the current stream.
+    sent: usize,
+    /// The current stream, until all is sent or it accepts no more.
+    sender: Option<BodySender>,
 }
 
 impl<B> Upload<B>
@@ -50,35 +42,38 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Looks at the body, without waiting for it: one that is there as a whole is taken.
+    /// Polls the body once: a body that is completely available is taken whole.
     ///
     /// # Errors
-    /// The body's own.
+    /// `cancelled` if the body fails.
     pub(crate) fn new(body: B, cx: &mut Context<'_>) -> Result<Self, Error> {
         let mut upload = Self {
-            source: Source::None,
-            rest: None,
+            known: RequestBody::None,
+            unread: None,
             trailers: None,
             length: body.size_hint().exact(),
             kept: Vec::new(),
             kept_bytes: 0,
             complete: true,
-            given: 0,
-            intake: None,
+            sent: 0,
+            sender: None,
         };
         if body.is_end_stream() {
             return Ok(upload);
         }
-        upload.rest = Some(Box::pin(body));
-        upload.source = Source::Streamed;
-        if let Poll::Ready(more) = upload.poll_take(cx) {
+        upload.unread = Some(Box::pin(body));
+        upload.known = RequestBody::Streamed;
+        if let Poll::Ready(more) = upload.poll_read(cx) {
             let more = more?;
-            let ended = upload.rest.as_ref().is_none_or(|rest| rest.is_end_stream());
+            let ended = upload
+                .unread
+                .as_ref()
+                .is_none_or(|body| body.is_end_stream());
             if upload.trailers.is_none() && (!more || ended) {
-                upload.rest = None;
-                upload.source = match upload.kept.pop() {
-                    Some(whole) => Source::Whole(whole),
-                    None => Source::None,
+                upload.unread = None;
+                upload.known = match upload.kept.pop() {
+                    Some(whole) => RequestBody::Whole(whole),
+                    None => RequestBody::None,
                 };
                 upload.length = Some(upload.kept_bytes as u64);
             }
@@ -86,62 +81,63 @@ where
         Ok(upload)
     }
 
-    /// How long the body is, if that is known.
+    /// Returns the length of the body in bytes, if it is known.
     pub(crate) fn length(&self) -> Option<u64> {
         self.length
     }
 
-    pub(crate) fn source(&self) -> &Source {
-        &self.source
+    /// Returns the body as far as it is known before the request is sent.
+    pub(crate) fn known(&self) -> &RequestBody {
+        &self.known
     }
 
-    /// A stream was opened with the source; `intake` gives the way in for what is not there yet.
-    pub(crate) fn begin(&mut self, intake: impl FnOnce() -> Intake) {
-        if let Source::Streamed = self.source {
-            self.intake = Some(intake());
+    /// Begins to send the body on a stream that was opened with [`known`](Self::known).
+    pub(crate) fn begin(&mut self, sender: impl FnOnce() -> BodySender) {
+        if let RequestBody::Streamed = self.known {
+            self.sender = Some(sender());
         }
     }
 
-    /// The stream is lost. `false` if the body can't be given to another one.
-    pub(crate) fn again(&mut self) -> bool {
-        self.intake = None;
-        self.given = 0;
+    /// Prepares for another stream, as the current one was lost. Returns false if the body cannot be sent
+    /// again.
+    pub(crate) fn rewind(&mut self) -> bool {
+        self.sender = None;
+        self.sent = 0;
         self.complete
     }
 
-    /// The response has begun: what is left is given by a task of its own, and nothing is kept.
+    /// Continues sending in a task of its own, as the response has begun. Nothing is kept any more.
     pub(crate) fn finish(mut self)
     where
         B: Send + 'static,
     {
-        if self.intake.is_none() {
+        if self.sender.is_none() {
             return;
         }
         self.complete = false;
-        self.kept.drain(..self.given);
-        self.given = 0;
+        self.drop_sent();
         tokio::spawn(async move {
-            if let Err(error) = std::future::poll_fn(|cx| self.poll_give(cx)).await
-                && let Some(intake) = self.intake
+            if let Err(error) = std::future::poll_fn(|cx| self.poll_send(cx)).await
+                && let Some(sender) = self.sender
             {
-                intake.fail(error);
+                sender.fail(error);
             }
         });
     }
 
-    /// Takes one more piece of the body. `false` at its end.
-    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        let Some(rest) = &mut self.rest else {
+    /// Reads one more frame of the body. Returns false at its end.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        let Some(body) = &mut self.unread else {
             return Poll::Ready(Ok(false));
         };
-        let frame = match ready!(rest.as_mut().poll_frame(cx)) {
+        let frame = match ready!(body.as_mut().poll_frame(cx)) {
             None => {
-                self.rest = None;
+                self.unread = None;
                 return Poll::Ready(Ok(false));
             }
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
-                self.rest = None;
+                self.unread = None;
                 let error: BoxError = error.into();
                 let detail =
                     format!("The request's body failed ({error}), so the fetch was cancelled.");
@@ -155,7 +151,7 @@ where
         Poll::Ready(Ok(true))
     }
 
-    /// A piece was taken. It is the next to be given.
+    /// Keeps a piece that was read, to be sent next.
     fn keep(&mut self, piece: Bytes) {
         if piece.is_empty() {
             return;
@@ -163,43 +159,50 @@ where
         self.complete &= self.kept_bytes <= KEEP;
         self.kept_bytes += piece.len();
         if !self.complete {
-            self.kept.drain(..self.given);
-            self.given = 0;
+            self.drop_sent();
         }
         self.kept.push(piece);
     }
 
-    /// Gives the body to the stream as there is room. Ready when all of it is given, or no more is
-    /// wanted.
+    fn drop_sent(&mut self) {
+        self.kept.drain(..self.sent);
+        self.sent = 0;
+    }
+
+    /// Sends the body on the current stream as there is room. Ready when all is sent, or the stream accepts
+    /// no more.
     ///
     /// # Errors
-    /// The body's own.
-    pub(crate) fn poll_give(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while let Some(intake) = &self.intake {
-            if ready!(intake.poll_room(cx)).is_err() {
-                self.intake = None;
-            } else if let Some(piece) = self.kept.get(self.given) {
-                self.given += 1;
-                if let Err(Enough) = intake.data(piece.clone()) {
-                    self.intake = None;
+    /// `cancelled` if the body fails.
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while let Some(sender) = &self.sender {
+            if ready!(sender.poll_room(cx)).is_err() {
+                self.sender = None;
+            } else if let Some(piece) = self.kept.get(self.sent) {
+                self.sent += 1;
+                if let Err(BodyRefused) = sender.data(piece.clone()) {
+                    self.sender = None;
                 }
-            } else if !ready!(self.poll_take(cx))? {
-                let intake = self.intake.take();
-                // Whether it is still wanted or not, nothing more is to be done.
-                let ended = intake.map(|intake| intake.end(self.trailers.as_ref()));
-                tracing::trace!(?ended, "a body is given");
+            } else if !ready!(self.poll_read(cx))? {
+                let sender = self.sender.take();
+                // Nothing is left to do, whether the stream still accepts the end or not.
+                let ended = sender.map(|sender| sender.end(self.trailers.as_ref()));
+                tracing::trace!(?ended, "request body sent");
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Takes the whole body, for a relay that wants it so. Its trailers are left out.
+    /// Reads the whole body, as JSON requires. Trailers are dropped.
+    ///
+    /// # Errors
+    /// `cancelled` if the body fails, `limit_exceeded` if it is too long for JSON.
     pub(crate) fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             if self.kept_bytes > MAX_REQUEST {
                 return Poll::Ready(Err(too_long(self.kept_bytes)));
             }
-            if !ready!(self.poll_take(cx))? {
+            if !ready!(self.poll_read(cx))? {
                 break;
             }
         }
@@ -207,8 +210,8 @@ where
         for piece in self.kept.drain(..) {
             whole.extend_from_slice(&piece);
         }
-        self.source = Source::Whole(whole.freeze());
-        // All of it is here again, however much it is.
+        self.known = RequestBody::Whole(whole.freeze());
+        // The whole body is kept, whatever its length.
         self.complete = true;
         Poll::Ready(Ok(()))
     }

@@ -1,4 +1,4 @@
-//! Which relays can be used, told as it changes.
+//! Reports which relays are reachable, as that changes.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -6,44 +6,45 @@ use std::sync::Arc;
 use crate::client::Client;
 use crate::error::Error;
 use crate::link::Link;
-use crate::queue::{Queue, enrol};
+use crate::queue::Queue;
 
-/// Tells of relays that are reached, and of those that are lost. Of [`Client::watch`].
+/// Reports relays that are reached and relays that are lost. Returned by [`Client::watch`].
 ///
-/// It tells how things are and not each change: what comes and goes while nobody asks is not told
-/// afterwards, so nothing is kept and nobody is held up. It keeps no client open.
+/// A watch reports the current state, not every change: a change that is undone before
+/// [`next`](Self::next) is called is never reported. So nothing is buffered, and a slow watch delays
+/// nothing. A watch does not keep its client open.
 pub struct RelayWatch {
     links: Vec<Arc<Link>>,
     queue: Arc<Queue>,
-    /// Of each relay, whether it was reached when it was told of last.
-    told: Vec<Option<bool>>,
+    /// For each relay, whether it was reachable when last reported.
+    reported: Vec<Option<bool>>,
 }
 
-/// How a relay is, where that is not what was told of it before.
+/// The state of a relay, where it differs from what was last reported.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RelayNews {
     /// The relay's URL without its query.
     pub relay: String,
-    /// A socket to it is open, or why none is. A session that has lost its socket with fetches under way
-    /// counts as open until a dial has failed, or [`resume_within`](crate::Builder::resume_within) is
-    /// over.
+    /// `Ok` if a socket to the relay is open, otherwise why none is. A session that lost its socket with
+    /// fetches in flight counts as open until a dial fails or
+    /// [`resume_within`](crate::Builder::resume_within) has passed.
     pub reached: Result<(), Error>,
-    /// Nothing was told of this relay before.
+    /// True if nothing was reported about this relay before.
     pub first: bool,
-    /// Relays with an open socket, by all that was told so far, this included.
+    /// Number of relays with an open socket, according to all reports so far including this one.
     pub open: usize,
 }
 
 impl std::fmt::Debug for RelayWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RelayWatch({:?})", self.told)
+        write!(f, "RelayWatch({:?})", self.reported)
     }
 }
 
 impl Client {
-    /// Watches which of the relays can be used. Watching dials none: they are dialled by
-    /// [`connect`](Self::connect), and as fetches need them.
+    /// Watches which relays are reachable. A watch dials no relay itself: [`connect`](Self::connect) and
+    /// fetches do.
     ///
     /// ```
     /// # use fetchway_client::Client;
@@ -57,8 +58,8 @@ impl Client {
     /// client.connect().await?;
     /// if let Some(news) = watch.next().await {
     ///     match news.reached {
-    ///         Ok(()) => println!("{} is there, of {} in all", news.relay, news.open),
-    ///         Err(error) => println!("{} can't be used: {error}", news.relay),
+    ///         Ok(()) => println!("{} is reachable, {} relays in all", news.relay, news.open),
+    ///         Err(error) => println!("{} is not reachable: {error}", news.relay),
     ///     }
     /// }
     /// # drop(client);
@@ -68,53 +69,55 @@ impl Client {
     /// ```
     #[must_use]
     pub fn watch(&self) -> RelayWatch {
-        let links = self.inner.links.clone();
+        let links = self.relays.links.clone();
         let relays = links.iter().map(|link| link.relay + 1).max();
         RelayWatch {
-            queue: Arc::clone(&self.inner.queue),
-            told: vec![None; relays.unwrap_or(0)],
+            queue: Arc::clone(&self.relays.queue),
+            reported: vec![None; relays.unwrap_or(0)],
             links,
         }
     }
 }
 
 impl RelayWatch {
-    /// Waits for news of a relay; the first of each is how it is as soon as that is known. `None` when
-    /// the client is closed, or its last clone gone. Dropped, it loses nothing.
+    /// Waits until the state of a relay differs from what was last reported. The first report of each relay
+    /// comes as soon as its state is known. Returns `None` once the client is closed or its last clone is
+    /// dropped. Cancel safe: dropping the future loses no report.
     pub async fn next(&mut self) -> Option<RelayNews> {
         let queue = Arc::clone(&self.queue);
         loop {
             let mut change = pin!(queue.change());
-            enrol(change.as_mut());
+            // Enabled before the check, so that no change in between is missed.
+            change.as_mut().enable();
             if self.links.first().is_none_or(|link| link.is_closed()) {
                 return None;
             }
-            if let Some(news) = self.look() {
+            if let Some(news) = self.take_news() {
                 return Some(news);
             }
             change.await;
         }
     }
 
-    /// A relay that is not as it was told. Those that are reached come first: so what is told never has
-    /// fewer of them than there are.
-    fn look(&mut self) -> Option<RelayNews> {
-        let relays = 0..self.told.len();
-        // Nothing is known of one that is being dialled, or needed no more.
+    /// Returns a relay whose state differs from what was last reported. Reachable relays come first, so
+    /// that the reports never name fewer of them than there are.
+    fn take_news(&mut self) -> Option<RelayNews> {
+        let relays = 0..self.reported.len();
+        // A relay that is being dialled, or that no fetch needs, has no known state.
         let known = relays.filter_map(|relay| Some((relay, self.state(relay)?)));
-        let news = known.filter(|(relay, reached)| self.told[*relay] != Some(reached.is_ok()));
+        let news = known.filter(|(relay, reached)| self.reported[*relay] != Some(reached.is_ok()));
         let (relay, reached) = news.min_by_key(|(_, reached)| reached.is_err())?;
-        let before = self.told[relay].replace(reached.is_ok());
+        let before = self.reported[relay].replace(reached.is_ok());
         let mut links = self.links.iter().filter(|link| link.relay == relay);
         Some(RelayNews {
             relay: links.next()?.target.to_string(),
             reached,
             first: before.is_none(),
-            open: self.told.iter().filter(|told| **told == Some(true)).count(),
+            open: self.reported.iter().filter(|it| **it == Some(true)).count(),
         })
     }
 
-    /// How a relay is, as far as any of its sockets tells.
+    /// Returns the state of a relay, as far as any of its sockets shows.
     fn state(&self, relay: usize) -> Option<Result<(), Error>> {
         let links = || self.links.iter().filter(|link| link.relay == relay);
         if links().any(Link::is_open) {

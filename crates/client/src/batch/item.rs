@@ -1,4 +1,4 @@
-//! One item of a batch as it goes out, and many of them as a request's body.
+//! An item of a batch, and all items as the body of a request.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,50 +11,51 @@ use http::{Method, Request};
 use http_body::Frame;
 
 use crate::error::Error;
-use crate::link::{MAX_REQUEST, line};
+use crate::link::{MAX_REQUEST, batch_line};
 use crate::options::Failover;
-use crate::request::Job;
+use crate::request::PreparedRequest;
 
-/// Bytes of lines that are put together, if they are there at once.
+/// Bytes up to which lines are joined into one piece of the body, if they are available at once.
 const PIECE: usize = 16 << 10;
 
-/// One fetch of a batch, ready to be sent.
+/// One fetch of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchItem {
-    /// Without its line end.
+    /// The item as a line of JSON, without a line end.
     line: Bytes,
 }
 
 impl BatchItem {
-    /// A request with its whole body. Its URI is absolute; [`Options`](crate::Options) in its extensions
-    /// say the rest, except for failover, which a batch does not have.
+    /// Returns the item for a request with its whole body. The request's URI must be absolute.
+    /// [`Options`](crate::Options) are passed as an extension of the request; a batch ignores failover.
     ///
     /// # Errors
-    /// `invalid_request` or `limit_exceeded` for what no relay would take.
+    /// `invalid_request` or `limit_exceeded` for a request that no relay would accept. An item may have
+    /// at most 48 MiB as a line of JSON.
     pub fn new(request: Request<Bytes>) -> Result<Self, Error> {
         let (parts, body) = request.into_parts();
         let is_bodiless = matches!(parts.method, Method::GET | Method::HEAD);
         if is_bodiless && !body.is_empty() {
-            let detail = format!("A {} request has no body: use POST.", parts.method);
+            let detail = format!(
+                "A {} request cannot have a body: remove it, or use POST.",
+                parts.method
+            );
             return Err(Error::new(ErrorName::InvalidRequest, detail));
         }
-        let head = Job::new(parts, Failover::Never, None)?.head;
+        let head = PreparedRequest::new(parts, Failover::Never, None)?.head;
         check_length(body.len())?;
-        let line = line(&head, &body)?;
+        let line = batch_line(&head, &body)?;
         check_length(line.len())?;
         Ok(Self { line: line.into() })
     }
 
-    /// A GET of a URL, without fields or options.
+    /// Returns the item for a GET of a URL, without header fields or options.
     ///
     /// # Errors
-    /// `invalid_request` for what is no URL.
+    /// `invalid_request` if `url` is not a valid URL.
     pub fn get(url: &str) -> Result<Self, Error> {
-        let request = Request::get(url).body(Bytes::new()).map_err(|error| {
-            let detail = format!("The URL cannot be asked for ({error}): check it.");
-            Error::new(ErrorName::InvalidRequest, detail)
-        });
-        Self::new(request?)
+        let request = Request::get(url).body(Bytes::new());
+        Self::new(request.map_err(|error| Error::invalid_url(&error))?)
     }
 }
 
@@ -63,19 +64,19 @@ fn check_length(len: usize) -> Result<(), Error> {
         return Ok(());
     }
     let detail = format!(
-        "The request has {len} bytes or more as a line of a batch, over the {MAX_REQUEST} that one may \
-         have: fetch it by itself."
+        "The request has at least {len} bytes as a line of a batch, more than the limit of {MAX_REQUEST}: \
+         send it as a single fetch."
     );
     Err(Error::new(ErrorName::LimitExceeded, detail))
 }
 
-/// Items as the body of a request: they are asked for as there is room.
-pub(crate) struct Lines<S> {
+/// The items of a batch as the body of a request. Items are taken as there is room.
+pub(crate) struct ItemLines<S> {
     items: Pin<Box<S>>,
     ended: bool,
 }
 
-impl<S> Lines<S> {
+impl<S> ItemLines<S> {
     pub(crate) fn new(items: S) -> Self {
         Self {
             items: Box::pin(items),
@@ -84,7 +85,7 @@ impl<S> Lines<S> {
     }
 }
 
-impl<S: Stream<Item = BatchItem>> http_body::Body for Lines<S> {
+impl<S: Stream<Item = BatchItem>> http_body::Body for ItemLines<S> {
     type Data = Bytes;
     type Error = Infallible;
 

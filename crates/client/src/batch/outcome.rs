@@ -1,4 +1,4 @@
-//! What became of one item of a batch.
+//! The outcome of one item of a batch.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,54 +7,54 @@ use fetchway_policy::ErrorName;
 use fetchway_wire::json::{ClientLine, ClientOutcome};
 use http::Response;
 
-use crate::client::response;
 use crate::error::Error;
-use crate::link::{failed, whole};
+use crate::exchange::response;
+use crate::link::{read_error, read_outcome};
 
-/// What became of one item.
+/// The outcome of one item of a batch.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// Its place among the items, from 0.
+    /// Index of the item in the input, from 0.
     pub index: u64,
-    /// Its URL, as it was given.
+    /// URL of the item, as it was passed in.
     pub url: String,
-    /// The response, whatever its status, with [`FinalUrl`](crate::FinalUrl) if it was redirected; or
-    /// why there is none.
+    /// The response, whatever its status, with a [`FinalUrl`](crate::FinalUrl) if it was redirected; or why
+    /// there is none.
     pub result: Result<Response<Bytes>, Error>,
-    /// Times that it was sent; 0 if it never was.
+    /// Number of times that the request was sent; 0 if it never was.
     pub attempts: u32,
-    /// When what happened, by the relay's clock.
+    /// Times of the relay's clock.
     pub timing: OutcomeTiming,
 }
 
-/// When what happened to an item, of the try that counts.
+/// Times of an item's last attempt, by the relay's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutcomeTiming {
-    /// It was to be sent first.
+    /// When the item was first due to be sent.
     pub scheduled: Option<SystemTime>,
-    /// It was handed to its connection.
+    /// When the request was passed to its connection.
     pub sent: Option<SystemTime>,
-    /// The response's header was there.
+    /// When the response's head arrived.
     pub first_byte: Option<SystemTime>,
-    /// All was over.
+    /// When the fetch ended.
     pub end: Option<SystemTime>,
 }
 
 impl Outcome {
-    /// Reads a line.
+    /// Parses a line.
     ///
     /// # Errors
-    /// Why the batch ends here, if the line says so; `http_protocol_error` if it is none.
-    pub(super) fn read(line: &[u8]) -> Result<Self, Error> {
+    /// Why the batch ends, if the line says that; `http_protocol_error` if the line is not an outcome.
+    pub(super) fn parse(line: &[u8]) -> Result<Self, Error> {
         let line: ClientLine = serde_json::from_slice(line).map_err(|error| {
             let detail = format!("An outcome of the batch cannot be read: {error}.");
             Error::new(ErrorName::HttpProtocolError, detail)
         })?;
         let outcome = match line {
             ClientLine::Outcome(outcome) => *outcome,
-            ClientLine::End(code, detail) => return Err(failed(Some(&code), Some(detail))),
+            ClientLine::End(code, detail) => return Err(read_error(Some(&code), Some(detail))),
         };
         let at = |millis: Option<f64>| {
             let micros = (millis? * 1_000.0).round() as u64;
@@ -73,7 +73,7 @@ impl Outcome {
             answer,
             ..
         } = outcome;
-        let result = whole(answer).map(|(mut head, body)| {
+        let result = read_outcome(answer).map(|(mut head, body)| {
             if head.url == url {
                 head.url.clear();
             }

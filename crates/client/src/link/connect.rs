@@ -1,4 +1,4 @@
-//! A TCP connection to a relay, by the first of its addresses that answers.
+//! Opens a TCP connection to a relay, trying its addresses in parallel (RFC 8305, "Happy Eyeballs").
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,23 +11,23 @@ use tokio::task::JoinSet;
 use super::target::Target;
 use crate::error::Error;
 
-/// How long an address may take before the next one is tried beside it: RFC 8305 section 8.
-const BESIDE: Duration = Duration::from_millis(250);
+/// Time after which the next address is tried as well: the Connection Attempt Delay of RFC 8305 section 8.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Addresses of one name that are tried; more are a mistake, or an attack.
+/// Maximum number of addresses of one name that are tried. More are a mistake or an attack.
 const MAX_ADDRESSES: usize = 16;
 
 pub(super) async fn connect(target: &Target) -> Result<TcpStream, Error> {
     let addresses = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-    let addresses = addresses.map_err(|error| unknown(target, &error))?;
-    let addresses: Vec<SocketAddr> = in_turn(addresses.collect());
-    let tcp = first(addresses, TcpStream::connect).await;
+    let addresses = addresses.map_err(|error| resolve_error(target, &error))?;
+    let addresses: Vec<SocketAddr> = alternate(addresses.collect());
+    let tcp = connect_any(addresses, TcpStream::connect).await;
     let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp));
-    tcp.map_err(|error| failed(target, &error))
+    tcp.map_err(|error| connect_error(target, &error))
 }
 
-/// The resolver's order, but for the families: they take turns, as one of them may lead nowhere.
-fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+/// Keeps the resolver's order but alternates between address families, as one of them may be unreachable.
+fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let six = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (ours, others): (Vec<SocketAddr>, Vec<SocketAddr>) =
         addresses.into_iter().partition(|a| a.is_ipv6() == six);
@@ -42,9 +42,15 @@ fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
-/// The first connection of those to `addresses`. The next one is begun when the last one has failed
-/// or takes long. The last failure, if there is none.
-async fn first<T, F>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> F) -> io::Result<T>
+/// Returns the first connection to one of `addresses`. The next address is tried when the previous one has
+/// failed, or after [`ATTEMPT_DELAY`].
+///
+/// # Errors
+/// The last failure, if no address can be connected to.
+async fn connect_any<T, F>(
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<T>
 where
     T: Send + 'static,
     F: Future<Output = io::Result<T>> + Send + 'static,
@@ -62,26 +68,26 @@ where
         };
         let tried = tokio::select! {
             tried = tries.join_next() => tried,
-            () = tokio::time::sleep(BESIDE), if more => continue,
+            () = tokio::time::sleep(ATTEMPT_DELAY), if more => continue,
         };
         match tried {
             Some(Ok(Ok(connection))) => return Ok(connection),
             Some(Ok(Err(failed))) => error = failed,
             Some(Err(broken)) => error = io::Error::other(broken),
-            // None is under way, so there is no other address either.
+            // No attempt is in progress, so all addresses have been tried.
             None => return Err(error),
         }
     }
 }
 
-fn unknown(target: &Target, error: &io::Error) -> Error {
+fn resolve_error(target: &Target, error: &io::Error) -> Error {
     let detail = format!(
-        "The name of the relay {target} cannot be resolved ({error}): check the name and the network."
+        "The name of the relay {target} cannot be resolved ({error}): check the name and the DNS configuration."
     );
     Error::new(ErrorName::DnsError, detail)
 }
 
-fn failed(target: &Target, error: &io::Error) -> Error {
+fn connect_error(target: &Target, error: &io::Error) -> Error {
     use io::ErrorKind as Kind;
     let name = match error.kind() {
         Kind::ConnectionRefused => ErrorName::ConnectionRefused,
@@ -90,7 +96,9 @@ fn failed(target: &Target, error: &io::Error) -> Error {
         Kind::ConnectionReset | Kind::ConnectionAborted => ErrorName::ConnectionTerminated,
         _ => ErrorName::DestinationUnavailable,
     };
-    let detail = format!("There is no relay at {target} ({error}): start one, or name another.");
+    let detail = format!(
+        "Cannot connect to the relay {target} ({error}): check that it is running and that the URL is right."
+    );
     Error::new(name, detail)
 }
 
@@ -109,13 +117,13 @@ mod tests {
     fn families_take_turns() {
         let found = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
         let tried = addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]);
-        assert_eq!(in_turn(found), tried);
+        assert_eq!(alternate(found), tried);
     }
 
     #[tokio::test]
     async fn an_address_that_is_silent_or_refuses_is_not_the_last() {
         let found = addresses(&["[::1]:1", "1.1.1.1:1", "1.1.1.2:1", "1.1.1.3:1"]);
-        let reached = first(found.clone(), |address| async move {
+        let reached = connect_any(found.clone(), |address| async move {
             match address.to_string().as_str() {
                 "[::1]:1" => std::future::pending().await,
                 "1.1.1.1:1" => Err(io::ErrorKind::ConnectionRefused.into()),
@@ -123,11 +131,11 @@ mod tests {
             }
         });
         assert_eq!(reached.await.expect("the third"), found[2]);
-        let none = first(found, |address| async move {
+        let none = connect_any(found, |address| async move {
             Err::<(), _>(io::Error::other(address.to_string()))
         });
         assert_eq!(none.await.expect_err("none").to_string(), "1.1.1.3:1");
-        let nowhere = first(Vec::new(), |_| std::future::ready(Ok(())));
+        let nowhere = connect_any(Vec::new(), |_| std::future::ready(Ok(())));
         assert!(nowhere.await.is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Opening a socket to a relay: TCP, TLS, the WebSocket handshake, and which encoding it agreed to.
+//! Dials a relay: TCP, TLS, the WebSocket handshake, and the subprotocol that selects the encoding.
 
 use std::io;
 
@@ -12,11 +12,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::target::Target;
-use super::unreached::{Unreached, said};
-use crate::builder::{Encoding, Settings};
+use super::unreached::{Unreached, describe};
 use crate::error::Error;
+use crate::settings::{Encoding, Settings};
 
-/// The subprotocol of the JSON encoding.
+/// Name of the JSON encoding as a WebSocket subprotocol.
 const JSON: &str = "fetchway.json";
 
 /// An open connection.
@@ -25,31 +25,33 @@ pub(super) enum Io {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What a server speaks on a WebSocket.
+/// The subprotocol that a server agreed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Speaks {
+pub(super) enum Subprotocol {
+    /// `fetchway.v1`
     Binary,
+    /// `fetchway.json`
     Json,
-    /// JSON as it was before the subprotocols: what came into it since may mean nothing there.
-    PlainJson,
+    /// None: a server from before the subprotocols. It may ignore later additions to the JSON encoding.
+    None,
 }
 
 /// An open WebSocket.
 pub(super) struct Dialed {
     pub(super) io: Io,
-    /// What came behind the handshake.
-    pub(super) rest: BytesMut,
-    pub(super) speaks: Speaks,
+    /// Bytes that were received behind the handshake.
+    pub(super) buffered: BytesMut,
+    pub(super) subprotocol: Subprotocol,
 }
 
-/// How a handshake went.
-enum Shaken {
+/// Result of a WebSocket handshake that the server answered.
+enum Handshaken {
     Opened(Dialed),
-    /// The server does not know subprotocols, or not ours.
-    Foreign(String),
+    /// The server does not support the offered subprotocols, for this reason.
+    NotSupported(String),
 }
 
-/// Opens a WebSocket to the relay within its connect timeout.
+/// Opens a WebSocket to the relay within the connect timeout.
 pub(super) async fn dial(
     target: &Target,
     settings: &Settings,
@@ -68,27 +70,29 @@ async fn open(target: &Target, encoding: Encoding) -> Result<Dialed, Unreached> 
         Encoding::Binary => SUBPROTOCOL,
         Encoding::Json => JSON,
     };
-    let why = match shake(target, Some(offer)).await? {
-        Shaken::Opened(dialed) => return Ok(dialed),
-        Shaken::Foreign(why) => why,
+    let why = match handshake(target, Some(offer)).await? {
+        Handshaken::Opened(dialed) => return Ok(dialed),
+        Handshaken::NotSupported(why) => why,
     };
     if encoding == Encoding::Binary {
-        let detail = format!("{target} does not speak {SUBPROTOCOL} ({why}): let JSON do as well.");
+        let detail = format!(
+            "{target} does not support {SUBPROTOCOL} ({why}): use a relay that does, or allow JSON."
+        );
         return Err(Error::new(ErrorName::HttpProtocolError, detail).into());
     }
-    // A server from before the subprotocols: it confirms none, or refuses whoever offers any.
-    tracing::debug!(relay = %target, why, "asked again without subprotocols");
-    match shake(target, None).await? {
-        Shaken::Opened(dialed) => Ok(dialed),
-        Shaken::Foreign(why) => {
+    // A server from before the subprotocols confirms none, or refuses a handshake that offers any.
+    tracing::debug!(relay = %target, why, "retrying the handshake without subprotocols");
+    match handshake(target, None).await? {
+        Handshaken::Opened(dialed) => Ok(dialed),
+        Handshaken::NotSupported(why) => {
             let detail = format!("{target} opened no WebSocket: {why}.");
             Err(Error::new(ErrorName::DestinationUnavailable, detail).into())
         }
     }
 }
 
-/// A connection and one handshake on it.
-async fn shake(target: &Target, offer: Option<&'static str>) -> Result<Shaken, Unreached> {
+/// Opens a connection and performs one WebSocket handshake on it.
+async fn handshake(target: &Target, offer: Option<&'static str>) -> Result<Handshaken, Unreached> {
     let mut io = connect(target).await?;
     let mut headers = HeaderMap::new();
     if let Some(authorization) = &target.authorization {
@@ -100,61 +104,69 @@ async fn shake(target: &Target, offer: Option<&'static str>) -> Result<Shaken, U
             HeaderValue::from_static(offer),
         );
     }
-    let handshake = Handshake {
+    let request = Handshake {
         host: target.host_field(),
         target: target.path(),
         headers,
     };
-    let shaken = match &mut io {
-        Io::Plain(tcp) => fetchway_ws::connect(tcp, &handshake).await,
-        Io::Tls(tls) => fetchway_ws::connect(tls.as_mut(), &handshake).await,
+    let answered = match &mut io {
+        Io::Plain(tcp) => fetchway_ws::connect(tcp, &request).await,
+        Io::Tls(tls) => fetchway_ws::connect(tls.as_mut(), &request).await,
     };
-    match shaken {
-        Ok((response, rest)) => agreed(io, &response, rest, offer),
-        // The handshake's own refusals; anything else is the connection's failure.
+    match answered {
+        Ok((response, buffered)) => check_subprotocol(io, &response, buffered, offer),
+        // A refusal by the server. Other kinds are failures of the connection.
         Err(error) if error.kind() == io::ErrorKind::Other => match Refused::of(&error) {
-            Some(refused) if refused.status == StatusCode::BAD_REQUEST => Ok(Shaken::Foreign(
-                format!("it refused with {}", said(refused)),
-            )),
+            Some(refused) if refused.status == StatusCode::BAD_REQUEST => Ok(
+                Handshaken::NotSupported(format!("it refused with {}", describe(refused))),
+            ),
             _ => Err(Unreached::refused(target, &error)),
         },
         Err(error) => {
-            let detail = format!("The WebSocket handshake with {target} broke off: {error}.");
+            let detail = format!(
+                "The connection to {target} failed during the WebSocket handshake ({error}): try again later."
+            );
             Err(Error::new(ErrorName::ConnectionTerminated, detail).into())
         }
     }
 }
 
-/// What the server's 101 says about the encoding.
-fn agreed(
+/// Returns the open WebSocket with the subprotocol that the server's 101 response confirms.
+fn check_subprotocol(
     io: Io,
     response: &Response<()>,
-    rest: BytesMut,
+    buffered: BytesMut,
     offer: Option<&str>,
-) -> Result<Shaken, Unreached> {
+) -> Result<Handshaken, Unreached> {
     let confirmed = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
     let offered = |name: &str| offer.is_some_and(|offer| offer.contains(name));
-    let speaks = match confirmed.map(HeaderValue::as_bytes) {
+    let subprotocol = match confirmed.map(HeaderValue::as_bytes) {
         None if offer.is_some() => {
-            return Ok(Shaken::Foreign("it confirmed no subprotocol".to_owned()));
+            return Ok(Handshaken::NotSupported(
+                "it confirmed no subprotocol".to_owned(),
+            ));
         }
-        None => Speaks::PlainJson,
-        Some(name) if name == JSON.as_bytes() && offered(JSON) => Speaks::Json,
-        Some(name) if name == SUBPROTOCOL.as_bytes() && offered(SUBPROTOCOL) => Speaks::Binary,
+        None => Subprotocol::None,
+        Some(name) if name == JSON.as_bytes() && offered(JSON) => Subprotocol::Json,
+        Some(name) if name == SUBPROTOCOL.as_bytes() && offered(SUBPROTOCOL) => Subprotocol::Binary,
         Some(name) => {
             let detail = format!(
-                "The server confirmed the subprotocol {:?}, which was not offered: it is no relay.",
+                "The server confirmed the subprotocol {:?}, which was not offered: check that the URL is that of a relay.",
                 String::from_utf8_lossy(&name[..name.len().min(80)])
             );
             return Err(Error::new(ErrorName::HttpProtocolError, detail).into());
         }
     };
-    Ok(Shaken::Opened(Dialed { io, rest, speaks }))
+    Ok(Handshaken::Opened(Dialed {
+        io,
+        buffered,
+        subprotocol,
+    }))
 }
 
 async fn connect(target: &Target) -> Result<Io, Unreached> {
     let tcp = super::connect::connect(target).await?;
-    let Some((name, config)) = target.secured() else {
+    let Some((name, config)) = target.tls_parameters() else {
         return Ok(Io::Plain(tcp));
     };
     match TlsConnector::from(config).connect(name, tcp).await {

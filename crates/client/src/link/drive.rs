@@ -1,5 +1,5 @@
-//! One open socket: a reader and a writer side by side, neither waiting for the other, and a watch
-//! over the relay's silence.
+//! Drives one open socket: a reader and a writer side by side, neither waiting for the other, and a watch
+//! for a relay that is silent for too long.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -8,157 +8,170 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use fetchway_ws::{Decoder, Event, Receiver, Role};
+use fetchway_ws::{Decoder, Event, ProtocolError, Receiver, Role};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
 use super::dial::Io;
-use super::socket::{Liveness, Socket};
+use super::session::{Session, SessionState};
+use super::socket::Socket;
 
-/// How long a Close may take to be written, and how long we wait for the relay's after ours.
-const CLOSING: Duration = Duration::from_secs(1);
+/// Maximum time to write a Close, and to wait for the relay's Close after that.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A buffer that grew beyond this is let go when the writer has nothing to do.
+/// Bytes above which an idle writer frees its buffer.
 const KEEP_BUFFER: usize = 16 << 10;
 
-/// How the way over a socket ended.
+/// How a socket ended.
 #[derive(Debug)]
-pub(super) enum Ended {
-    /// We closed it, as nothing was left to do.
+pub(super) enum SocketEnd {
+    /// The client closed it, as no fetch was left.
     Closed,
-    /// The socket is gone: a session may outlive it.
+    /// The socket was lost. A binary session may be resumed on another one.
     Lost(String),
-    /// The session is over, or there was none.
-    Over(String),
+    /// The session ended with the socket.
+    SessionOver(String),
 }
 
-/// When the writer has something to do.
+/// When the writer has something to write.
 pub(super) enum Work {
     Now,
-    /// Then, or when it is woken.
+    /// At this time, or earlier if the writer is woken.
     At(Instant),
 }
 
-/// What speaks over a socket, in one of the encodings.
-pub(super) trait Peer: Sync {
-    /// Bytes of the longest message that is read.
+/// How a session reads from and writes to its socket, in one of the encodings.
+pub(super) trait Protocol: SessionState + Send + Sized {
+    /// Maximum size of a received message, in bytes.
     const MAX_MESSAGE: usize;
 
-    /// Ready when more may be read; `cx` is woken when it may.
-    fn poll_read(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let _ = cx;
+    /// Waits until more may be read.
+    fn poll_may_read(_session: &Session<Self>, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
 
-    /// Takes `first` and all events behind it that need no waiting.
-    fn take<R: AsyncRead + Unpin>(&self, first: Event, receiver: &mut Receiver<R>)
-    -> Option<Ended>;
+    /// Handles `first`, and all events behind it that have already been received.
+    fn receive<R: AsyncRead + Unpin>(
+        session: &Session<Self>,
+        first: Event,
+        receiver: &mut Receiver<R>,
+    ) -> Option<SocketEnd>;
 
-    /// Whether there is something to write. If not, `waker` is woken when there is.
-    fn work(&self, waker: &Waker) -> Work;
+    /// Returns when there is something to write. If not now, `waker` is woken when there is.
+    fn work(session: &Session<Self>, waker: &Waker) -> Work;
 
-    /// Appends WebSocket frames to be written. Returns whether a Close is the last of them.
-    fn fill(&self, out: &mut BytesMut) -> bool;
-
-    /// Does something with the control side of the socket.
-    fn socket<T>(&self, act: impl FnOnce(&mut Socket) -> T) -> T;
-
-    /// How long the relay may be silent.
-    fn liveness(&self) -> Liveness;
+    /// Appends WebSocket frames to be written. Returns true if the last of them is a Close.
+    fn fill(session: &Session<Self>, out: &mut BytesMut) -> bool;
 }
 
-/// Runs a socket until it ends.
-pub(super) async fn drive<P: Peer>(peer: &P, io: Io, rest: BytesMut) -> Ended {
+/// Drives a socket until it ends. `buffered`: bytes that were received behind the handshake.
+pub(super) async fn drive<P: Protocol>(
+    session: &Session<P>,
+    io: Io,
+    buffered: BytesMut,
+) -> SocketEnd {
     match io {
         Io::Plain(mut tcp) => {
             let (read, write) = tcp.split();
-            both(peer, read, write, rest).await
+            drive_halves(session, read, write, buffered).await
         }
         Io::Tls(tls) => {
             let (read, write) = tokio::io::split(tls);
-            both(peer, read, write, rest).await
+            drive_halves(session, read, write, buffered).await
         }
     }
 }
 
-async fn both<P: Peer>(
-    peer: &P,
+async fn drive_halves<P: Protocol>(
+    session: &Session<P>,
     read: impl AsyncRead + Unpin,
     write: impl AsyncWrite + Unpin,
-    rest: BytesMut,
-) -> Ended {
+    buffered: BytesMut,
+) -> SocketEnd {
     let received = AtomicU64::new(0);
     let read = Counted {
         io: read,
         received: &received,
     };
-    let mut reading = pin!(reading(peer, read, rest));
-    let mut writing = pin!(writing(peer, write));
-    // The reader first: what it finds to be sent is then seen by the writer in the same turn.
-    let ended = tokio::select! {
+    let mut reading = pin!(read_loop(session, read, buffered));
+    let mut writing = pin!(write_loop(session, write));
+    // The reader is polled first, so that the writer sees in the same poll what the reader queued.
+    let end = tokio::select! {
         biased;
-        ended = &mut reading => ended,
+        end = &mut reading => end,
         written = &mut writing => match written {
-            // The relay's Close, or the end of the stream, is all that can be wanted now.
+            // Only the relay's Close, or the end of the connection, is still expected.
             Ok(()) => {
-                let answered = tokio::time::timeout(CLOSING, reading).await;
-                tracing::trace!(answered = answered.is_ok(), "closed");
-                return Ended::Closed;
+                let answered = tokio::time::timeout(CLOSE_TIMEOUT, reading).await;
+                tracing::trace!(answered = answered.is_ok(), "socket closed");
+                return SocketEnd::Closed;
             }
-            Err(error) => return Ended::Lost(format!("the connection failed ({error})")),
+            Err(error) => return SocketEnd::Lost(format!("the connection failed ({error})")),
         },
-        silence = silent(peer, &received) => return Ended::Lost(silence),
+        silence = wait_for_silence(session, &received) => return SocketEnd::Lost(silence),
     };
-    if peer.socket(|socket| socket.is_closing()) {
-        // The socket is given up whether the relay still hears this or not.
-        let written = tokio::time::timeout(CLOSING, writing).await;
-        tracing::trace!(written = written.is_ok(), "said why");
+    if with_socket(session, |socket| socket.is_closing()) {
+        // The Close tells the relay why. The socket ends whether it can be written or not.
+        let written = tokio::time::timeout(CLOSE_TIMEOUT, writing).await;
+        tracing::trace!(written = written.is_ok(), "close frame written");
     }
-    ended
+    end
 }
 
-async fn reading<P: Peer>(peer: &P, read: impl AsyncRead + Unpin, rest: BytesMut) -> Ended {
+async fn read_loop<P: Protocol>(
+    session: &Session<P>,
+    read: impl AsyncRead + Unpin,
+    buffered: BytesMut,
+) -> SocketEnd {
     let decoder = Decoder::new(Role::Client, P::MAX_MESSAGE);
-    let mut receiver = Receiver::new(read, rest, decoder);
+    let mut receiver = Receiver::new(read, buffered, decoder);
     loop {
-        std::future::poll_fn(|cx| peer.poll_read(cx)).await;
-        let ended = match receiver.next().await {
-            Ok(Some(event)) => peer.take(event, &mut receiver),
-            Ok(None) => Some(Ended::Lost("the relay closed the connection".to_owned())),
-            Err(error) => Some(failed(peer, &error)),
+        std::future::poll_fn(|cx| P::poll_may_read(session, cx)).await;
+        let end = match receiver.next().await {
+            Ok(Some(event)) => P::receive(session, event, &mut receiver),
+            Ok(None) => Some(SocketEnd::Lost(
+                "the relay closed the connection".to_owned(),
+            )),
+            Err(error) => Some(read_failed(session, &error)),
         };
-        if let Some(ended) = ended {
-            return ended;
+        if let Some(end) = end {
+            return end;
         }
     }
 }
 
-/// What a failed read means.
-pub(super) fn failed<P: Peer>(peer: &P, error: &io::Error) -> Ended {
-    let inner = error
-        .get_ref()
-        .and_then(|e| e.downcast_ref::<fetchway_ws::ProtocolError>());
-    match inner {
+/// Returns how the socket ends after a failed read, and queues a Close if the relay broke the WebSocket
+/// protocol.
+pub(super) fn read_failed<P: Protocol>(session: &Session<P>, error: &io::Error) -> SocketEnd {
+    let inner = error.get_ref();
+    match inner.and_then(|inner| inner.downcast_ref::<ProtocolError>()) {
         Some(broken) => {
-            peer.socket(|socket| socket.close(broken.code, broken.reason));
-            Ended::Over(broken.to_string())
+            with_socket(session, |socket| socket.close(broken.code, broken.reason));
+            SocketEnd::SessionOver(broken.to_string())
         }
-        None => Ended::Lost(format!("the connection failed ({error})")),
+        None => SocketEnd::Lost(format!("the connection failed ({error})")),
     }
 }
 
-async fn writing<P: Peer>(peer: &P, mut io: impl AsyncWrite + Unpin) -> io::Result<()> {
+fn with_socket<P: Protocol, T>(session: &Session<P>, act: impl FnOnce(&mut Socket) -> T) -> T {
+    act(&mut session.lock().core_mut().socket)
+}
+
+async fn write_loop<P: Protocol>(
+    session: &Session<P>,
+    mut io: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
     let mut out = BytesMut::new();
     let mut timer = Timer {
         sleep: pin!(tokio::time::sleep(Duration::ZERO)),
         armed: None,
     };
     loop {
-        std::future::poll_fn(|cx| timer.poll_work(peer, cx)).await;
-        // What becomes ready together shares a system call: let the others have their turn first.
+        std::future::poll_fn(|cx| timer.poll_work(session, cx)).await;
+        // Let other tasks run first: frames that become ready together share a system call.
         tokio::task::yield_now().await;
         out.clear();
-        let closed = peer.fill(&mut out);
+        let closed = P::fill(session, &mut out);
         io.write_all(&out).await?;
         io.flush().await?;
         if closed {
@@ -170,16 +183,17 @@ async fn writing<P: Peer>(peer: &P, mut io: impl AsyncWrite + Unpin) -> io::Resu
     }
 }
 
-/// A timer that is moved as seldom as may be: one that rings too early only makes us look again.
+/// A timer that is only ever moved to an earlier time: one that fires too early costs a check for work,
+/// which is cheaper than moving the timer with every message.
 struct Timer<'a> {
     sleep: Pin<&'a mut Sleep>,
     armed: Option<Instant>,
 }
 
 impl Timer<'_> {
-    fn poll_work<P: Peer>(&mut self, peer: &P, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_work<P: Protocol>(&mut self, session: &Session<P>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let Work::At(at) = peer.work(cx.waker()) else {
+            let Work::At(at) = P::work(session, cx.waker()) else {
                 return Poll::Ready(());
             };
             if self.armed.is_none_or(|armed| at < armed) {
@@ -194,25 +208,25 @@ impl Timer<'_> {
     }
 }
 
-/// Ends when the relay has been silent for too long.
-async fn silent<P: Peer>(peer: &P, received: &AtomicU64) -> String {
-    let dead_at = || peer.socket(|socket| socket.dead_at(peer.liveness()));
+/// Waits until the relay has been silent for too long. Returns what happened.
+async fn wait_for_silence<P: Protocol>(session: &Session<P>, received: &AtomicU64) -> String {
+    let dead_at = || with_socket(session, |socket| socket.dead_at(session.liveness));
     loop {
         let (at, before) = (dead_at(), received.load(Ordering::Relaxed));
         tokio::time::sleep_until(at.into()).await;
         if at != dead_at() {
             continue;
         }
-        let paused = peer.socket(|socket| socket.is_paused());
+        let paused = with_socket(session, |socket| socket.is_read_paused());
         if before == received.load(Ordering::Relaxed) && !paused {
-            return "nothing was heard of the relay for too long".to_owned();
+            return "nothing was received from the relay for too long".to_owned();
         }
-        // A message that takes long is no silence.
-        peer.socket(|socket| socket.heard(Instant::now()));
+        // Bytes of a message that takes long to arrive are no silence.
+        with_socket(session, |socket| socket.note_received(Instant::now()));
     }
 }
 
-/// Counts what is read.
+/// Counts the bytes that are read.
 struct Counted<'a, R> {
     io: R,
     received: &'a AtomicU64,

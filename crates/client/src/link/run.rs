@@ -1,87 +1,98 @@
-//! The task behind a link: it dials until it has a session, and stays with it until that is over,
-//! over as many sockets as it takes.
+//! The task behind a link: dials until a session is open, and drives the session until it ends, over as
+//! many sockets as that takes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use fetchway_policy::ErrorName;
+use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout_at};
 
-use super::dial::{Dialed, Io, Speaks, dial};
-use super::drive::{Ended, drive};
-use super::line::Line;
-use super::socket::Socket;
-use super::text::Text;
-use super::{Carrier, Link, Phase};
-use crate::builder::Encoding;
+use super::binary::BinarySession;
+use super::dial::{Dialed, Io, Subprotocol, dial};
+use super::drive::{SocketEnd, drive};
+use super::json::JsonSession;
+use super::session::{Session, SessionState};
+use super::state::{Link, Phase, RelaySession};
 use crate::error::Error;
+use crate::settings::Encoding;
 
-/// A task that opens a link. However it ends, the link is not left waiting for it.
-pub(super) struct Task {
+impl Link {
+    /// Starts dialling, unless the link is closed, open or being dialled. The task holds `alive` until
+    /// all that it started has ended, by itself or because `true` was sent.
+    pub(crate) fn open(self: &Arc<Self>, alive: &watch::Receiver<bool>) {
+        let mut state = self.lock();
+        if state.closed || !matches!(state.phase, Phase::Idle) {
+            return;
+        }
+        state.phase = Phase::Dialing;
+        state.unreached = None;
+        state.task += 1;
+        let task = Task {
+            link: Arc::clone(self),
+            number: state.task,
+        };
+        let mut alive = alive.clone();
+        // The lock is held, so the task waits until its handle is stored.
+        let handle = tokio::spawn(async move {
+            tokio::select! {
+                () = task.run() => {}
+                Ok(_) = alive.wait_for(|ended| *ended) => {}
+                // The client was dropped: its sockets end with their last fetches.
+            }
+        });
+        state.dialing = Some(handle.abort_handle());
+    }
+}
+
+/// A task that opens a link and drives its session. However the task ends, the link becomes idle.
+struct Task {
     link: Arc<Link>,
     number: u64,
 }
 
-/// A session ends with whoever drives it, a runtime that is shut down included.
-struct Keeper<'a>(&'a Line);
+/// Ends a session together with the task that drives it, also when the runtime shuts down.
+struct EndOnDrop<'a, S: SessionState>(&'a Session<S>);
 
-impl Drop for Keeper<'_> {
+impl<S: SessionState> Drop for EndOnDrop<'_, S> {
     fn drop(&mut self) {
-        self.0.lose("its task has ended");
-    }
-}
-
-/// The same for a socket of the JSON encoding.
-struct TextKeeper<'a>(&'a Text);
-
-impl Drop for TextKeeper<'_> {
-    fn drop(&mut self) {
-        self.0.lose("its task has ended");
+        self.0.end("its task has ended");
     }
 }
 
 impl Task {
-    pub(super) fn new(link: Arc<Link>, number: u64) -> Self {
-        Self { link, number }
-    }
-
-    pub(super) async fn run(self) {
+    async fn run(self) {
         let Some(dialed) = self.dial().await else {
             return;
         };
         let link = &*self.link;
-        let Dialed { io, rest, speaks } = dialed;
-        if speaks == Speaks::Binary {
-            let line = Line::new(&link.settings, Arc::clone(&link.queue));
-            if self.is_live(Carrier::Line(Arc::clone(&line))) {
-                let keeper = Keeper(&line);
-                let ended = self.session(&line, io, rest).await;
-                let why = why(&ended);
-                line.lose(&format!("{}: {why}", link.target));
-                drop(keeper);
-                self.note(&ended);
-                tracing::debug!(relay = %link.target, why, "a session ended");
+        let queue = Arc::clone(&link.queue);
+        let Dialed {
+            io,
+            buffered,
+            subprotocol,
+        } = dialed;
+        if subprotocol == Subprotocol::Binary {
+            let session = BinarySession::new(&link.settings, queue);
+            if self.publish(RelaySession::Binary(Arc::clone(&session))) {
+                let _end = EndOnDrop(&*session);
+                self.finish(&session, &self.run_binary(&session, io, buffered).await);
             }
         } else {
             if link.settings.encoding == Encoding::Auto {
-                tracing::info!(relay = %link.target, "no fetchway.v1 there: JSON it is, and nothing resumes");
+                tracing::info!(relay = %link.target, "the relay does not support fetchway.v1: using JSON, without resumption");
             }
-            let has_base64 = speaks == Speaks::Json;
-            let text = Text::new(&link.settings, Arc::clone(&link.queue), has_base64);
-            if self.is_live(Carrier::Text(Arc::clone(&text))) {
-                let keeper = TextKeeper(&text);
-                let ended = drive(&*text, io, rest).await;
-                let why = why(&ended);
-                text.lose(&format!("{}: {why}", link.target));
-                drop(keeper);
-                self.note(&ended);
-                tracing::debug!(relay = %link.target, why, "a JSON socket ended");
+            let has_base64 = subprotocol == Subprotocol::Json;
+            let session = JsonSession::new(&link.settings, queue, has_base64);
+            if self.publish(RelaySession::Json(Arc::clone(&session))) {
+                let _end = EndOnDrop(&*session);
+                self.finish(&session, &drive(&*session, io, buffered).await);
             }
         }
     }
 
-    /// A first socket. `None` if it can't be had, and nobody waits for it.
+    /// Dials until a socket is open. Returns `None` if dialling fails and no fetch waits for the relay.
     async fn dial(&self) -> Option<Dialed> {
         let link = &*self.link;
         loop {
@@ -93,11 +104,11 @@ impl Task {
                 Ok(dialed) => return Some(dialed),
                 Err(unreached) => {
                     let error = &unreached.error;
-                    tracing::debug!(relay = %link.target, %error, "not reached");
+                    tracing::debug!(relay = %link.target, %error, "dial failed");
                     let mut state = link.lock();
                     state.trouble = Some(error.clone());
-                    state.error = Some(unreached);
-                    link.postpone(&mut state);
+                    state.unreached = Some(unreached);
+                    link.postpone_dial(&mut state);
                     let closed = state.closed;
                     drop(state);
                     link.queue.relay_changed();
@@ -109,82 +120,89 @@ impl Task {
         }
     }
 
-    /// The link is open; `false` if the client is gone.
-    fn is_live(&self, carrier: Carrier) -> bool {
+    /// Makes the session available to fetches. Returns false if the client was closed meanwhile.
+    fn publish(&self, session: RelaySession) -> bool {
         let mut state = self.link.lock();
         if state.closed {
             return false;
         }
-        state.phase = Phase::Live(carrier);
-        (state.dialing, state.error, state.trouble) = (None, None, None);
+        state.phase = Phase::Live(session);
+        (state.dialing, state.unreached, state.trouble) = (None, None, None);
         drop(state);
         self.link.queue.relay_changed();
         true
     }
 
-    /// Keeps why a session was lost, for those who watch. One that ended as it should tells nothing of
-    /// the relay.
-    fn note(&self, ended: &Ended) {
-        if let Ended::Lost(why) = ended {
-            let detail = format!("The relay {} was lost: {why}.", self.link.target);
+    /// Ends the session, and keeps why it was lost for `RelayWatch`. A session that ended as it should says
+    /// nothing about the relay.
+    fn finish<S: SessionState>(&self, session: &Session<S>, end: &SocketEnd) {
+        let target = &self.link.target;
+        let why = match end {
+            SocketEnd::Closed => "closed, as no fetch was left",
+            SocketEnd::Lost(why) | SocketEnd::SessionOver(why) => why,
+        };
+        session.end(&format!("{target}: {why}"));
+        if let SocketEnd::Lost(why) = end {
+            let detail = format!("The relay {target} was lost: {why}.");
             let lost = Error::new(ErrorName::DestinationUnavailable, detail);
             self.link.lock().trouble = Some(lost);
         }
+        tracing::debug!(relay = %target, why, "session ended");
     }
 
-    /// Runs a session over one socket after the other. Says how it ended.
-    async fn session(&self, line: &Line, io: Io, rest: BytesMut) -> Ended {
-        let mut next = (io, rest);
+    /// Drives a binary session over one socket after the other. Returns how it ended.
+    async fn run_binary(&self, session: &BinarySession, io: Io, buffered: BytesMut) -> SocketEnd {
+        let mut next = (io, buffered);
         loop {
-            let why = match drive(line, next.0, next.1).await {
-                Ended::Lost(why) => why,
-                ended => return ended,
+            let why = match drive(session, next.0, next.1).await {
+                SocketEnd::Lost(why) => why,
+                end => return end,
             };
-            let Some((lost, until)) = line.park(self.link.settings.resume_within) else {
-                return Ended::Lost(why);
+            let Some(parked) = session.park(self.link.settings.resume_within) else {
+                return SocketEnd::Lost(why);
             };
-            tracing::debug!(relay = %self.link.target, why, "a socket was lost");
-            match self.again(line, until).await {
-                Some(dialed) => next = (dialed.io, dialed.rest),
+            tracing::debug!(relay = %self.link.target, why, "socket lost, resuming the session");
+            match self.redial(session, parked.until).await {
+                Some(dialed) => next = (dialed.io, dialed.buffered),
                 None => {
-                    let waited = until.saturating_duration_since(lost);
-                    let why = format!("{why}; it did not come back within {waited:?}");
-                    return Ended::Lost(why);
+                    let waited = parked.until.saturating_duration_since(parked.since);
+                    let why = format!("{why}; not resumed within {waited:?}");
+                    return SocketEnd::Lost(why);
                 }
             }
         }
     }
 
-    /// The next socket of a session, until its time is over.
-    async fn again(&self, line: &Line, until: Instant) -> Option<Dialed> {
+    /// Dials the next socket of a session, until `until`.
+    async fn redial(&self, session: &BinarySession, until: Instant) -> Option<Dialed> {
         let link = &*self.link;
         loop {
-            // Also the first: whoever lost a relay together should not come back together.
-            let at = Instant::now() + link.pause(line.tries().saturating_add(1));
+            // The first dial waits as well: clients that lost a relay together should not return together.
+            let at = Instant::now() + link.backoff(session.count_redial());
             if at >= until {
                 sleep_until(until.into()).await;
                 return None;
             }
             sleep_until(at.into()).await;
-            // Whatever else is spoken there now, the session is not there. It may come back.
+            // Only the binary encoding resumes. A server that has it no more may have it again later.
             let dialing = dial(&link.target, &link.settings, Encoding::Binary);
             match timeout_at(until.into(), dialing).await {
                 Err(_) => return None,
                 Ok(Err(unreached)) => {
                     let error = &unreached.error;
-                    tracing::debug!(relay = %link.target, %error, "not reached again");
+                    tracing::debug!(relay = %link.target, %error, "redial failed");
                     let mut state = link.lock();
                     state.trouble = Some(error.clone());
-                    state.error = Some(unreached);
+                    state.unreached = Some(unreached);
                     drop(state);
                     link.queue.relay_changed();
                 }
                 Ok(Ok(dialed)) => {
                     let mut state = link.lock();
-                    (state.error, state.trouble) = (None, None);
+                    (state.unreached, state.trouble) = (None, None);
                     drop(state);
-                    let greeted_by = Instant::now() + link.settings.connect_timeout;
-                    return line.unpark(greeted_by.min(until)).then_some(dialed);
+                    let greeting_due = Instant::now() + link.settings.connect_timeout;
+                    return session.unpark(greeting_due.min(until)).then_some(dialed);
                 }
             }
         }
@@ -196,49 +214,10 @@ impl Drop for Task {
         let mut state = self.link.lock();
         if state.task == self.number {
             state.dialing = None;
-            self.link.release(&mut state);
+            self.link.give_up_session(&mut state);
         }
         drop(state);
-        // Whoever waits may open it again, or another.
+        // A waiting fetch may open this link again, or another.
         self.link.queue.relay_changed();
-    }
-}
-
-impl Line {
-    /// The socket is gone. Since when, and until when the session may be resumed; `None` if it can't
-    /// be.
-    fn park(&self, at_most: Duration) -> Option<(Instant, Instant)> {
-        let mut state = self.lock();
-        let now = Instant::now();
-        let left = *state.lost_at.get_or_insert(now);
-        state.parked = true;
-        state.session.disconnect();
-        let until = left + state.kept_for.min(at_most);
-        // Nothing is under way, so nothing is to be gone on with.
-        let lives = state.session.token().is_some() && state.session.open_streams() > 0;
-        self.note(&state);
-        (lives && until > now).then_some((left, until))
-    }
-
-    /// Which try to get a socket this is, since the relay was heard last.
-    fn tries(&self) -> u32 {
-        let mut state = self.lock();
-        let before = state.tries;
-        state.tries = before.saturating_add(1);
-        before
-    }
-
-    /// Another socket is open. `false` if there is nothing to resume the session with.
-    fn unpark(&self, greeted_by: Instant) -> bool {
-        let mut state = self.lock();
-        state.socket = Socket::new(Instant::now(), Some(greeted_by));
-        state.session.reconnect().is_ok()
-    }
-}
-
-fn why(ended: &Ended) -> &str {
-    match ended {
-        Ended::Closed => "it was closed, as nothing was left to do",
-        Ended::Lost(why) | Ended::Over(why) => why,
     }
 }

@@ -1,145 +1,154 @@
-//! What every open WebSocket owes its peer, whatever its encoding: pongs, pings, a Close.
+//! Control frames of a WebSocket, the same in both encodings: Ping, Pong and Close.
 
-use std::sync::MutexGuard;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use fetchway_ws::{CloseCode, Opcode, close_payload, put_frame};
 
-/// The control side of the socket at hand. It stands in its link's locked state.
+/// Control frames to be sent on one socket, and the wakers of its reader and writer. Kept in the locked
+/// state of the session.
 #[derive(Debug)]
 pub(super) struct Socket {
-    /// The writer, while it waits for work.
+    /// The writer's waker, while it waits for something to write.
     writer: Option<Waker>,
-    /// The reader, while too much of what it read is unread.
+    /// The reader's waker, while reading is paused because too much received data is unread.
     reader: Option<Waker>,
     pong: Option<Bytes>,
     close: Option<Vec<u8>>,
-    closed: bool,
-    heard: Instant,
-    pinged: Instant,
-    /// The relay's first word must have come by then.
-    greeted_by: Option<Instant>,
-}
-
-/// Gives the lock of a link's state back and wakes the writer, which wants it at once.
-pub(super) fn wake_writer<S: AsMut<Socket>>(mut state: MutexGuard<'_, S>) {
-    let writer = state.as_mut().writer();
-    drop(state);
-    if let Some(writer) = writer {
-        writer.wake();
-    }
+    close_sent: bool,
+    last_received: Instant,
+    last_ping: Instant,
+    /// When the relay's first message must have arrived.
+    greeting_due: Option<Instant>,
 }
 
 /// How long a relay may be silent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Liveness {
+    /// Silence after which a Ping is sent.
     pub(super) ping_every: Duration,
+    /// Silence after which the socket is given up.
     pub(super) dead_after: Duration,
 }
 
 impl Socket {
-    /// `greeted_by`: when the relay's first word must have come, if one must.
-    pub(super) fn new(now: Instant, greeted_by: Option<Instant>) -> Self {
+    /// Returns the state of a new socket. `greeting_due`: when the relay's first message must have arrived,
+    /// if the encoding has one.
+    pub(super) fn new(now: Instant, greeting_due: Option<Instant>) -> Self {
         Self {
             writer: None,
             reader: None,
             pong: None,
             close: None,
-            closed: false,
-            heard: now,
-            pinged: now,
-            greeted_by,
+            close_sent: false,
+            last_received: now,
+            last_ping: now,
+            greeting_due,
         }
     }
 
-    /// Who is to be woken for there is something to write; nobody if the writer is at work anyway.
-    pub(super) fn writer(&mut self) -> Option<Waker> {
+    /// Takes the writer's waker; `None` if the writer is busy and will look for work by itself.
+    pub(super) fn take_writer(&mut self) -> Option<Waker> {
         self.writer.take()
     }
 
-    /// The writer waits.
+    /// Keeps the writer's waker until there is something to write.
     pub(super) fn park_writer(&mut self, waker: &Waker) {
-        match &mut self.writer {
-            Some(writer) => writer.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
+        keep_waker(&mut self.writer, waker);
     }
 
-    /// Nothing is read until the reader is woken.
+    /// Pauses reading until the reader is woken.
     pub(super) fn park_reader(&mut self, waker: &Waker) {
         self.reader = Some(waker.clone());
     }
 
-    /// Who is to be woken for there is room to read on.
-    pub(super) fn reader(&mut self) -> Option<Waker> {
-        self.heard = Instant::now();
+    /// Takes the waker of a paused reader, as there is room to read again. The pause does not count as
+    /// silence of the relay.
+    pub(super) fn take_reader(&mut self) -> Option<Waker> {
+        self.last_received = Instant::now();
         self.reader.take()
     }
 
-    /// Whether we are the ones who do not listen.
-    pub(super) fn is_paused(&self) -> bool {
+    /// Returns true while the client itself does not read.
+    pub(super) fn is_read_paused(&self) -> bool {
         self.reader.is_some()
     }
 
-    pub(super) fn heard(&mut self, now: Instant) {
-        self.heard = now;
+    /// Records that something was received at `now`.
+    pub(super) fn note_received(&mut self, now: Instant) {
+        self.last_received = now;
     }
 
-    pub(super) fn greeted(&mut self) {
-        self.greeted_by = None;
+    /// Records that the relay's first message has arrived.
+    pub(super) fn note_greeting(&mut self) {
+        self.greeting_due = None;
     }
 
-    /// To be answered; of several pings only the last one is.
-    pub(super) fn ping_came(&mut self, payload: Bytes) {
+    /// Queues the Pong that answers a Ping. Of several Pings only the last is answered.
+    pub(super) fn queue_pong(&mut self, payload: Bytes) {
         self.pong = Some(payload);
     }
 
-    /// A Close is to be sent, unless one has been.
+    /// Queues a Close, unless one is queued or sent.
     pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
-        if !self.closed && self.close.is_none() {
+        if !self.close_sent && self.close.is_none() {
             self.close = Some(close_payload(code, reason));
         }
     }
 
+    /// Returns true if a Close is queued.
     pub(super) fn is_closing(&self) -> bool {
         self.close.is_some()
     }
 
-    pub(super) fn wants(&self, now: Instant, liveness: Liveness) -> bool {
+    /// Returns true if there is a control frame to write.
+    pub(super) fn has_work(&self, now: Instant, liveness: Liveness) -> bool {
         self.pong.is_some() || self.close.is_some() || now >= self.ping_at(liveness)
     }
 
-    /// When the relay is to be pinged if it stays silent.
+    /// Returns when the next Ping is due if the relay stays silent.
     pub(super) fn ping_at(&self, liveness: Liveness) -> Instant {
-        self.heard.max(self.pinged) + liveness.ping_every
+        self.last_received.max(self.last_ping) + liveness.ping_every
     }
 
-    /// When the relay is to be given up if it stays silent.
+    /// Returns when the socket is given up if the relay stays silent.
     pub(super) fn dead_at(&self, liveness: Liveness) -> Instant {
-        let dead = self.heard + liveness.dead_after;
-        self.greeted_by.map_or(dead, |by| by.min(dead))
+        let dead = self.last_received + liveness.dead_after;
+        self.greeting_due.map_or(dead, |due| due.min(dead))
     }
 
-    /// Appends a pong and a ping, if there are any.
-    pub(super) fn put(&mut self, now: Instant, liveness: Liveness, out: &mut BytesMut) {
+    /// Appends the queued Pong and a Ping that is due.
+    pub(super) fn put_pong_and_ping(
+        &mut self,
+        now: Instant,
+        liveness: Liveness,
+        out: &mut BytesMut,
+    ) {
         if let Some(payload) = self.pong.take() {
             put_frame(out, Opcode::Pong, &payload, Some(rand::random()));
         }
         if now >= self.ping_at(liveness) {
-            self.pinged = now;
+            self.last_ping = now;
             put_frame(out, Opcode::Ping, b"", Some(rand::random()));
         }
     }
 
-    /// Appends the Close, if there is one; nothing may follow it.
+    /// Appends the queued Close and returns true, if there is one. Nothing may be written after it.
     pub(super) fn put_close(&mut self, out: &mut BytesMut) -> bool {
         let Some(payload) = self.close.take() else {
             return false;
         };
-        self.closed = true;
+        self.close_sent = true;
         put_frame(out, Opcode::Close, &payload, Some(rand::random()));
         true
+    }
+}
+
+/// Keeps a waker, without cloning it if the same one is kept already.
+pub(super) fn keep_waker(kept: &mut Option<Waker>, waker: &Waker) {
+    match kept {
+        Some(kept) => kept.clone_from(waker),
+        none => *none = Some(waker.clone()),
     }
 }

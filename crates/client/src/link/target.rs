@@ -1,4 +1,4 @@
-//! A relay's URL, and whom to trust there.
+//! A relay's URL, and the TLS configuration for it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,32 +7,35 @@ use fetchway_policy::ErrorName;
 use http::HeaderValue;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-
-use crate::error::Error;
 use url::{Host, Position, Url};
 
-/// Where a relay is.
+use crate::error::Error;
+
+/// A relay's URL, taken apart, and the credentials for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) url: Url,
     pub(crate) host: String,
     pub(crate) port: u16,
     name: Option<ServerName<'static>>,
-    /// Set for `wss://` by whoever builds the client.
+    /// The TLS configuration. [`Builder::build`](crate::Builder::build) sets it for `wss://`.
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    /// The credential, set likewise.
+    /// The `Authorization` header, also set by [`Builder::build`](crate::Builder::build).
     pub(crate) authorization: Option<HeaderValue>,
 }
 
 impl fmt::Display for Target {
-    /// Without its query, which may hold a secret.
+    /// Writes the URL without its query, which may contain a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.url[..Position::AfterPath])
     }
 }
 
 impl Target {
-    /// `called` is what the URL is called in an error, as it may hold a secret itself.
+    /// Parses a relay's URL. `called`: the name of the URL in an error, as the URL may contain a secret.
+    ///
+    /// # Errors
+    /// `invalid_request` if `text` is not the URL of a relay.
     pub(crate) fn parse(text: &str, called: &str) -> Result<Self, Error> {
         let invalid = |why: &str| {
             let detail = format!(
@@ -41,7 +44,7 @@ impl Target {
             Error::new(ErrorName::InvalidRequest, detail)
         };
         let url =
-            Url::parse(text).map_err(|error| invalid(&format!("does not parse ({error})")))?;
+            Url::parse(text).map_err(|error| invalid(&format!("cannot be parsed ({error})")))?;
         let tls = match url.scheme() {
             "ws" => false,
             "wss" => true,
@@ -77,25 +80,32 @@ impl Target {
         })
     }
 
+    /// Returns true for `wss://`.
     pub(crate) fn is_tls(&self) -> bool {
         self.name.is_some()
     }
 
-    /// What is needed for a TLS handshake; `None` for `ws://`.
-    pub(super) fn secured(&self) -> Option<(ServerName<'static>, Arc<ClientConfig>)> {
+    /// Returns the server name and configuration for a TLS handshake; `None` for `ws://`.
+    pub(super) fn tls_parameters(&self) -> Option<(ServerName<'static>, Arc<ClientConfig>)> {
         self.name.clone().zip(self.tls.clone())
     }
 
+    /// Returns the value of the `Host` header.
     pub(super) fn host_field(&self) -> &str {
         &self.url[Position::BeforeHost..Position::AfterPort]
     }
 
+    /// Returns path and query.
     pub(super) fn path(&self) -> &str {
         &self.url[Position::BeforePath..Position::AfterQuery]
     }
 }
 
-/// The public roots and `extra`; HTTP/1.1, as a WebSocket begins with it.
+/// Returns a TLS configuration that trusts the public certificate authorities and `extra`. It offers
+/// HTTP/1.1 only, with which a WebSocket begins.
+///
+/// # Errors
+/// `proxy_configuration_error` for a certificate that cannot be used.
 pub(crate) fn tls_config(extra: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, Error> {
     let unusable = |error: rustls::Error| {
         let detail = format!("TLS cannot be set up: {error}.");
@@ -104,7 +114,7 @@ pub(crate) fn tls_config(extra: &[CertificateDer<'static>]) -> Result<Arc<Client
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     for certificate in extra {
         let added = roots.add(certificate.clone());
-        added.map_err(|error| unusable_root(certificate, &error))?;
+        added.map_err(|error| root_error(certificate, &error))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -116,7 +126,7 @@ pub(crate) fn tls_config(extra: &[CertificateDer<'static>]) -> Result<Arc<Client
     Ok(Arc::new(config))
 }
 
-fn unusable_root(certificate: &CertificateDer<'_>, error: &rustls::Error) -> Error {
+fn root_error(certificate: &CertificateDer<'_>, error: &rustls::Error) -> Error {
     let detail = if certificate.starts_with(b"-----BEGIN") {
         "The root certificate is in PEM form: give it to Builder::root_certificates_pem.".into()
     } else {

@@ -1,4 +1,4 @@
-//! Why a relay was not reached: what is said of it, and whether another try can help.
+//! Why a relay could not be reached, and whether another attempt can help.
 
 use std::io;
 use std::time::Duration;
@@ -12,44 +12,46 @@ use serde::Deserialize;
 use super::target::Target;
 use crate::error::Error;
 
-/// Characters of a server's own words that are repeated, if they are no problem document.
+/// Maximum number of characters of a server's explanation that an error repeats.
 const MAX_WORDS: usize = 200;
 
-/// Relays whose failures are told one by one.
-const MAX_TOLD: usize = 4;
+/// Maximum number of relays whose failures one error lists.
+const MAX_LISTED: usize = 4;
 
-/// A relay that was not reached.
+/// Why a relay could not be reached.
 #[derive(Clone, Debug)]
 pub(crate) struct Unreached {
     pub(crate) error: Error,
-    /// As long as nobody changes anything here or there, it will not be reached.
-    pub(crate) for_good: bool,
+    /// True if no later attempt can succeed until someone changes a setting on either side.
+    pub(crate) permanent: bool,
 }
 
 impl From<Error> for Unreached {
     fn from(error: Error) -> Self {
         Self {
             error,
-            for_good: false,
+            permanent: false,
         }
     }
 }
 
 impl Unreached {
-    fn for_good(name: ErrorName, detail: String) -> Self {
+    fn permanent(name: ErrorName, detail: String) -> Self {
         Self {
             error: Error::new(name, detail),
-            for_good: true,
+            permanent: true,
         }
     }
 
-    /// The connect timeout is over.
+    /// Returns the failure of a dial that exceeded the connect timeout.
     pub(super) fn timed_out(target: &Target, limit: Duration) -> Self {
-        let detail = format!("{target} opened no WebSocket within {limit:?}.");
+        let detail = format!(
+            "{target} opened no WebSocket within {limit:?}: check that the relay is running."
+        );
         Error::new(ErrorName::ConnectionTimeout, detail).into()
     }
 
-    /// A server's answer to the handshake that opened nothing.
+    /// Returns the failure of a handshake that the server refused.
     pub(super) fn refused(target: &Target, error: &io::Error) -> Self {
         let Some(refused) = Refused::of(error) else {
             let other = match target.is_tls() {
@@ -58,26 +60,25 @@ impl Unreached {
             };
             let detail =
                 format!("{target} opened no WebSocket ({error}): is a relay there{other}?");
-            return Self::for_good(ErrorName::ProxyConfigurationError, detail);
+            return Self::permanent(ErrorName::ProxyConfigurationError, detail);
         };
-        let (status, said) = (refused.status, said(refused));
-        let denied = |detail| Self::for_good(ErrorName::HttpRequestDenied, detail);
+        let (status, said) = (refused.status, describe(refused));
+        let denied = |detail| Self::permanent(ErrorName::HttpRequestDenied, detail);
         match status {
             StatusCode::UNAUTHORIZED if target.authorization.is_none() => denied(format!(
-                "{target} asks for a token ({said}): set one with Builder::token."
+                "{target} requires a token ({said}): set one with Builder::token."
             )),
             StatusCode::UNAUTHORIZED => denied(format!(
-                "{target} does not know the token that was sent ({said}): set another one with \
-                 Builder::token."
+                "{target} rejects the token ({said}): set another one with Builder::token."
             )),
             StatusCode::FORBIDDEN => denied(format!(
-                "{target} does not let this client in ({said}): look at its configuration, or give \
-                 another token."
+                "{target} denies access to this client ({said}): check the relay's configuration, or \
+                 set another token with Builder::token."
             )),
             status if status.is_success() || status.is_redirection() => {
                 let detail =
                     format!("{target} answers with {status} and no WebSocket: is a relay there?");
-                Self::for_good(ErrorName::ProxyConfigurationError, detail)
+                Self::permanent(ErrorName::ProxyConfigurationError, detail)
             }
             _ => {
                 let detail = format!(
@@ -88,7 +89,7 @@ impl Unreached {
         }
     }
 
-    /// A TLS handshake that failed.
+    /// Returns the failure of a TLS handshake.
     pub(super) fn tls(target: &Target, error: &io::Error) -> Self {
         let inner = error.get_ref();
         let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
@@ -98,53 +99,50 @@ impl Unreached {
             Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
                 let advice = "the issuer of its certificate is not trusted; add it with \
                               Builder::root_certificates_pem";
-                Self::for_good(ErrorName::TlsCertificateError, failed(advice))
+                Self::permanent(ErrorName::TlsCertificateError, failed(advice))
             }
             Some(rustls::Error::InvalidCertificate(_)) => {
                 let advice = "check its certificate, and the host in the relay's URL";
-                Self::for_good(ErrorName::TlsCertificateError, failed(advice))
+                Self::permanent(ErrorName::TlsCertificateError, failed(advice))
             }
             Some(rustls::Error::InvalidMessage(_)) => {
                 let detail = format!("{target} does not speak TLS: is it a ws:// relay?");
-                Self::for_good(ErrorName::TlsProtocolError, detail)
+                Self::permanent(ErrorName::TlsProtocolError, detail)
             }
             Some(rustls::Error::AlertReceived(alert)) => Self {
-                error: Error::new(
-                    ErrorName::TlsAlertReceived,
-                    failed("see what the relay logs of it"),
-                ),
-                for_good: is_lasting(*alert),
+                error: Error::new(ErrorName::TlsAlertReceived, failed("see the relay's log")),
+                permanent: is_permanent(*alert),
             },
             Some(rustls::Error::PeerIncompatible(_)) => {
-                let advice = "it has no version or cipher of TLS that we have";
-                Self::for_good(ErrorName::TlsProtocolError, failed(advice))
+                let advice = "it supports no TLS version or cipher suite that this client supports";
+                Self::permanent(ErrorName::TlsProtocolError, failed(advice))
             }
             _ => Error::new(ErrorName::TlsProtocolError, failed("try again")).into(),
         }
     }
 
-    /// What several relays are told of together. Nothing if there is none.
-    pub(crate) fn all(each: &[Self]) -> Option<Error> {
+    /// Returns one error that lists the failures of several relays; `None` if there are none.
+    pub(crate) fn combine(each: &[Self]) -> Option<Error> {
         let first = &each.first()?.error;
-        let mut told: Vec<&str> = Vec::new();
-        // Two sockets of one relay have the same to tell.
+        let mut listed: Vec<&str> = Vec::new();
+        // Several sockets of one relay fail in the same way.
         for unreached in each {
-            if !told.contains(&&*unreached.error.detail) {
-                told.push(&unreached.error.detail);
+            if !listed.contains(&&*unreached.error.detail) {
+                listed.push(&unreached.error.detail);
             }
         }
-        let more = told.len().saturating_sub(MAX_TOLD);
-        told.truncate(MAX_TOLD);
-        let mut detail = told.join(" ");
+        let more = listed.len().saturating_sub(MAX_LISTED);
+        listed.truncate(MAX_LISTED);
+        let mut detail = listed.join(" ");
         if more > 0 {
-            detail.push_str(&format!(" {more} more are no better."));
+            detail.push_str(&format!(" {more} more relays cannot be reached either."));
         }
         Some(Error::new(first.name, detail))
     }
 }
 
-/// Alerts about what is set up on one of the two sides.
-fn is_lasting(alert: Alert) -> bool {
+/// Returns true for an alert that is caused by the configuration of one of the two sides.
+fn is_permanent(alert: Alert) -> bool {
     matches!(
         alert,
         Alert::HandshakeFailure
@@ -156,9 +154,9 @@ fn is_lasting(alert: Alert) -> bool {
     )
 }
 
-/// The status of a refusal, and why in the server's own words.
-pub(super) fn said(refused: &Refused) -> String {
-    /// RFC 9457.
+/// Describes a refusal: the status, and the server's explanation if there is one.
+pub(super) fn describe(refused: &Refused) -> String {
+    /// A problem document (RFC 9457).
     #[derive(Deserialize)]
     struct Problem {
         detail: String,
@@ -166,7 +164,7 @@ pub(super) fn said(refused: &Refused) -> String {
     let Refused { status, body: said } = refused;
     let words = match serde_json::from_str::<Problem>(said) {
         Ok(problem) => problem.detail,
-        // A page is for browsers, and other JSON for programs.
+        // HTML is for browsers, and other JSON for programs.
         Err(_) if said.starts_with(['<', '{', '[']) => String::new(),
         Err(_) => said.clone(),
     };
@@ -182,10 +180,10 @@ pub(super) fn said(refused: &Refused) -> String {
 mod tests {
     use super::*;
 
-    fn words(said_: &str) -> String {
-        said(&Refused {
+    fn words(said: &str) -> String {
+        describe(&Refused {
             status: StatusCode::NOT_FOUND,
-            body: said_.to_owned(),
+            body: said.to_owned(),
         })
     }
 
@@ -202,12 +200,15 @@ mod tests {
 
     #[test]
     fn several_are_told_of_once_each_and_not_without_end() {
-        let unreached = |detail: String| Unreached::for_good(ErrorName::DnsError, detail);
-        assert!(Unreached::all(&[]).is_none());
+        let unreached = |detail: String| Unreached::permanent(ErrorName::DnsError, detail);
+        assert!(Unreached::combine(&[]).is_none());
         let each: Vec<_> = (0..14)
             .map(|at| unreached(format!("R{}.", at / 2)))
             .collect();
-        let told = Unreached::all(&each).expect("some");
-        assert_eq!(told.detail, "R0. R1. R2. R3. 3 more are no better.");
+        let told = Unreached::combine(&each).expect("some");
+        assert_eq!(
+            told.detail,
+            "R0. R1. R2. R3. 3 more relays cannot be reached either."
+        );
     }
 }

@@ -107,11 +107,11 @@ async fn a_refusal_is_told_in_the_relays_words() {
     for (token, told) in [
         (
             None,
-            "asks for a token (401 Unauthorized: This node asks for one): set one",
+            "requires a token (401 Unauthorized: This node asks for one): set one",
         ),
         (
             Some("wrong"),
-            "does not know the token that was sent (401 Unauthorized: This node",
+            "rejects the token (401 Unauthorized: This node",
         ),
     ] {
         let mut builder = builder(&[&relay]);

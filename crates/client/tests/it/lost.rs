@@ -100,7 +100,7 @@ async fn a_relay_that_does_not_come_back_is_given_up_in_time() {
         .expect("no panic")
         .expect_err("it failed");
     assert_eq!(error.name, ErrorName::OutcomeUnknown);
-    let told = [&*lost, "did not come back within 200ms"];
+    let told = [&*lost, "not resumed within 200ms"];
     assert!(told.iter().all(|it| error.detail.contains(it)), "{error}");
 }
 

@@ -130,7 +130,7 @@ async fn a_relay_that_is_not_there_is_told_of_and_done_without() {
     let done = batch(&[&flags[..], &[text(&input), "--output", text(&output)]].concat()).await;
     assert_eq!(done.status.code(), Some(0), "{}", said(&done));
     assert_complete(&lines(&output), 20);
-    let told = format!("the relay {nowhere} can't be used: There is no relay at {nowhere}");
+    let told = format!("the relay {nowhere} can't be used: Cannot connect to the relay {nowhere}");
     assert!(said(&done).contains(&told), "{}", said(&done));
 }
 

@@ -1,75 +1,49 @@
-//! What has come for a stream and nobody has read yet.
+//! Received and unread parts of a stream's response.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
-use fetchway_policy::ErrorName;
 use fetchway_wire::v1::ResponseHead;
 use http::HeaderMap;
 
-use crate::error::Error;
+use crate::link::failure::Failure;
 
-/// How a fetch's stream ended without a response, or within one.
-#[derive(Clone, Debug)]
-pub(crate) enum Failure {
-    /// The relay says what failed, or the request's body did.
-    Failed(Error),
-    /// The session is gone.
-    Lost {
-        /// The request has been sent, so that its outcome can't be known.
-        sent: bool,
-        /// What happened to the session.
-        why: Arc<str>,
-    },
-}
-
-impl Failure {
-    /// What a caller is told when there is no other way.
-    pub(crate) fn into_error(self) -> Error {
-        match self {
-            Self::Failed(error) => error,
-            Self::Lost { sent: true, why } => Error::new(
-                ErrorName::OutcomeUnknown,
-                format!(
-                    "The relay was lost ({why}), and what became of the fetch cannot be known: find out before you send it again."
-                ),
-            ),
-            Self::Lost { sent: false, why } => Error::new(
-                ErrorName::DestinationUnavailable,
-                format!("The relay was lost ({why}) before the fetch was sent: send it again."),
-            ),
-        }
-    }
-}
-
-/// What has come for a stream.
+/// Received and unread parts of a stream's response, and the wakers of its two ends.
 #[derive(Default)]
 pub(super) struct Slot {
     pub(super) head: Option<Box<ResponseHead>>,
+    /// True once a head has arrived, also after it was taken.
     pub(super) answered: bool,
     pub(super) pieces: Pieces,
     pub(super) end: Option<Result<Option<HeaderMap>, Failure>>,
-    /// Who waits for any of that.
+    /// Waker of the fetch, which waits for any of the above.
     pub(super) reader: Option<Waker>,
-    /// Who is to know when no more is wanted of the request's body.
+    /// Waker of the request's body, which waits for room, or for the end of the stream.
     pub(super) uploader: Option<Waker>,
 }
 
-/// A piece that is smaller than this joins the one before it: what it would take beside its bytes,
-/// and the message that it would hold in memory, is more than it.
+impl Slot {
+    /// Moves the wakers of both ends to `wakers`.
+    pub(super) fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.extend(self.reader.take());
+        wakers.extend(self.uploader.take());
+    }
+}
+
+/// Bytes below which a piece is joined to the one before: kept alone, its overhead and the message that its
+/// bytes keep in memory would be larger than the piece.
 const SMALL: usize = 1 << 10;
 
-/// Small pieces are joined up to this.
+/// Bytes up to which small pieces are joined.
 const JOINED: usize = 16 << 10;
 
-/// Pieces of a body in order; most small bodies are one piece.
+/// Unread pieces of a body, in order. Most small bodies are one piece.
 #[derive(Default)]
 pub(super) struct Pieces {
     first: Option<Bytes>,
     more: VecDeque<Bytes>,
-    /// Small ones, joined: they come last.
+    /// Small pieces, joined. They follow all others.
     small: BytesMut,
 }
 
@@ -99,10 +73,12 @@ impl Pieces {
         piece.or_else(small).filter(|piece| !piece.is_empty())
     }
 
+    /// Returns true if at most one piece is left.
     pub(super) fn is_one(&self) -> bool {
         self.more.is_empty() && (self.first.is_none() || self.small.is_empty())
     }
 
+    /// Returns the number of unread bytes.
     pub(super) fn len(&self) -> u64 {
         let small = self.small.len() as u64;
         let pieces = self.first.iter().chain(&self.more);

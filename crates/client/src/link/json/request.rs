@@ -1,4 +1,4 @@
-//! The JSON messages that are sent: a fetch, a cancel. `docs/json.md`.
+//! JSON messages that are sent: a fetch, a cancel, and an item of a batch (`docs/json.md`).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -50,24 +50,24 @@ struct Clocks {
     total: Option<f64>,
 }
 
-/// Bytes of the longest message that is sent. A relay takes no more unless it is told to; where it
-/// takes less, it says so.
+/// Bytes of the longest message that is sent: the default limit of a relay. A relay with a lower limit
+/// rejects the message itself.
 pub(crate) const MAX_REQUEST: usize = 48 << 20;
 
-/// A request that does not fit into a message.
+/// Returns the error for a request of `len` bytes, which does not fit into a message.
 pub(crate) fn too_long(len: usize) -> Error {
     let detail = format!(
-        "The request has {len} bytes or more, over the {MAX_REQUEST} that a message of JSON may have: \
-         use Encoding::Auto, and a relay that speaks fetchway.v1."
+        "The request has at least {len} bytes, more than the {MAX_REQUEST} that a JSON message may have: \
+         use Encoding::Auto and a relay that supports fetchway.v1."
     );
     Error::new(ErrorName::LimitExceeded, detail)
 }
 
-/// The message that asks for a fetch. `has_base64`: the relay is known to take it for any body.
+/// Writes the message that asks for a fetch. `has_base64`: the relay accepts any body in base64.
 ///
 /// # Errors
 /// `invalid_request` for a field that is not UTF-8, which JSON cannot carry; `limit_exceeded`.
-pub(super) fn request(
+pub(super) fn fetch_message(
     id: u64,
     head: &RequestHead,
     body: &[u8],
@@ -76,22 +76,22 @@ pub(super) fn request(
     if body.len() > MAX_REQUEST {
         return Err(too_long(body.len()));
     }
-    let message = written(Some(id), head, body, has_base64)?;
+    let message = write(Some(id), head, body, has_base64)?;
     if message.len() > MAX_REQUEST {
         return Err(too_long(message.len()));
     }
     Ok(message)
 }
 
-/// The line that asks for a fetch as an item of a batch, without its line end.
+/// Writes the line that asks for a fetch as an item of a batch, without a line end.
 ///
 /// # Errors
 /// `invalid_request` for a field that is not UTF-8.
-pub(crate) fn line(head: &RequestHead, body: &[u8]) -> Result<String, Error> {
-    written(None, head, body, true)
+pub(crate) fn batch_line(head: &RequestHead, body: &[u8]) -> Result<String, Error> {
+    write(None, head, body, true)
 }
 
-fn written(
+fn write(
     id: Option<u64>,
     head: &RequestHead,
     body: &[u8],
@@ -117,7 +117,8 @@ fn written(
     })
 }
 
-/// Whether a text takes more as a JSON string than in base64: a control character takes six bytes.
+/// Returns true if a text is longer as a JSON string than in base64: JSON writes a control character in six
+/// bytes.
 fn is_longer_than_base64(text: &str) -> bool {
     let escape = |byte: u8| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C => 1,
@@ -128,21 +129,21 @@ fn is_longer_than_base64(text: &str) -> bool {
     escapes > text.len().div_ceil(3)
 }
 
-/// The message that withdraws a fetch.
-pub(super) fn cancel(id: u64) -> String {
+/// Writes the message that cancels a fetch.
+pub(super) fn cancel_message(id: u64) -> String {
     format!("{{\"cancel\":{id}}}")
 }
 
 fn fields(fields: &HeaderMap) -> Result<BTreeMap<&str, Cow<'_, str>>, Error> {
     let mut texts: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
-    // The relay counts for itself, and an older one would send the field twice.
+    // The relay sets Content-Length itself, and an older one would send the field twice.
     for (name, value) in fields
         .iter()
         .filter(|(name, _)| *name != header::CONTENT_LENGTH)
     {
         let Ok(value) = std::str::from_utf8(value.as_bytes()) else {
             let detail = format!(
-                "The field {name} is not UTF-8, and goes to the relay in JSON here: leave it out."
+                "The header field {name} is not UTF-8, which JSON cannot carry: remove the field."
             );
             return Err(Error::new(ErrorName::InvalidRequest, detail));
         };
@@ -205,19 +206,19 @@ mod tests {
 
     #[test]
     fn a_request_says_everything_and_nothing_twice() {
-        let text = request(7, &head(), b"hello", true).expect("it can be written");
+        let text = fetch_message(7, &head(), b"hello", true).expect("it can be written");
         assert_eq!(
             text,
             r#"{"id":7,"url":"https://example.com/","method":"POST","headers":{"cookie":"a=1; b=2","x":"1, 2"},"body":"hello","lane":"slow","timeout":{"total":2000.0},"redirect":"manual","decode":false}"#
         );
-        let text = request(8, &head(), &[0xFF], false).expect("it can be written");
+        let text = fetch_message(8, &head(), &[0xFF], false).expect("it can be written");
         assert!(text.contains(r#""bodyBase64":"/w==""#), "{text}");
     }
 
     #[test]
     fn a_body_is_sent_in_the_shorter_way_that_the_relay_knows() {
         let said = |body: &[u8], has_base64| {
-            let text = request(8, &head(), body, has_base64).expect("it can be written");
+            let text = fetch_message(8, &head(), body, has_base64).expect("it can be written");
             (
                 text.contains(r#""body":"#),
                 text.contains(r#""bodyBase64":"#),
@@ -235,10 +236,10 @@ mod tests {
     fn what_counts_is_the_length_of_the_message() {
         // 12 MiB in base64, and 54 MiB as it is escaped.
         let zeros = vec![0; 9 << 20];
-        let message = request(8, &head(), &zeros, true).expect("it fits");
+        let message = fetch_message(8, &head(), &zeros, true).expect("it fits");
         assert!(message.len() < 13 << 20, "{}", message.len());
         for too_long in [zeros, vec![b'a'; MAX_REQUEST]] {
-            let error = request(8, &head(), &too_long, false).expect_err("too long");
+            let error = fetch_message(8, &head(), &too_long, false).expect_err("too long");
             assert_eq!(error.name, ErrorName::LimitExceeded);
         }
     }

@@ -1,4 +1,4 @@
-//! The JSON messages that are read: a fetch's outcome. `docs/json.md`.
+//! JSON messages that are received: the outcome of a fetch (`docs/json.md`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,31 +11,31 @@ use serde::Deserialize;
 
 use crate::error::Error;
 
-/// A response, whole.
-pub(crate) type Whole = (Box<ResponseHead>, Bytes);
+/// A response's head and its complete body.
+pub(crate) type WholeResponse = (Box<ResponseHead>, Bytes);
 
-/// What a message of the relay's is about.
+/// A message from the relay.
 pub(super) enum Answer {
-    /// One of our fetches.
-    To(u64, Result<Whole, Error>),
-    /// A message of ours that was over the relay's limit, so that it was not read.
+    /// The outcome of the fetch with this id.
+    To(u64, Result<WholeResponse, Error>),
+    /// A request was longer than the relay's limit, so that the relay did not read its id.
     TooLong(Error),
-    /// Something else.
+    /// A message that is not about a fetch of this client.
     Other,
 }
 
-/// All that need be readable of an answer.
+/// The only part that an answer must have to be assigned to a fetch.
 #[derive(Deserialize)]
-struct Named {
+struct AnswerId {
     id: Option<serde_json::Value>,
 }
 
-/// Reads an answer. `None`: it is no JSON object.
-pub(super) fn read(text: &[u8]) -> Option<Answer> {
+/// Parses a message. Returns `None` if the text is not a JSON object.
+pub(super) fn parse(text: &[u8]) -> Option<Answer> {
     let answer: ClientResponse = match serde_json::from_slice(text) {
         Ok(answer) => answer,
         Err(error) => {
-            let named: Named = serde_json::from_slice(text).ok()?;
+            let named: AnswerId = serde_json::from_slice(text).ok()?;
             let id = named.id.and_then(|id| id.as_u64());
             return Some(id.map_or(Answer::Other, |id| Answer::To(id, Err(unreadable(&error)))));
         }
@@ -45,45 +45,48 @@ pub(super) fn read(text: &[u8]) -> Option<Answer> {
         if answer.error_code.as_deref() != Some(limit) {
             return Some(Answer::Other);
         }
-        return Some(outcome(answer).map_or_else(Answer::TooLong, |_| Answer::Other));
+        return Some(read_outcome(answer).map_or_else(Answer::TooLong, |_| Answer::Other));
     };
-    Some(Answer::To(id, outcome(answer)))
+    Some(Answer::To(id, read_outcome(answer)))
 }
 
-/// The relay has answered; what became of the fetch cannot be read.
+/// Returns the error for an answer that cannot be read.
 fn unreadable(why: impl std::fmt::Display) -> Error {
     let detail = format!("The relay's answer cannot be read: {why}.");
     Error::new(ErrorName::HttpProtocolError, detail)
 }
 
-/// What became of a fetch.
-pub(crate) fn outcome(answer: ClientResponse) -> Result<Whole, Error> {
+/// Converts an answer to a response, or to the error that the relay reports.
+///
+/// # Errors
+/// The relay's error; `http_protocol_error` for an answer that cannot be read.
+pub(crate) fn read_outcome(answer: ClientResponse) -> Result<WholeResponse, Error> {
     if answer.status == 0 || answer.error.is_some() && answer.error_code.is_some() {
-        return Err(failed(answer.error_code.as_deref(), answer.error));
+        return Err(read_error(answer.error_code.as_deref(), answer.error));
     }
     let status = StatusCode::from_u16(answer.status);
-    let status = status.map_err(|_| unreadable("a status that is none"))?;
+    let status = status.map_err(|_| unreadable("the status is not a number from 100 to 999"))?;
     let mut fields = HeaderMap::with_capacity(answer.headers.len());
     let cookies = answer.set_cookie;
     for (name, value) in &answer.headers {
         if name == header::SET_COOKIE.as_str() && !cookies.is_empty() {
             continue;
         }
-        let name =
-            HeaderName::try_from(name).map_err(|_| unreadable("a field's name that is none"))?;
+        let name = HeaderName::try_from(name)
+            .map_err(|_| unreadable("the name of a header field is invalid"))?;
         fields.append(
             name,
-            field(value).ok_or_else(|| unreadable("a forbidden field"))?,
+            field(value).ok_or_else(|| unreadable("the value of a header field is invalid"))?,
         );
     }
     for cookie in &cookies {
-        let value = field(cookie).ok_or_else(|| unreadable("a forbidden cookie"))?;
+        let value = field(cookie).ok_or_else(|| unreadable("the value of a cookie is invalid"))?;
         fields.append(header::SET_COOKIE, value);
     }
     let body = match answer.body_base64 {
         Some(coded) => STANDARD
             .decode(coded)
-            .map_err(|_| unreadable("a body that is no base64"))?
+            .map_err(|_| unreadable("the body is not valid base64"))?
             .into(),
         None => answer.body.into(),
     };
@@ -96,15 +99,16 @@ pub(crate) fn outcome(answer: ClientResponse) -> Result<Whole, Error> {
     Ok((Box::new(head), body))
 }
 
-/// What a relay says of a failure, with its name. Older servers give no names.
-pub(crate) fn failed(code: Option<&str>, detail: Option<String>) -> Error {
+/// Returns the error that a relay reports. Older servers give no name; the error is then
+/// `proxy_internal_error`.
+pub(crate) fn read_error(code: Option<&str>, detail: Option<String>) -> Error {
     let known = |code: &str| {
         let mut names = ErrorName::ALL.iter();
         names.find(|name| name.as_str() == code).copied()
     };
     let name = code.and_then(known);
     let name = name.unwrap_or(ErrorName::ProxyInternalError);
-    let detail = detail.unwrap_or_else(|| "The relay does not say why.".to_owned());
+    let detail = detail.unwrap_or_else(|| "The relay gave no reason.".to_owned());
     Error::of_relay(FetchError::new(name, detail))
 }
 
@@ -117,8 +121,8 @@ mod tests {
     use super::*;
     use crate::error::By;
 
-    fn to(text: &[u8]) -> (u64, Result<Whole, Error>) {
-        match read(text) {
+    fn to(text: &[u8]) -> (u64, Result<WholeResponse, Error>) {
+        match parse(text) {
             Some(Answer::To(id, outcome)) => (id, outcome),
             _ => panic!("no answer to a fetch: {}", String::from_utf8_lossy(text)),
         }
@@ -161,12 +165,12 @@ mod tests {
             assert_eq!(error.by, By::Client);
         }
         let long = br#"{"id":"unknown","status":0,"error":"over","errorCode":"limit_exceeded"}"#;
-        assert!(matches!(read(long), Some(Answer::TooLong(error)) if error.by == By::Relay));
+        assert!(matches!(parse(long), Some(Answer::TooLong(error)) if error.by == By::Relay));
         for other in [&br#"{"id":"unknown","status":0,"error":"?"}"#[..], b"{}"] {
-            assert!(matches!(read(other), Some(Answer::Other)));
+            assert!(matches!(parse(other), Some(Answer::Other)));
         }
         for broken in [&br#"{"id":3,"status":200"#[..], b"hello", b"[]"] {
-            assert!(read(broken).is_none());
+            assert!(parse(broken).is_none());
         }
     }
 }
