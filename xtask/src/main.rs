@@ -18,8 +18,7 @@ use command::Failure;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
   test                    install what is missing, then run every test
-  lint circles [CRATE]... [--strict] [--root DIR]
-                          files of a crate that name each other's items
+  lint [COMMAND]          check circles of files, sizes and doc comments; `lint help` lists the commands
   bench relay [ARGS]      the relay beside nginx: CPU per request, added latency
   bench makespan [ARGS]   many slow fetches at once over one WebSocket
   bench stall [ARGS]      a client that stops reading beside one that does not

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::command::{self, Failure, cargo, output, program, root, say, target_dir};
 use crate::setup::{self, CHROMIUM, HAPROXY, MAKE, NGINX, NODE, OPENSSL, PYTHON};
-use crate::{autobahn as cases, bench, fuzz};
+use crate::{autobahn as cases, bench, fuzz, lint};
 
 /// What came of the steps that are not cargo's.
 #[derive(Default)]
@@ -20,7 +20,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     let mut tally = Tally::default();
     let mut failures = Vec::new();
     // Every step runs, so that one run shows all that is wrong.
-    let steps: [(&str, Step); 9] = [
+    let steps: [(&str, Step); 10] = [
+        ("the lints", lints),
         ("the workspace's tests", workspace),
         ("the README's command", readme),
         ("the fuzz corpora", corpora),
@@ -70,6 +71,10 @@ pub(crate) fn simulate(seeds: &str) -> Result<(), Failure> {
 
 type Step = fn(&mut Tally) -> Result<(), Failure>;
 
+fn lints(tally: &mut Tally) -> Result<(), Failure> {
+    one(tally, lint::run(&[]))
+}
+
 fn workspace(_: &mut Tally) -> Result<(), Failure> {
     setup::need(&MAKE)?;
     command::run(&mut cargo(&["test", "--workspace"]))
@@ -96,12 +101,7 @@ fn readme(tally: &mut Tally) -> Result<(), Failure> {
             ))),
         }
     };
-    let done = run();
-    match done {
-        Ok(()) => tally.passed += 1,
-        Err(_) => tally.failed += 1,
-    }
-    done
+    one(tally, run())
 }
 
 fn corpora(_: &mut Tally) -> Result<(), Failure> {
@@ -212,6 +212,15 @@ fn node_test(node: PathBuf, binary: PathBuf, suite: &str) -> std::process::Comma
     test.current_dir(root().join("tests/js"))
         .env("TEST_NODE_BINARY", binary);
     test
+}
+
+/// Counts a step as one test.
+fn one(tally: &mut Tally, done: Result<(), Failure>) -> Result<(), Failure> {
+    match done {
+        Ok(()) => tally.passed += 1,
+        Err(_) => tally.failed += 1,
+    }
+    done
 }
 
 /// Runs a test program and adds what it reports; a step that cannot run at all is one failure.

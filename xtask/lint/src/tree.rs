@@ -138,8 +138,16 @@ impl Crate {
                         self.load(texts, &path, Some(module), only_tests)?
                     };
                     if !only_tests {
-                        let names = &mut self.modules[module].names;
-                        names.insert((Space::Type, name), Target::Module(child));
+                        let mut names = vec![((Space::Type, name), Target::Module(child))];
+                        if node.attrs.iter().any(|it| it.path().is_ident("macro_use")) {
+                            let macros = self.modules[child].names.iter();
+                            names.extend(
+                                macros
+                                    .filter(|((space, _), _)| *space == Space::Macro)
+                                    .map(|(key, target)| (key.clone(), *target)),
+                            );
+                        }
+                        self.modules[module].names.extend(names);
                     }
                 }
                 _ if only_tests => {}
