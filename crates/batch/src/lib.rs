@@ -1,8 +1,7 @@
 //! A batch: many fetches run as one unit under one rate, with one outcome for each.
 //!
 //! Read `item` (what is asked for) and `outcome` (what became of it) first. Items come from `input` and pass
-//! through a `run`; their outcomes go to the `journal`, which is the output, as a `line` each, and are counted
-//! for the `summary`.
+//! through a `run`; their outcomes go to the `journal`, which is the output, as a `line` each.
 //!
 //! The crate `fetchway-dispatch` decides what is sent and when; `run` drives it. `follow` finds the page that a
 //! response names. `fingerprint` tells whether an item is still the one that was fetched.
@@ -15,9 +14,8 @@ mod journal;
 mod line;
 mod outcome;
 mod run;
-mod summary;
 
-pub use fetchway_dispatch::{Cause, FoundRate, FoundRates, MAX_STRICT};
+pub use fetchway_dispatch::{Cause, FoundRates, MAX_STRICT};
 pub use fingerprint::fingerprint;
 pub use follow::Follow;
 pub use input::{Count, Feed, Input, InputError, InputProgress, MAX_LINE, Range, Source, Template};
@@ -28,8 +26,4 @@ pub use journal::{
 pub use outcome::{Done, Outcome, Response, Timing};
 pub use run::{
     Handle, Handover, OnSent, Outcomes, Performer, Places, Progress, RunConfig, Sent, run,
-};
-pub use summary::{
-    About, Bytes, Held, Items, Latency, Pace, Point, Sends, Statistics, Summary, counted, grouped,
-    report,
 };

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use fetchway_policy::FetchError;
+use fetchway_report::{ItemEnd, ItemResponse};
 use fetchway_wire::json::Id;
 use http::{HeaderMap, StatusCode};
 use url::Url;
@@ -38,6 +39,22 @@ impl Outcome {
         match &self.result {
             Ok(response) => is_failure(response.status),
             Err(_) => true,
+        }
+    }
+
+    /// The outcome as statistics count it.
+    #[must_use]
+    pub fn item_end(&self) -> ItemEnd<'_> {
+        ItemEnd {
+            scheduled: self.timing.scheduled,
+            end: self.timing.end,
+            attempts: self.attempts,
+            followed: self.depth > 0,
+            failed: self.is_failed(),
+            result: self.result.as_ref().map(|response| ItemResponse {
+                status: response.status.as_u16(),
+                bytes: response.body.len() as u64,
+            }),
         }
     }
 }

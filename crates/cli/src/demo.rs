@@ -4,12 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use fetchway_node::{Layers, Node};
+use fetchway_report::compare::{Comparison, paragraph, table};
 use fetchway_test_origins::TestOrigin;
 use url::Url;
 
-use crate::compare::{
-    Comparison, Way, connect, direct, paragraph, private_engine, progress, relayed, table,
-};
+use crate::compare::{Way, connect, direct, private_engine, progress, relayed};
 use crate::{one_or_more, runtime};
 
 /// Fetches each way: nine rounds of six.

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use fetchway_report::compare::{Comparison, table, to_json};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use url::Url;
 
-use crate::compare::{
-    Comparison, Way, check_relay, connect, direct, json, private_engine, progress, relayed, table,
-};
+use crate::compare::{Way, check_relay, connect, direct, private_engine, progress, relayed};
 use crate::{one_or_more, runtime};
 
 /// What `--help` ends with.
@@ -111,7 +110,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         })
     })?;
     say(&if args.json {
-        format!("{:#}\n", json(&both))
+        format!("{:#}\n", to_json(&both))
     } else {
         table(&both)
     });

@@ -4,7 +4,8 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
-use fetchway_batch::{Found, counted, grouped};
+use fetchway_batch::Found;
+use fetchway_report::{counted, grouped};
 
 /// `args` as they were given, for a shell, and `how` to go on; how the run itself went on goes.
 pub(super) fn command(args: impl Iterator<Item = OsString>, how: &str) -> String {

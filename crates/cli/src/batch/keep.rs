@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use anyhow::Context as _;
-use fetchway_batch::{Journal, JournalError, Outcomes, Pace, Sent, Statistics, Written};
+use fetchway_batch::{Journal, JournalError, Outcomes, Sent, Written};
 use fetchway_policy::Rate;
+use fetchway_report::{SendCounter, Statistics};
 use tokio::sync::oneshot;
 
 /// Times that are kept at most. Whoever adds one beyond counts them all, which takes a fraction of a
@@ -20,7 +21,7 @@ const MOST: usize = 4_096;
 pub(super) struct Dispatches {
     times: Mutex<Vec<Sent>>,
     /// Of a run that has begun.
-    pace: OnceLock<Mutex<Pace>>,
+    pace: OnceLock<Mutex<SendCounter>>,
     log: Option<Mutex<Log>>,
 }
 
@@ -62,17 +63,18 @@ impl Dispatches {
     }
 
     /// What counts them, of a run that began at this moment, with this rate.
-    fn begin(&self, began: u64, rate: Option<Rate>) -> &Mutex<Pace> {
-        self.pace.get_or_init(|| Mutex::new(Pace::new(began, rate)))
+    fn begin(&self, began: u64, rate: Option<Rate>) -> &Mutex<SendCounter> {
+        self.pace
+            .get_or_init(|| Mutex::new(SendCounter::new(began, rate)))
     }
 
     /// Counts what has come, and logs it.
-    fn note(&self, pace: &Mutex<Pace>) {
+    fn note(&self, pace: &Mutex<SendCounter>) {
         // Locked before they are taken: they stay in order.
         let mut pace = lock(pace);
         let all = std::mem::take(&mut *lock(&self.times));
         for sent in &all {
-            pace.dispatched(sent.at, sent.repeated);
+            pace.count_send(sent.at, sent.repeated);
         }
         if let Some(log) = &self.log {
             let log = &mut *lock(log);
@@ -100,7 +102,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// What the thread ends with.
 pub(super) struct Kept {
-    pub(super) pace: Pace,
+    pub(super) sends: SendCounter,
     pub(super) statistics: Statistics,
     /// What was written, or why the output could not be written.
     pub(super) written: Result<Written, JournalError>,
@@ -132,7 +134,7 @@ impl Keeper {
             let written = write(outcomes, journal, note, &mut statistics);
             note();
             let kept = Kept {
-                pace: lock(pace).clone(),
+                sends: lock(pace).clone(),
                 statistics,
                 written,
                 logged: dispatches.finish(),
@@ -170,7 +172,7 @@ fn write<H>(
         journal.flush()?;
         // What could not be written is not done.
         for done in chunk.drain(..) {
-            statistics.record(&done.outcome);
+            statistics.record(&done.outcome.item_end());
         }
         drop(places);
     }

@@ -23,12 +23,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use fetchway_batch::{
-    About, DoneItems, Found, Handle, Input, Journal, MAX_STRICT, Options, Performer, Progress,
-    Resume, RunConfig, Source, Summary, Window, counted, report,
+    DoneItems, Found, Handle, Input, Journal, MAX_STRICT, Options, Performer, Progress, Resume,
+    RunConfig, Source, Window,
 };
 use fetchway_node::config::DEFAULT;
 use fetchway_node::{Config, LocalFetches, Signal, Signals, fdlimit};
 use fetchway_policy::Rate;
+use fetchway_report::{About, Summary, counted, page};
 
 pub(crate) use args::Args;
 use args::OnBadLine;
@@ -251,11 +252,14 @@ async fn drive(
     let progress = handle.progress();
     let about = About {
         target: config.rate,
-        earlier,
+        earlier: earlier.lines,
+        earlier_failed: earlier.failed,
         adaptive: handle.found_rates(),
         ..about(args, &progress, &account)
     };
-    conclude(args, &progress, &about, kept, &account)
+    // Failures of an earlier run that stay in the output.
+    let failed = progress.failed + earlier.failed - earlier.again;
+    conclude(args, &progress, (&about, failed), kept, &account)
 }
 
 /// Waits for the last outcome. A first signal stops the run, a second one this wait: then none.
@@ -326,11 +330,11 @@ fn about(args: &Args, progress: &Progress, account: &Account) -> About {
 fn conclude(
     args: &Args,
     progress: &Progress,
-    about: &About,
+    (about, items_failed): (&About, u64),
     kept: Kept,
     account: &Account,
 ) -> anyhow::Result<ExitCode> {
-    let summary = Summary::new(about.clone(), &kept.pace, &kept.statistics);
+    let summary = Summary::new(about.clone(), &kept.sends, &kept.statistics);
     write_error(&summary.text());
     // At full speed the output always takes its share.
     if progress.untaken >= (progress.elapsed / 4).max(Duration::from_millis(100)) {
@@ -345,7 +349,7 @@ fn conclude(
         written.with_context(|| format!("the summary {} can't be written", path.display()))?;
     }
     if let Some(path) = &args.report {
-        let written = std::fs::write(path, report(&summary));
+        let written = std::fs::write(path, page(&summary));
         written.with_context(|| format!("the report {} can't be written", path.display()))?;
     }
     kept.logged.context("the dispatch log can't be written")?;
@@ -376,9 +380,7 @@ fn conclude(
         resume_by(args);
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    // Those of an earlier run are in the output, too.
-    let earlier = about.earlier.failed - about.earlier.again;
-    if progress.failed + earlier == 0 {
+    if items_failed == 0 {
         return Ok(ExitCode::SUCCESS);
     }
     if files::is_resumable(args) && !args.ordered {

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fetchway_batch::{Count, Handle, InputProgress, Progress, counted, grouped};
+use fetchway_batch::{Count, Handle, InputProgress, Progress};
+use fetchway_report::{counted, grouped};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 

@@ -1,4 +1,4 @@
-//! Fetches made from here, as many at a time as the platform that we stand for allows.
+//! Direct fetches, as many at a time as the imitated platform allows.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,16 +10,17 @@ use fetchway_fetch::{
 use fetchway_policy::Timeouts;
 use fetchway_policy::guard::{AddressPolicy, IpNet};
 use fetchway_policy::redirect::RedirectMode;
+use fetchway_report::compare::Samples;
 use indicatif::ProgressBar;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use url::Url;
 
-use super::sample::{Sample, Samples};
+use super::check::sample;
 
-/// An engine without a node, for whoever sits at this terminal: it may go wherever they may.
-/// Trusts `roots` beside the public ones.
+/// An account of an engine without a node, which may fetch from any address. Trusts `roots` beside the public
+/// certificates.
 pub(crate) fn private_engine(roots: Vec<CertificateDer<'static>>) -> anyhow::Result<Account> {
     let config = EngineConfig {
         extra_roots: roots,
@@ -46,7 +47,7 @@ pub(crate) fn private_engine(roots: Vec<CertificateDer<'static>>) -> anyhow::Res
     ))
 }
 
-/// Fetches `urls`, at most `limit` at a time; the rest wait, as they would on the platform.
+/// Fetches `urls`, at most `limit` at a time; the others wait, as on the imitated platform.
 pub(crate) async fn direct(
     account: &Account,
     urls: Vec<Url>,
@@ -62,7 +63,7 @@ pub(crate) async fn direct(
             let began = Instant::now();
             let fetched = fetch(&account, url).await;
             let outcome = fetched.as_ref().map(|(status, body)| (*status, &body[..]));
-            (req, Sample::of(req, began, outcome.map_err(Clone::clone)))
+            (req, sample(req, began, outcome.map_err(Clone::clone)))
         });
     }
     let mut samples = Vec::new();

@@ -1,21 +1,19 @@
-//! Direct fetches against relayed ones: `direct` and `relayed` perform them, `sample` is what is known
-//! of each, `report` is what is said of all.
+//! Direct fetches against relayed ones: `direct` and `relayed` perform them, `check` measures each and checks
+//! its body. The comparison itself is in `fetchway-report`.
 
+mod check;
 mod direct;
 mod relayed;
-mod report;
-mod sample;
 
 pub(crate) use direct::{direct, private_engine};
 pub(crate) use relayed::{Way, check_relay, connect, relayed};
-pub(crate) use report::{Comparison, json, paragraph, table};
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A line of progress on a terminal's standard error, as wide as that; nothing elsewhere.
+/// Progress bar on standard error, if that is a terminal.
 pub(crate) fn progress(label: &'static str, total: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -1,53 +1,57 @@
-//! The same fetches, all at once through a relay.
+//! The same fetches, all at once through relays.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use fetchway_client::{CertificateDer, Client, Encoding, Error, ErrorName};
+use fetchway_report::compare::Samples;
 use http::Request;
 use http_body_util::Empty;
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 use url::Url;
 
-use super::sample::{Sample, Samples};
+use super::check::sample;
 
-/// The longest body taken, in bytes.
+/// Longest body that is accepted, in bytes.
 const MAX_BODY: usize = 64 << 20;
 
-/// How long a fetch may wait for its turn at the relay.
+/// Longest wait of a fetch for its turn at the relay.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// How to get at a relay, or several.
+/// How to reach the relays.
 pub(crate) struct Way<'a> {
+    /// URLs of the relays.
     pub(crate) relays: &'a [String],
-    /// WebSockets to each.
+    /// Number of WebSockets to each relay.
     pub(crate) connections: usize,
-    /// The binary encoding, which the relay must have; JSON otherwise.
+    /// Use the binary encoding, which the relays must offer; JSON otherwise.
     pub(crate) binary: bool,
+    /// Token of the relays.
     pub(crate) token: Option<&'a str>,
-    /// Trusted beside the public certificates.
+    /// Certificates to trust beside the public ones.
     pub(crate) roots: &'a [CertificateDer<'static>],
-    /// Fetches that will be asked for at once.
+    /// Number of fetches that will be asked for at once.
     pub(crate) count: usize,
 }
 
-/// Looks at a relay's URL before anything is opened.
+/// Checks the URL of a relay.
 pub(crate) fn check_relay(text: &str) -> anyhow::Result<()> {
-    let url = Url::parse(text)
-        .with_context(|| format!("{text} is no URL: give one like ws://localhost:8787"))?;
+    let url = Url::parse(text).with_context(|| {
+        format!("{text} is not a valid URL: give one such as ws://localhost:8787")
+    })?;
     match url.scheme() {
         "ws" | "wss" if url.host().is_some() => Ok(()),
         "http" | "https" => bail!(
-            "{text} is no WebSocket URL: the relay comes first, then the target, as in \
+            "{text} is not a WebSocket URL: the relay comes first, then the target, as in \
              `fetchway probe ws://localhost:8787 {text} 10`"
         ),
-        _ => bail!("{text} is no WebSocket URL: give one like ws://localhost:8787"),
+        _ => bail!("{text} is not a WebSocket URL: give one such as ws://localhost:8787"),
     }
 }
 
-/// A client that is connected.
+/// Connects a client to the relays.
 pub(crate) async fn connect(way: &Way<'_>) -> anyhow::Result<Client> {
     let mut builder = Client::builder()
         .relays(way.relays)
@@ -69,11 +73,11 @@ pub(crate) async fn connect(way: &Way<'_>) -> anyhow::Result<Client> {
     if let Err(error) = &connected
         && error.name == ErrorName::HttpRequestDenied
     {
-        bail!("{error} With `fetchway probe`, --token-file names the file that the token is in.");
+        bail!("{error} With `fetchway probe`, give the file of the token with --token-file.");
     }
     connected.with_context(|| {
         format!(
-            "no relay at {}: start one with `fetchway serve`, or name another (--ca-file names a \
+            "no relay at {}: start one with `fetchway serve`, or give another URL (--ca-file names a \
              certificate to trust beside the public ones)",
             way.relays.join(", ")
         )
@@ -81,7 +85,7 @@ pub(crate) async fn connect(way: &Way<'_>) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// Sends every fetch at once and takes the answers as they come.
+/// Sends all fetches at once and takes the responses as they come.
 pub(crate) async fn relayed(
     client: Client,
     urls: &[Url],
@@ -97,7 +101,7 @@ pub(crate) async fn relayed(
             let outcome = fetched.as_ref().map(|(status, body)| (*status, &body[..]));
             let outcome = outcome.map_err(|error| format!("{} ({})", error.detail, error.name));
             bar.inc(1);
-            (req, Sample::of(req, began, outcome))
+            (req, sample(req, began, outcome))
         });
     }
     let mut samples = Vec::with_capacity(urls.len());

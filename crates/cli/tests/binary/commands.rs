@@ -195,7 +195,7 @@ async fn what_is_wrong_is_said_in_a_sentence() {
             &["probe", "http://x/", "3"],
             "`fetchway probe ws://localhost:8787 http://x/ 10`",
         ),
-        (&["probe", "x:y", "http://y"], "is no WebSocket URL"),
+        (&["probe", "x:y", "http://y"], "is not a WebSocket URL"),
         (
             &[
                 "probe",

@@ -1,15 +1,14 @@
-//! The four plots of a report.
+//! The four plots of a page.
 
-use super::plot::{Axis, Plot};
-use super::scale::Scale;
-use crate::summary::summary::{Point, Summary, bar_end};
-use crate::summary::text::{duration, grouped};
+use crate::numbers::{duration, grouped};
+use crate::plot::{Axis, Plot, Scale};
+use crate::summary::{Point, Summary, bar_end};
 
-/// The axis of time: in seconds, minutes or hours.
+/// Axis of time, in seconds, minutes or hours.
 struct Time {
     scale: Scale,
     label: &'static str,
-    /// Seconds of its unit.
+    /// Length of the unit in seconds.
     unit: f64,
 }
 
@@ -38,7 +37,7 @@ impl Time {
         }
     }
 
-    /// From where to where a point goes on the axis.
+    /// Start and end of a point on the axis.
     fn span(&self, summary: &Summary, point: &Point) -> (f64, f64) {
         let from = point.from as f64;
         (
@@ -48,7 +47,7 @@ impl Time {
     }
 }
 
-/// Whole numbers in groups, others with the digits that a tick has.
+/// Writes whole numbers with separators, and others with the digits that a tick has.
 fn number(n: f64) -> String {
     if (n - n.round()).abs() < 1e-9 {
         return grouped(n.round() as u64);
@@ -57,7 +56,7 @@ fn number(n: f64) -> String {
     text.trim_end_matches('0').to_owned()
 }
 
-/// Milliseconds as a tick of an axis: exact, as ticks are round.
+/// Writes milliseconds of a tick: exact, because ticks are round.
 fn round_ms(ms: f64) -> String {
     match ms {
         ms if ms < 0.999_9 => format!("{} µs", number((ms * 1e3 * 1e6).round() / 1e6)),
@@ -66,7 +65,7 @@ fn round_ms(ms: f64) -> String {
     }
 }
 
-/// Requests a second, against what they were to be; none if there were none.
+/// Plots requests a second and the target; none if nothing was sent.
 pub(super) fn rate(summary: &Summary) -> Option<String> {
     summary.points.iter().find(|point| point.dispatched > 0)?;
     let time = Time::of(summary);
@@ -78,10 +77,10 @@ pub(super) fn rate(summary: &Summary) -> Option<String> {
         .iter()
         .map(|point| {
             let (from, to) = time.span(summary, point);
-            // Of the last point only what was before the last request.
+            // The last point counts only up to the last request.
             let covered = (ends - point.from as f64).min(length);
             let before = last.replace(point);
-            // Next to nothing of a point gives wild numbers: it is taken with the one before.
+            // A very short part of a point gives wild numbers, so it is counted with the point before.
             let rate = match before.filter(|_| covered < length / 5.0) {
                 _ if covered <= 0.0 => None,
                 Some(before) => {
@@ -110,7 +109,7 @@ pub(super) fn rate(summary: &Summary) -> Option<String> {
     Some(plot.finish())
 }
 
-/// Latencies of responses over time; none if there were none.
+/// Plots latencies of responses over time; none without responses.
 pub(super) fn latency(summary: &Summary) -> Option<String> {
     let of = |get: fn(&Point) -> Option<f64>| summary.points.iter().filter_map(get);
     let low = of(|it| it.p50_ms).reduce(f64::min)?;
@@ -136,7 +135,7 @@ pub(super) fn latency(summary: &Summary) -> Option<String> {
     Some(plot.finish())
 }
 
-/// How often responses took how long; none if there were none.
+/// Plots the distribution of the latencies; none without responses.
 pub(super) fn distribution(summary: &Summary) -> Option<String> {
     let latency = summary.latency.as_ref()?;
     let bars = &summary.distribution;
@@ -170,7 +169,7 @@ pub(super) fn distribution(summary: &Summary) -> Option<String> {
     Some(plot.finish())
 }
 
-/// Failed items over time; none if there were none.
+/// Plots failed items over time; none without failures.
 pub(super) fn failures(summary: &Summary) -> Option<String> {
     let length = summary.point_seconds as f64;
     let per_second = |point: &Point| point.failed as f64 / length;

@@ -1,12 +1,11 @@
-//! Counts over time in a bounded number of points: once there are too many, each two become one.
+//! Counts over time in a bounded number of points: when there are too many, each two become one.
 
-/// Points at most. Half as many remain when it is reached; in a report each is two pixels wide or
-/// more.
+/// Most points. Half as many remain when this number is reached; on a page each is at least two pixels wide.
 pub(super) const POINTS: usize = 240;
 
 const SECOND: u64 = 1_000_000;
 
-/// What a point collects.
+/// Content of a point.
 pub(super) trait Merge: Default {
     fn merge(&mut self, other: &Self);
 }
@@ -17,12 +16,12 @@ impl Merge for u64 {
     }
 }
 
-/// Points of equal length from a start on.
+/// Points of equal length, from a start on.
 #[derive(Clone, Debug)]
 pub(super) struct Series<T> {
     /// Microseconds since the Unix epoch.
     start: u64,
-    /// Seconds that a point is long; a power of two.
+    /// Length of a point in seconds; a power of two.
     length: u64,
     points: Vec<T>,
 }
@@ -36,7 +35,7 @@ impl<T: Merge> Series<T> {
         }
     }
 
-    /// The point that a moment falls into; before the start, the first one.
+    /// Returns the point of a moment; of a moment before the start, the first point.
     pub(super) fn at(&mut self, moment: u64) -> &mut T {
         let second = moment.saturating_sub(self.start) / SECOND;
         while second / self.length >= POINTS as u64 {
@@ -69,7 +68,7 @@ impl<T: Merge> Series<T> {
         self.length
     }
 
-    /// Makes points as long as those of another series.
+    /// Makes the points at least `length` seconds long.
     pub(super) fn as_coarse_as(&mut self, length: u64) {
         while self.length < length {
             self.coarsen();

@@ -1,4 +1,4 @@
-//! The rate that was held: dispatches over time, and in the fullest and emptiest window.
+//! Counts requests over time, and in the fullest and emptiest window of the rate.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,26 +7,26 @@ use fetchway_policy::Rate;
 
 use super::series::Series;
 
-/// The window of a run without a rate.
+/// Window of a run without a rate.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Moments that are told apart in a window, at most: a window above a second slides by so many steps.
+/// Most moments that are told apart in a window: a window above a second slides in this many steps.
 const MOMENTS: u64 = 1_000_000;
 
-/// Counts dispatches. Keeps those of the last window: 16 bytes for each moment of it that has any, and so
-/// 16 MB at most, however long it is.
+/// Counter of requests. Keeps those of the last window: 16 bytes for each moment that has any, so at most
+/// 16 MB.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct SendCounter {
     pub(super) series: Series<u64>,
-    /// The window that slides: the rate's, or a second.
+    /// Length of the sliding window: that of the rate, or a second.
     pub(super) window: Duration,
-    /// Microseconds of a moment.
+    /// Length of a moment, in microseconds.
     grain: u64,
-    /// Moments of the window.
+    /// Length of the window, in moments.
     length: u64,
-    /// Of the last window: at which moment, and how many then.
+    /// Moments of the last window, each with its requests.
     recent: VecDeque<(u64, u32)>,
-    /// In the window that ends with the last moment, and in the one that ends just before that.
+    /// Requests in the window that ends with the last moment, and in the one that ends just before it.
     in_window: u64,
     before: u64,
     count: u64,
@@ -36,9 +36,9 @@ pub struct Pace {
     pub(super) emptiest: Option<u64>,
 }
 
-impl Pace {
-    /// Of a run that starts at `start`, in microseconds since the Unix epoch, and has this rate: its
-    /// window is the one that is looked at.
+impl SendCounter {
+    /// Counter for a run with this rate that starts at `start`, in microseconds since the Unix epoch. The
+    /// window is that of the rate.
     #[must_use]
     pub fn new(start: u64, rate: Option<Rate>) -> Self {
         let window = rate.map_or(SECOND, |rate| rate.window);
@@ -60,13 +60,12 @@ impl Pace {
         }
     }
 
-    /// A request was sent, at this moment, in microseconds since the Unix epoch. To be called about
-    /// in the order of time: what comes late counts in the window that is still open, and not in
-    /// others.
+    /// Counts a request that was sent at `at`, in microseconds since the Unix epoch. Calls should be about in the
+    /// order of time: a late one counts in the window that is still open, and in no other.
     ///
-    /// A `retry` does not count as one that there was work for: the emptiest window is one between
-    /// first tries, or every run would end with an empty one.
-    pub fn dispatched(&mut self, at: u64, retry: bool) {
+    /// A `repeated` request does not end an empty window: the emptiest window is one between first tries, or
+    /// every run would end with an empty one.
+    pub fn count_send(&mut self, at: u64, repeated: bool) {
         self.count += 1;
         *self.series.at(at) += 1;
         let first = *self.first.get_or_insert(at) / self.grain;
@@ -78,7 +77,7 @@ impl Pace {
             self.forget(|moment| moment + length <= at);
             self.recent.push_back((at, 0));
         }
-        if !retry && at.saturating_sub(first) >= length {
+        if !repeated && at.saturating_sub(first) >= length {
             let least = self.emptiest.unwrap_or(u64::MAX);
             self.emptiest = Some(least.min(self.before));
         }
@@ -98,13 +97,13 @@ impl Pace {
         }
     }
 
-    /// Dispatches so far.
+    /// Number of requests so far.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Dispatches a second, from the first to the last.
+    /// Requests a second, from the first to the last.
     pub(super) fn mean(&self) -> Option<f64> {
         let span = self.last - self.first?;
         (span > 0).then(|| (self.count - 1) as f64 * 1e6 / span as f64)
@@ -118,19 +117,19 @@ mod tests {
 
     use super::*;
 
-    fn of(moments: &[u64], window: u64) -> Pace {
+    fn of(moments: &[u64], window: u64) -> SendCounter {
         let rate = Rate {
             count: 1,
             window: Duration::from_micros(window),
         };
-        let mut pace = Pace::new(0, Some(rate));
+        let mut sends = SendCounter::new(0, Some(rate));
         for at in moments {
-            pace.dispatched(*at, false);
+            sends.count_send(*at, false);
         }
-        pace
+        sends
     }
 
-    /// What a window can hold changes only where one of its ends passes a dispatch.
+    /// Counts by brute force: the content of a window changes only where one of its ends passes a request.
     fn by_hand(moments: &[u64], window: u64) -> (u64, Option<u64>) {
         let (first, last) = (moments[0], *moments.last().unwrap());
         let begins = moments
@@ -160,17 +159,17 @@ mod tests {
                 })
                 .collect();
             for window in [1, 250_000, 1_000_000] {
-                let pace = of(&moments, window);
+                let sends = of(&moments, window);
                 assert_eq!(
-                    (pace.fullest, pace.emptiest),
+                    (sends.fullest, sends.emptiest),
                     by_hand(&moments, window),
                     "seed {seed}, {window} µs"
                 );
             }
             // Looked at in steps of 15 µs, and then at what is so far apart.
             let apart: Vec<u64> = moments.iter().map(|at| at * 15).collect();
-            let pace = of(&apart, 15_000_000);
-            let found = (pace.fullest, pace.emptiest);
+            let sends = of(&apart, 15_000_000);
+            let found = (sends.fullest, sends.emptiest);
             assert_eq!(found, by_hand(&apart, 15_000_000), "seed {seed}");
         }
     }
@@ -178,29 +177,32 @@ mod tests {
     #[test]
     fn an_even_pace_has_its_rate_as_mean() {
         let moments: Vec<u64> = (0..5_000).map(|k| k * 1_000).collect();
-        let pace = of(&moments, 1_000_000);
-        assert!((pace.mean().unwrap() - 1_000.0).abs() < 1e-6);
-        assert_eq!((pace.fullest, pace.emptiest), (1_000, Some(1_000)));
+        let sends = of(&moments, 1_000_000);
+        assert!((sends.mean().unwrap() - 1_000.0).abs() < 1e-6);
+        assert_eq!((sends.fullest, sends.emptiest), (1_000, Some(1_000)));
         assert_eq!(of(&[], 1).mean(), None);
         assert_eq!(of(&[5], 1).mean(), None);
     }
 
     #[test]
     fn a_long_window_is_bounded() {
-        let mut pace = of(&[], 86_400_000_000);
+        let mut sends = of(&[], 86_400_000_000);
         for k in 0..3 * MOMENTS {
-            pace.dispatched(k * 60_000, false);
+            sends.count_send(k * 60_000, false);
         }
-        assert!(pace.recent.len() as u64 <= MOMENTS);
-        assert_eq!((pace.fullest, pace.emptiest), (1_440_000, Some(1_440_000)));
+        assert!(sends.recent.len() as u64 <= MOMENTS);
+        assert_eq!(
+            (sends.fullest, sends.emptiest),
+            (1_440_000, Some(1_440_000))
+        );
     }
 
     #[test]
     fn retries_after_the_end_leave_no_empty_window() {
-        let mut pace = of(&[0, 400_000, 800_000, 1_200_000], 1_000_000);
-        pace.dispatched(9_000_000, true);
-        assert_eq!(pace.emptiest, Some(2));
-        pace.dispatched(9_000_001, false);
-        assert_eq!(pace.emptiest, Some(1));
+        let mut sends = of(&[0, 400_000, 800_000, 1_200_000], 1_000_000);
+        sends.count_send(9_000_000, true);
+        assert_eq!(sends.emptiest, Some(2));
+        sends.count_send(9_000_001, false);
+        assert_eq!(sends.emptiest, Some(1));
     }
 }

@@ -1,20 +1,19 @@
-//! A run's summary as one HTML page that needs nothing else: no script, no font, no picture from
-//! anywhere; what it shows is drawn here. It follows the reader's choice of light or dark, and reads
-//! on a phone.
+//! A summary as one HTML page without references: no script, no font and no picture from elsewhere. The page
+//! follows the reader's choice of light or dark, and reads on a phone.
 
-mod plot;
 mod plots;
-mod scale;
 
-use super::summary::{Latency, Summary};
-use super::text::{bytes, counted, duration, found_rate, grouped};
-use crate::{FoundRate, FoundRates};
+use fetchway_dispatch::{FoundRate, FoundRates};
+
+use crate::html::escape;
+use crate::numbers::{bytes, counted, decimal, duration, grouped};
+use crate::summary::{Latency, Summary, found_rate};
 
 const STYLE: &str = include_str!("report.css");
 
-/// The page. What it says of input and output is escaped, whatever they are called.
+/// Returns the page of a summary. Names of input and output are escaped.
 #[must_use]
-pub fn report(summary: &Summary) -> String {
+pub fn page(summary: &Summary) -> String {
     let mut page = String::with_capacity(64 << 10);
     page += "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
@@ -63,7 +62,7 @@ fn tiles(summary: &Summary) -> String {
         None => "as fast as it went".to_owned(),
     };
     let rate = match summary.rate.mean_per_second {
-        Some(mean) => format!("{}/s", super::text::decimal(mean)),
+        Some(mean) => format!("{}/s", decimal(mean)),
         None => "–".to_owned(),
     };
     let (median, p99) = match &summary.latency {
@@ -128,7 +127,7 @@ fn figures(summary: &Summary) -> String {
     figures.map(figure).concat()
 }
 
-/// What stands at the lines of the distribution.
+/// Legend of the lines in the distribution.
 fn marks(summary: &Summary) -> String {
     let latency = summary.latency.iter();
     let mark = |(name, at)| format!("<span>{name} {}</span> ", escape(&ms(at)));
@@ -256,20 +255,4 @@ fn table(name: &str, columns: [&str; 2], rows: impl IntoIterator<Item = [String;
 
 fn ms(ms: f64) -> String {
     duration(ms / 1e3)
-}
-
-/// Text as HTML shows it, in an element or an attribute.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped += "&amp;",
-            '<' => escaped += "&lt;",
-            '>' => escaped += "&gt;",
-            '"' => escaped += "&quot;",
-            '\'' => escaped += "&#39;",
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }

@@ -1,13 +1,18 @@
-//! A summary for people: aligned lines, and numbers as one says them.
+//! A summary as text for a terminal, in aligned lines.
 
-use super::{Latency, Summary};
-use crate::FoundRate;
+use std::borrow::Borrow;
+use std::fmt::Display;
+
+use fetchway_dispatch::FoundRate;
+
+use super::types::{Latency, Summary};
+use crate::numbers::{bytes, counted, decimal, duration, grouped};
 
 impl Summary {
-    /// The summary as lines for a terminal.
+    /// Writes the summary as lines for a terminal.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut lines = Lines(String::new());
+        let mut lines = Table(String::new());
         lines.add("done", &self.done());
         let items = &self.items;
         let cut = match items.cut {
@@ -85,7 +90,7 @@ impl Summary {
         done
     }
 
-    /// Of nothing there is no rate.
+    /// Writes the rate; empty if nothing was sent.
     fn held(&self) -> String {
         if self.points.iter().all(|point| point.dispatched == 0) {
             return String::new();
@@ -109,8 +114,8 @@ impl Summary {
     }
 }
 
-/// The rate that was found for an origin, and what that rests on.
-pub(super) fn found_rate(found: &FoundRate) -> (String, String) {
+/// Writes the rate that was found for an origin, and how well it is known.
+pub(crate) fn found_rate(found: &FoundRate) -> (String, String) {
     let rate = format!("{}/s", decimal(found.per_second));
     match found.troubles {
         0 => (format!("at least {rate}"), "never in trouble".to_owned()),
@@ -119,10 +124,11 @@ pub(super) fn found_rate(found: &FoundRate) -> (String, String) {
     }
 }
 
-struct Lines(String);
+/// Lines of a name and a text, aligned.
+struct Table(String);
 
-impl Lines {
-    /// Nothing is added for a text that is empty.
+impl Table {
+    /// Adds a line, unless its text is empty.
     fn add(&mut self, name: &str, text: &str) {
         if !text.is_empty() {
             self.0 += &format!("{name:<12}{text}\n");
@@ -130,9 +136,7 @@ impl Lines {
     }
 }
 
-fn listed<K: std::fmt::Display>(
-    counts: impl Iterator<Item = (K, impl std::borrow::Borrow<u64>)>,
-) -> String {
+fn listed<K: Display>(counts: impl Iterator<Item = (K, impl Borrow<u64>)>) -> String {
     let shown = counts.map(|(name, count)| format!("{name}: {}", grouped(*count.borrow())));
     shown.collect::<Vec<_>>().join("  ")
 }
@@ -143,113 +147,4 @@ fn shown(latency: &Latency) -> String {
         .map(|(name, ms)| format!("{name} {}", duration(ms / 1e3)))
         .collect::<Vec<_>>()
         .join("  ")
-}
-
-/// `1 item`, `1,234 items`: of things that take an s for more than one.
-#[must_use]
-pub fn counted(n: u64, what: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{} {what}{s}", grouped(n))
-}
-
-/// `1,234,567`.
-#[must_use]
-pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// With one decimal, or two below ten.
-pub(super) fn decimal(n: f64) -> String {
-    let places = if n < 10.0 { 2 } else { 1 };
-    let text = format!("{n:.places$}");
-    match text.split_once('.') {
-        Some((whole, part)) => match whole.parse() {
-            Ok(whole) => format!("{}.{part}", grouped(whole)),
-            Err(_) => text,
-        },
-        None => text,
-    }
-}
-
-/// In the unit that gives three digits: `950 µs`, `12.3 ms`, `4.56 s`, `3 min 20 s`, `2 h 5 min`.
-pub(super) fn duration(seconds: f64) -> String {
-    let three = |n: f64| match n {
-        n if n < 9.995 => format!("{n:.2}"),
-        n if n < 99.95 => format!("{n:.1}"),
-        n => format!("{n:.0}"),
-    };
-    match seconds {
-        s if s < 0.000_999_5 => format!("{:.0} µs", s * 1e6),
-        s if s < 0.999_5 => format!("{} ms", three(s * 1e3)),
-        s if s < 119.5 => format!("{} s", three(s)),
-        s if s < 7_199.5 => {
-            let s = s.round() as u64;
-            format!("{} min {} s", s / 60, s % 60)
-        }
-        s => {
-            let minutes = (s / 60.0).round() as u64;
-            format!("{} h {} min", minutes / 60, minutes % 60)
-        }
-    }
-}
-
-/// `512 B`, `1.5 KiB`, `3.0 GiB`.
-pub(super) fn bytes(n: u64) -> String {
-    let mut size = n as f64;
-    let mut unit = "B";
-    for larger in ["KiB", "MiB", "GiB", "TiB"] {
-        if size < 1023.95 {
-            break;
-        }
-        size /= 1024.0;
-        unit = larger;
-    }
-    if unit == "B" {
-        format!("{n} B")
-    } else {
-        format!("{size:.1} {unit}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_said_shortly() {
-        assert_eq!(
-            [0, 999, 1_000, 1_234_567].map(grouped),
-            ["0", "999", "1,000", "1,234,567"]
-        );
-        assert_eq!(
-            [1.234, 4_999.96, 12.0].map(decimal),
-            ["1.23", "5,000.0", "12.0"]
-        );
-        let durations = [
-            0.0, 0.000_95, 0.012_34, 0.1, 0.999_6, 19.9998, 200.0, 7_500.0,
-        ];
-        let shown = [
-            "0 µs",
-            "950 µs",
-            "12.3 ms",
-            "100 ms",
-            "1.00 s",
-            "20.0 s",
-            "3 min 20 s",
-            "2 h 5 min",
-        ];
-        assert_eq!(durations.map(duration), shown);
-        assert_eq!(
-            [0, 1_023, 1_536, 3 << 30].map(bytes),
-            ["0 B", "1023 B", "1.5 KiB", "3.0 GiB"]
-        );
-    }
 }

@@ -1,12 +1,12 @@
-//! A plot in SVG: a frame with two axes, and what is drawn within.
+//! A plot in SVG: a frame with two axes, and the drawing within.
 //!
-//! Sizes are in units of the drawing, 440 wide, which is about a phone's width: text stays readable
-//! there, and a wider screen shows two plots side by side.
+//! Sizes are in units of the drawing, 440 wide, which is about the width of a phone: text stays readable there,
+//! and a wider screen shows two plots side by side.
 
 use std::fmt::Write as _;
 
-use super::escape;
 use super::scale::Scale;
+use crate::html::escape;
 
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 258.0;
@@ -16,22 +16,26 @@ const TOP: f64 = 32.0;
 const BOTTOM: f64 = 46.0;
 
 /// A plot that is being drawn.
-pub(super) struct Plot {
+pub struct Plot {
     svg: String,
     x: Scale,
     y: Scale,
 }
 
-/// An axis, what it shows, and how its numbers are written.
-pub(super) struct Axis<'a> {
-    pub(super) scale: Scale,
-    pub(super) label: &'a str,
-    pub(super) write: &'a dyn Fn(f64) -> String,
+/// An axis of a plot.
+pub struct Axis<'a> {
+    /// Scale of the axis.
+    pub scale: Scale,
+    /// Label of the axis.
+    pub label: &'a str,
+    /// Writes the number of a tick.
+    pub write: &'a dyn Fn(f64) -> String,
 }
 
 impl Plot {
-    /// A frame with axes; `says` is for those who do not see it.
-    pub(super) fn new(says: &str, x: &Axis<'_>, y: &Axis<'_>) -> Self {
+    /// A frame with axes; `says` describes the plot for readers who do not see it.
+    #[must_use]
+    pub fn new(says: &str, x: &Axis<'_>, y: &Axis<'_>) -> Self {
         let mut plot = Self {
             svg: format!(
                 "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>{}</title>",
@@ -68,7 +72,7 @@ impl Plot {
         HEIGHT - BOTTOM - self.y.at(n) * (HEIGHT - TOP - BOTTOM)
     }
 
-    /// What is written does not fail, as it goes into a string.
+    /// Writes into the drawing, a string, which cannot fail.
     fn put(&mut self, what: std::fmt::Arguments<'_>) {
         let written = self.svg.write_fmt(what);
         debug_assert!(written.is_ok());
@@ -87,8 +91,8 @@ impl Plot {
         ));
     }
 
-    /// Steps from `from` to `to` at the height of `n` each; a gap where there is none.
-    pub(super) fn steps(&mut self, class: &str, steps: &[(f64, f64, Option<f64>)]) {
+    /// Draws steps, each from `from` to `to` at the height of `n`; a gap where `n` is none.
+    pub fn steps(&mut self, class: &str, steps: &[(f64, f64, Option<f64>)]) {
         let mut path = String::new();
         let mut drawn = false;
         for (from, to, n) in steps {
@@ -106,13 +110,13 @@ impl Plot {
         self.put(format_args!("<path class=\"{class}\" d=\"{path}\"/>"));
     }
 
-    /// A bar between two places, from the bottom up to `n`, that tells its number when pointed at.
-    pub(super) fn bar(&mut self, class: &str, from: f64, to: f64, n: f64, says: &str) {
+    /// Draws a bar from the bottom up to `n`, which shows `says` when pointed at.
+    pub fn bar(&mut self, class: &str, from: f64, to: f64, n: f64, says: &str) {
         if n <= 0.0 {
             return;
         }
         let (from, to, bottom) = (self.x(from), self.x(to), HEIGHT - BOTTOM);
-        // However few, they can be seen.
+        // Even the smallest bar can be seen.
         let height = (bottom - self.y(n)).max(1.5);
         // A gap between bars that have room for one.
         let gap = if to - from > 4.0 { 1.0 } else { 0.0 };
@@ -124,24 +128,25 @@ impl Plot {
         ));
     }
 
-    /// A level from side to side.
-    pub(super) fn level(&mut self, class: &str, n: f64) {
+    /// Draws a horizontal line at `n`.
+    pub fn level(&mut self, class: &str, n: f64) {
         let at = self.y(n);
         self.line(class, LEFT, at, WIDTH - RIGHT, at);
     }
 
-    /// A line up from `n`, with a label in the `row`th row from the top.
-    pub(super) fn mark(&mut self, n: f64, row: u8, label: &str) {
+    /// Draws a vertical line at `n`, with a label in the `row`th row from the top.
+    pub fn mark(&mut self, n: f64, row: u8, label: &str) {
         let (at, top) = (self.x(n), TOP + 15.0 * f64::from(row));
         self.line("mark", at, top - 10.0, at, HEIGHT - BOTTOM);
-        // Where there is room. It may cross other lines, and so has a rim of the background.
+        // Placed where there is room. The label may cross other lines, so it has a rim of the background.
         let left = at < WIDTH - RIGHT - 40.0;
         let (anchor, beside) = if left { ("start", 4.0) } else { ("end", -4.0) };
         self.text(anchor, at + beside, top, label);
     }
 
-    /// The drawing.
-    pub(super) fn finish(mut self) -> String {
+    /// Returns the drawing.
+    #[must_use]
+    pub fn finish(mut self) -> String {
         self.line(
             "axis",
             LEFT,

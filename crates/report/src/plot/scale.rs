@@ -1,20 +1,21 @@
-//! From numbers to places on an axis, and where its ticks stand.
+//! Maps numbers to positions on an axis, and places its ticks.
 
-/// An axis.
+/// Scale of an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Scale {
-    /// From 0 to this.
+pub enum Scale {
+    /// From 0 to this number.
     Linear(f64),
-    /// Between two positive numbers, by their logarithms.
+    /// Logarithmic, between two positive numbers.
     Log(f64, f64),
 }
 
-/// Steps that people count in.
+/// Steps between ticks, times a power of ten.
 const STEPS: [f64; 3] = [1.0, 2.0, 5.0];
 
 impl Scale {
     /// A linear axis that ends with a tick at or above `max`.
-    pub(super) fn linear(max: f64) -> Self {
+    #[must_use]
+    pub fn linear(max: f64) -> Self {
         let max = if max > 0.0 { max } else { 1.0 };
         let step = step(max);
         Self::Linear((max / step - 1e-9).ceil() * step)
@@ -22,7 +23,8 @@ impl Scale {
 
     /// A logarithmic axis that begins and ends with 1, 2 or 5 times a power of ten, and has at least
     /// a factor of ten between them.
-    pub(super) fn log(low: f64, high: f64) -> Self {
+    #[must_use]
+    pub fn log(low: f64, high: f64) -> Self {
         let low = low.max(1e-6);
         let high = high.max(low);
         let below = (0..)
@@ -36,8 +38,9 @@ impl Scale {
         Self::Log(low, high)
     }
 
-    /// Where a number is, from 0 to 1; what is beyond the axis is at its end.
-    pub(super) fn at(self, n: f64) -> f64 {
+    /// Returns the position of a number, from 0 to 1; numbers beyond the axis are at its end.
+    #[must_use]
+    pub fn at(self, n: f64) -> f64 {
         let share = match self {
             Self::Linear(max) => n / max,
             Self::Log(low, high) => (n / low).ln() / (high / low).ln(),
@@ -45,8 +48,9 @@ impl Scale {
         share.clamp(0.0, 1.0)
     }
 
-    /// Numbers to be written at the axis, at most about six.
-    pub(super) fn ticks(self) -> Vec<f64> {
+    /// Returns the numbers to write at the axis, at most about six.
+    #[must_use]
+    pub fn ticks(self) -> Vec<f64> {
         match self {
             Self::Linear(max) => {
                 let step = step(max);
@@ -71,7 +75,7 @@ impl Scale {
     }
 }
 
-/// The step that gives at most six ticks up to `max`.
+/// Returns the step that gives at most six ticks up to `max`.
 fn step(max: f64) -> f64 {
     let rough = max / 5.5;
     let power = 10_f64.powf(rough.log10().floor());
@@ -82,7 +86,7 @@ fn step(max: f64) -> f64 {
         .unwrap_or(rough)
 }
 
-/// The `at`th of 1, 2, 5, 10, 20, … from the power of ten at or below `n`.
+/// Returns the `at`th of 1, 2, 5, 10, 20, … from the power of ten at or below `n`.
 fn nice(n: f64, at: i32) -> f64 {
     let power = n.log10().floor() as i32 + at.div_euclid(3);
     let of_ten = 10_f64.powi(power);

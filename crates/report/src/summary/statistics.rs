@@ -1,51 +1,76 @@
-//! What outcomes say, counted as they come.
+//! Counts items as they end.
 
 use std::collections::BTreeMap;
 
-use fetchway_policy::ErrorName;
+use fetchway_policy::{ErrorName, FetchError};
 use hdrhistogram::{Counter, Histogram};
 
 use super::series::{Merge, Series};
-use crate::Outcome;
 
-/// Characters of an example of a failure, at most.
+/// Most characters of an example of a failure.
 const EXAMPLE: usize = 160;
-/// The longest latency that is told apart, in microseconds: a day.
+/// Longest latency that is told apart, in microseconds: a day.
 const LONGEST: u64 = 86_400_000_000;
 
-/// Counts outcomes. Takes about 4 MB, however long the run is.
+/// An item that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemEnd<'a> {
+    /// Slot of the first try, in microseconds since the Unix epoch; zero if the item was never sent.
+    pub scheduled: u64,
+    /// End of the last try, in microseconds since the Unix epoch.
+    pub end: u64,
+    /// Number of tries in which the item was sent.
+    pub attempts: u32,
+    /// The item is a page that a response named.
+    pub followed: bool,
+    /// The item counts as failed.
+    pub failed: bool,
+    /// The response, or the reason why there is none.
+    pub result: Result<ItemResponse, &'a FetchError>,
+}
+
+/// Response of an item.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemResponse {
+    /// Status code.
+    pub status: u16,
+    /// Length of the decoded body.
+    pub bytes: u64,
+}
+
+/// Statistics of items. Takes about 4 MB, however long the run is.
 #[derive(Clone, Debug)]
 pub struct Statistics {
     pub(super) start: u64,
-    /// The end of the last outcome.
+    /// End of the last item.
     pub(super) end: u64,
     pub(super) succeeded: u64,
     pub(super) failed: u64,
     pub(super) statuses: BTreeMap<u16, u64>,
     pub(super) errors: BTreeMap<ErrorName, u64>,
-    /// Of each name the first sentence that there was.
+    /// First message of each name.
     pub(super) examples: BTreeMap<ErrorName, String>,
     pub(super) retried: u64,
     pub(super) never_sent: u64,
     pub(super) followed: u64,
     pub(super) bytes: u64,
-    /// Microseconds from the scheduled time to the end, of responses, and of what was sent and got
-    /// none.
+    /// Microseconds from the scheduled time to the end, of items with a response, and of items that were sent
+    /// and got none.
     pub(super) answered: Histogram<u64>,
     pub(super) unanswered: Histogram<u64>,
-    pub(super) series: Series<Ended>,
+    pub(super) series: Series<EndedItems>,
 }
 
-/// What ended in a while.
+/// Items that ended in one point of time.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ended {
+pub(super) struct EndedItems {
     pub(super) succeeded: u64,
     pub(super) failed: u64,
-    /// Of responses; coarse, as there are many of these. Made with the first one.
+    /// Latency of responses; coarse, because there is one histogram for each point. Made with the first one.
     pub(super) latency: Option<Histogram<u32>>,
 }
 
-impl Merge for Ended {
+impl Merge for EndedItems {
     fn merge(&mut self, other: &Self) {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
@@ -67,7 +92,7 @@ fn histogram<C: Counter>(digits: u8) -> Histogram<C> {
     }
 }
 
-/// A sentence, or its beginning, on one line.
+/// Returns a message, or its beginning, on one line.
 fn excerpt(sentence: &str) -> String {
     let mut left = sentence
         .chars()
@@ -81,7 +106,7 @@ fn excerpt(sentence: &str) -> String {
 }
 
 impl Statistics {
-    /// Of a run that starts at this moment, in microseconds since the Unix epoch.
+    /// Statistics of a run that starts at `start`, in microseconds since the Unix epoch.
     #[must_use]
     pub fn new(start: u64) -> Self {
         Self {
@@ -102,30 +127,29 @@ impl Statistics {
         }
     }
 
-    /// Counts one outcome.
-    pub fn record(&mut self, outcome: &Outcome) {
-        let timing = &outcome.timing;
-        let sent = outcome.attempts > 0;
-        let latency = timing.end.saturating_sub(timing.scheduled).max(1);
-        self.end = self.end.max(timing.end);
-        self.retried += u64::from(outcome.attempts > 1);
+    /// Counts an item that has ended.
+    pub fn record(&mut self, item: &ItemEnd<'_>) {
+        let sent = item.attempts > 0;
+        let latency = item.end.saturating_sub(item.scheduled).max(1);
+        self.end = self.end.max(item.end);
+        self.retried += u64::from(item.attempts > 1);
         self.never_sent += u64::from(!sent);
-        self.followed += u64::from(outcome.depth > 0);
-        let ended = self.series.at(timing.end);
-        if outcome.is_failed() {
+        self.followed += u64::from(item.followed);
+        let point = self.series.at(item.end);
+        if item.failed {
             self.failed += 1;
-            ended.failed += 1;
+            point.failed += 1;
         } else {
             self.succeeded += 1;
-            ended.succeeded += 1;
+            point.succeeded += 1;
         }
-        match &outcome.result {
+        match item.result {
             Ok(response) => {
-                *self.statuses.entry(response.status.as_u16()).or_default() += 1;
-                self.bytes += response.body.len() as u64;
+                *self.statuses.entry(response.status).or_default() += 1;
+                self.bytes += response.bytes;
                 if sent {
                     self.answered.saturating_record(latency);
-                    let coarse = ended.latency.get_or_insert_with(|| histogram(2));
+                    let coarse = point.latency.get_or_insert_with(|| histogram(2));
                     coarse.saturating_record(latency);
                 }
             }
@@ -140,13 +164,13 @@ impl Statistics {
         }
     }
 
-    /// Items with an outcome.
+    /// Number of items that have ended.
     #[must_use]
     pub fn done(&self) -> u64 {
         self.succeeded + self.failed
     }
 
-    /// Of these, the ones that failed.
+    /// Number of these items that failed.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed

@@ -1,45 +1,31 @@
-//! What a run's account says, and the page it makes.
+//! Tests the summary of a run, and its page.
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use fetchway_batch::{About, Outcome, Pace, Response, Statistics, Summary, Timing, report};
 use fetchway_policy::{ErrorName, FetchError, Rate};
-use http::{HeaderMap, StatusCode};
+use fetchway_report::{
+    About, ItemEnd, ItemResponse, SendCounter, Statistics, Summary, page as report,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
-use url::Url;
 
 const START: u64 = 1_764_000_000_000_000;
 
-/// An item scheduled so many milliseconds after the start, that took so many.
-fn outcome(at: u64, took: u64, result: Result<u16, ErrorName>) -> Outcome {
-    let (scheduled, end) = (START + at * 1_000, START + (at + took) * 1_000);
-    Outcome {
-        index: at,
-        depth: 0,
-        next: None,
-        id: None,
-        fingerprint: 0,
-        url: String::new(),
-        result: match result {
-            Ok(status) => Ok(Response {
-                url: Url::parse("http://h.example/").unwrap(),
-                status: StatusCode::from_u16(status).unwrap(),
-                headers: HeaderMap::new(),
-                body: Bytes::from_static(b"ten bytes."),
-            }),
-            Err(name) => Err(FetchError::new(name, "so it is")),
-        },
+/// An item scheduled `at` milliseconds after the start, that took `took` milliseconds.
+fn outcome(at: u64, took: u64, result: Result<u16, &FetchError>) -> ItemEnd<'_> {
+    ItemEnd {
+        scheduled: START + at * 1_000,
+        end: START + (at + took) * 1_000,
         attempts: 1,
-        timing: Timing {
-            scheduled,
-            sent: Some(scheduled),
-            first_byte: None,
-            end,
-        },
+        followed: false,
+        failed: result.map_or(true, |status| status >= 400),
+        result: result.map(|status| ItemResponse { status, bytes: 10 }),
     }
+}
+
+fn error(name: ErrorName) -> FetchError {
+    FetchError::new(name, "so it is")
 }
 
 fn about() -> About {
@@ -62,16 +48,20 @@ fn about() -> About {
 
 /// 200 items in two seconds, of which some fail, and one takes three requests.
 fn small() -> Summary {
-    let (mut pace, mut statistics) = (Pace::new(START, about().target), Statistics::new(START));
+    let (unresolved, invalid) = (error(ErrorName::DnsError), error(ErrorName::InvalidRequest));
+    let (mut sends, mut statistics) = (
+        SendCounter::new(START, about().target),
+        Statistics::new(START),
+    );
     for n in 0..200 {
         // That of item 9 has never been sent.
         for request in 0..if n == 7 { 3 } else { u64::from(n != 9) } {
-            pace.dispatched(START + n * 10_000, request > 0);
+            sends.count_send(START + n * 10_000, request > 0);
         }
         let result = match n {
             7 => Ok(503),
-            8 => Err(ErrorName::DnsError),
-            9 => Err(ErrorName::InvalidRequest),
+            8 => Err(&unresolved),
+            9 => Err(&invalid),
             _ => Ok(200),
         };
         let mut outcome = outcome(n * 10, if n == 100 { 900 } else { 20 }, result);
@@ -84,19 +74,19 @@ fn small() -> Summary {
         statistics.record(&outcome);
     }
     assert_eq!((statistics.done(), statistics.failed()), (200, 3));
-    Summary::new(about(), &pace, &statistics)
+    Summary::new(about(), &sends, &statistics)
 }
 
 #[test]
 fn pages_are_told_apart_from_items_where_there_are_any() {
-    let (pace, mut statistics) = (Pace::new(START, None), Statistics::new(START));
+    let (sends, mut statistics) = (SendCounter::new(START, None), Statistics::new(START));
     for n in 0..5 {
         let mut outcome = outcome(n, 20, Ok(200));
-        outcome.depth = u32::from(n > 1);
+        outcome.followed = n > 1;
         statistics.record(&outcome);
     }
     let about = About { cut: 1, ..about() };
-    let summary = Summary::new(about, &pace, &statistics);
+    let summary = Summary::new(about, &sends, &statistics);
     assert_eq!((summary.items.done, summary.items.followed), (5, 3));
     let text = summary.text();
     assert!(
@@ -194,11 +184,10 @@ fn each_error_name_has_one_example_that_fits_a_line_or_two() {
     let mut statistics = Statistics::new(START);
     let long = format!("first\n{}", "ä".repeat(200));
     for detail in [long, "second".to_owned()] {
-        let mut outcome = outcome(0, 20, Ok(200));
-        outcome.result = Err(FetchError::new(ErrorName::DnsError, detail));
-        statistics.record(&outcome);
+        let error = FetchError::new(ErrorName::DnsError, detail);
+        statistics.record(&outcome(0, 20, Err(&error)));
     }
-    let summary = Summary::new(about(), &Pace::new(START, None), &statistics);
+    let summary = Summary::new(about(), &SendCounter::new(START, None), &statistics);
     let example = format!("first {}…", "ä".repeat(153));
     assert_eq!(summary.error_examples.len(), 1);
     assert_eq!(summary.error_examples["dns_error"], example);
@@ -212,11 +201,11 @@ fn nothing_is_said_of_a_rate_where_nothing_was_sent() {
     let text = empty().text();
     assert!(text.starts_with("done        0 items in "), "{text}");
     assert!(!text.contains("rate"), "{text}");
-    let mut pace = Pace::new(START, None);
-    pace.dispatched(START, false);
+    let mut sends = SendCounter::new(START, None);
+    sends.count_send(START, false);
     let mut statistics = Statistics::new(START);
     statistics.record(&outcome(0, 20, Ok(200)));
-    let text = Summary::new(about(), &pace, &statistics).text();
+    let text = Summary::new(about(), &sends, &statistics).text();
     assert!(text.starts_with("done        1 item in "), "{text}");
     assert!(
         text.contains("rate        too short to tell of 50/500ms\n"),
@@ -226,18 +215,19 @@ fn nothing_is_said_of_a_rate_where_nothing_was_sent() {
 
 /// A run as they are: five minutes that begin well, with an origin that refuses for a while.
 fn large() -> Summary {
+    let timeout = error(ErrorName::HttpResponseTimeout);
     let seed = 7;
     let mut random = StdRng::seed_from_u64(seed);
-    let (mut pace, mut statistics) = (Pace::new(START, None), Statistics::new(START));
+    let (mut sends, mut statistics) = (SendCounter::new(START, None), Statistics::new(START));
     for n in 0..60_000_u64 {
         let at = n * 5 + random.random_range(0..4);
         let refused = (40_000..44_000).contains(&n) && random.random_range(0..3) == 0;
         let stall = (20_000..23_000).contains(&n) && random.random_range(0..20) == 0;
-        pace.dispatched(START + at * 1_000 + random.random_range(0..1_000), false);
+        sends.count_send(START + at * 1_000 + random.random_range(0..1_000), false);
         let took = 3 + random.random_range(0.0_f64..9.0).exp2() as u64 / 8;
         let (took, result) = match (refused, stall) {
             (true, _) => (took, Ok(503)),
-            (_, true) => (3_000, Err(ErrorName::HttpResponseTimeout)),
+            (_, true) => (3_000, Err(&timeout)),
             _ => (took, Ok(if n % 977 == 0 { 404 } else { 200 })),
         };
         statistics.record(&outcome(at, took, result));
@@ -250,7 +240,7 @@ fn large() -> Summary {
         wall: Duration::from_millis(300_123),
         ..about()
     };
-    Summary::new(about, &pace, &statistics)
+    Summary::new(about, &sends, &statistics)
 }
 
 #[test]
@@ -261,14 +251,14 @@ fn the_tables_name_the_window_and_leave_out_what_held_up_nothing() {
     assert!(report(&large()).contains("in the fullest second"));
 }
 
-/// What ends in the last moments of a run is on the page as well.
+/// Items that end in the last moments of a run are on the page as well.
 #[test]
 fn the_last_moments_are_plotted() {
     let plots = |last: u64, took: u64| {
-        let (mut pace, mut statistics) = (Pace::new(START, None), Statistics::new(START));
+        let (mut sends, mut statistics) = (SendCounter::new(START, None), Statistics::new(START));
         for n in 0..=100 {
             let (at, took) = if n < 100 { (n * 30, 20) } else { (last, took) };
-            pace.dispatched(START + at * 1_000, false);
+            sends.count_send(START + at * 1_000, false);
             statistics.record(&outcome(at, took, Ok(200)));
         }
         let about = About {
@@ -276,7 +266,7 @@ fn the_last_moments_are_plotted() {
             target: None,
             ..about()
         };
-        let page = report(&Summary::new(about, &pace, &statistics));
+        let page = report(&Summary::new(about, &sends, &statistics));
         let path = |class: &str, plot: usize| {
             let figure = page.split("<figure>").nth(plot).unwrap();
             let path = figure
@@ -306,7 +296,11 @@ fn empty() -> Summary {
         stopped: true,
         ..About::default()
     };
-    Summary::new(about, &Pace::new(START, None), &Statistics::new(START))
+    Summary::new(
+        about,
+        &SendCounter::new(START, None),
+        &Statistics::new(START),
+    )
 }
 
 /// Every element that is opened is closed, in order; what was named by others is escaped.
