@@ -9,7 +9,9 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Expr, ImplItem, Item, Member, Meta, Pat, Signature, Token, TraitItem, Visibility};
 
-use crate::tree::{Crate, declared, flatten, names};
+use crate::members::type_named;
+use crate::syntax::{declared, imports_of, segments};
+use crate::tree::Crate;
 
 /// Names by which one file depends on another, both by index.
 pub(crate) type Edges = BTreeMap<(usize, usize), BTreeSet<String>>;
@@ -62,8 +64,8 @@ impl Names<'_> {
             if let (Some(own), Some(name)) = (self.own, path.get(1)) {
                 self.member(own, name);
             }
-        } else if let Some((item, length)) = self.tree.resolve(self.module, path) {
-            let found = &self.tree.definitions[item];
+        } else if let Some((item, length)) = self.tree.modules.resolve(self.module, path) {
+            let found = self.tree.modules.definition(item);
             self.add(found.file, found.name.clone());
             if let Some(name) = path.get(length) {
                 self.member(item, name);
@@ -74,9 +76,9 @@ impl Names<'_> {
     /// Adds an associated item, which may be in another file than its type.
     fn member(&mut self, owner: usize, name: &str) {
         if self.strict
-            && let Some(member) = self.tree.member(owner, name)
+            && let Some(member) = self.tree.members.member(owner, name)
         {
-            let owner = &self.tree.definitions[owner].name;
+            let owner = &self.tree.modules.definition(owner).name;
             self.add(member.file, format!("{owner}::{name}"));
         }
     }
@@ -96,7 +98,7 @@ impl Names<'_> {
                     Member::Named(name) => name.to_string(),
                     Member::Unnamed(index) => index.index.to_string(),
                 };
-                self.tree.field(self.type_of(&node.base)?, &name)
+                self.tree.members.field(self.type_of(&node.base)?, &name)
             }
             Expr::Reference(node) => self.type_of(&node.expr),
             Expr::Paren(node) => self.type_of(&node.expr),
@@ -104,7 +106,7 @@ impl Names<'_> {
             Expr::MethodCall(node) => {
                 let owner = self.type_of(&node.receiver)?;
                 let name = node.method.to_string();
-                match self.tree.member(owner, &name) {
+                match self.tree.members.member(owner, &name) {
                     Some(member) => member.returns,
                     None => (name == "clone").then_some(owner),
                 }
@@ -113,12 +115,12 @@ impl Names<'_> {
                 let Expr::Path(function) = &*node.func else {
                     return None;
                 };
-                let path = names(&function.path);
+                let path = segments(&function.path);
                 if path.len() == 2 && path[0] == "Self" {
-                    return self.tree.member(self.own?, &path[1])?.returns;
+                    return self.tree.members.member(self.own?, &path[1])?.returns;
                 }
-                let (item, length) = self.tree.resolve(self.module, &path)?;
-                self.tree.member(item, path.get(length)?)?.returns
+                let (item, length) = self.tree.modules.resolve(self.module, &path)?;
+                self.tree.members.member(item, path.get(length)?)?.returns
             }
             _ => None,
         }
@@ -128,7 +130,7 @@ impl Names<'_> {
     fn function(&mut self, signature: &Signature, visit: impl FnOnce(&mut Self)) {
         let before = std::mem::take(&mut self.locals);
         for (name, kind) in signature.inputs.iter().filter_map(declared) {
-            if let Some(kind) = self.tree.type_named(self.module, kind, self.own) {
+            if let Some(kind) = type_named(&self.tree.modules, self.module, kind, self.own) {
                 self.locals.insert(name, kind);
             }
         }
@@ -185,22 +187,26 @@ impl<'ast> Visit<'ast> for Names<'_> {
         match node {
             Item::Use(node) if !self.strict && !matches!(node.vis, Visibility::Inherited) => {}
             Item::Use(node) => {
-                for (_, path) in flatten(node) {
+                for (_, path) in imports_of(node) {
                     self.path(&path);
                 }
             }
             Item::Mod(child) => {
                 let path = [child.ident.to_string()];
-                self.module = self.tree.inner_module(module, &path);
+                self.module = self.tree.modules.inner(module, &path);
                 visit::visit_item(self, node);
             }
             Item::Impl(block) => {
-                self.own = self.tree.type_named(module, &block.self_ty, None);
+                self.own = type_named(&self.tree.modules, module, &block.self_ty, None);
                 visit::visit_item(self, node);
             }
             Item::Trait(item) => {
                 let path = [item.ident.to_string()];
-                self.own = self.tree.resolve(module, &path).map(|found| found.0);
+                self.own = self
+                    .tree
+                    .modules
+                    .resolve(module, &path)
+                    .map(|found| found.0);
                 visit::visit_item(self, node);
             }
             Item::Fn(item) => self.function(&item.sig, |it| visit::visit_item(it, node)),
@@ -227,7 +233,7 @@ impl<'ast> Visit<'ast> for Names<'_> {
 
     fn visit_path(&mut self, node: &'ast syn::Path) {
         if node.leading_colon.is_none() && !self.is_test(node) {
-            self.path(&names(node));
+            self.path(&segments(node));
         }
         visit::visit_path(self, node);
     }
@@ -244,7 +250,7 @@ impl<'ast> Visit<'ast> for Names<'_> {
         visit::visit_local(self, node);
         let (pattern, declared) = match &node.pat {
             Pat::Type(typed) => {
-                let kind = self.tree.type_named(self.module, &typed.ty, self.own);
+                let kind = type_named(&self.tree.modules, self.module, &typed.ty, self.own);
                 (&*typed.pat, kind)
             }
             pattern => {
@@ -292,7 +298,7 @@ impl<'ast> Visit<'ast> for Names<'_> {
                     && let Ok(path) =
                         syn::parse_str::<syn::Path>(text.to_string().trim_matches('"'))
                 {
-                    self.path(&names(&path));
+                    self.path(&segments(&path));
                 }
             }
         }
