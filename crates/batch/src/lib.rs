@@ -6,6 +6,7 @@
 //! The crate `fetchway-dispatch` decides what is sent and when; `run` drives it. `follow` finds the page that a
 //! response names. `fingerprint` tells whether an item is still the one that was fetched.
 
+mod file_run;
 mod fingerprint;
 mod follow;
 mod input;
@@ -16,6 +17,10 @@ mod outcome;
 mod run;
 
 pub use fetchway_dispatch::{Cause, FoundRates, MAX_STRICT};
+pub use file_run::{
+    BadLines, Earlier, Failure, FileRun, FileRunConfig, FileRunEnd, FileRunError, Output, Running,
+    Watch,
+};
 pub use fingerprint::fingerprint;
 pub use follow::Follow;
 pub use input::{Count, Feed, Input, InputError, InputProgress, MAX_LINE, Range, Source, Template};
@@ -25,5 +30,6 @@ pub use journal::{
 };
 pub use outcome::{Done, Outcome, Response, Timing};
 pub use run::{
-    Handle, Handover, OnSent, Outcomes, Performer, Places, Progress, RunConfig, Sent, run,
+    DEFAULT_RETRIES, Handle, Handover, OnSent, Outcomes, Performer, Places, Progress, RunConfig,
+    RunSettings, Sent, run,
 };

@@ -72,8 +72,8 @@ impl Chains {
         true
     }
 
-    /// The page of an item that is to come, if its chain is not at its end.
-    pub(super) fn rest(&self, item: Item) -> Option<Item> {
+    /// Returns the next page of an item, unless its chain has ended.
+    pub(super) fn next_of(&self, item: Item) -> Option<Item> {
         let open = self.open.get(&item.index)?;
         let request = item.request.and_then(|request| {
             let url = parse_url(&open.url)?;

@@ -40,11 +40,11 @@ impl DoneItems {
         }
     }
 
-    /// What of an item is to be fetched: all of it, the page that its last line names, or nothing.
+    /// Returns what is left to fetch of an item: the item itself, the page that its last line names, or nothing.
     #[must_use]
-    pub fn rest(&self, item: Item) -> Option<Item> {
+    pub fn next_of(&self, item: Item) -> Option<Item> {
         match self.contains(item.index) {
-            true => self.chains.rest(item),
+            true => self.chains.next_of(item),
             false => Some(item),
         }
     }

@@ -8,6 +8,69 @@ use fetchway_policy::{Rate, RetryPolicy};
 use super::shared::OnSent;
 use crate::follow::Follow;
 
+/// Further tries of a fetch that failed, unless its user says otherwise.
+pub const DEFAULT_RETRIES: u32 = 3;
+/// Fetches in flight, unless the user of a run says otherwise: with a rate or an adaptive one, and without.
+const PACED_CONCURRENCY: usize = 1_024;
+const UNPACED_CONCURRENCY: usize = 64;
+
+/// Settings that the user of a run chooses, by flags or parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunSettings {
+    /// Rate of the run; none means as fast as possible.
+    pub rate: Option<Rate>,
+    /// See [`RunConfig::strict`].
+    pub strict: bool,
+    /// See [`RunConfig::adaptive`].
+    pub adaptive: bool,
+    /// Most fetches in flight; none for the default.
+    pub concurrency: Option<usize>,
+    /// Further tries of a fetch that failed.
+    pub retries: u32,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self {
+            rate: None,
+            strict: false,
+            adaptive: false,
+            concurrency: None,
+            retries: DEFAULT_RETRIES,
+        }
+    }
+}
+
+impl RunSettings {
+    /// Most fetches in flight. Without a rate, more of them would only wait for each other.
+    #[must_use]
+    pub fn concurrency(&self) -> usize {
+        let default = match self.rate.is_some() || self.adaptive {
+            true => PACED_CONCURRENCY,
+            false => UNPACED_CONCURRENCY,
+        };
+        self.concurrency.unwrap_or(default)
+    }
+
+    /// Configuration of a run with these settings, the pauses of `pauses` between tries, and this cap on waits
+    /// that an origin asks for.
+    #[must_use]
+    pub fn config(&self, pauses: RetryPolicy, wait_cap: Duration) -> RunConfig {
+        RunConfig {
+            rate: self.rate,
+            strict: self.strict,
+            adaptive: self.adaptive,
+            concurrency: self.concurrency(),
+            retry: RetryPolicy {
+                attempts: self.retries.saturating_add(1),
+                ..pauses
+            },
+            wait_cap,
+            ..RunConfig::default()
+        }
+    }
+}
+
 /// Configuration of a run.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -54,7 +117,7 @@ impl Default for RunConfig {
             rate: None,
             strict: false,
             adaptive: false,
-            concurrency: 64,
+            concurrency: UNPACED_CONCURRENCY,
             retry: RetryPolicy::default(),
             wait_cap: Duration::from_secs(60),
             on_sent: None,

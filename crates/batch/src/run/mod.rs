@@ -33,7 +33,7 @@ use driver::{Driver, Tasks};
 use outbox::Outbox;
 use shared::Shared;
 
-pub use config::RunConfig;
+pub use config::{DEFAULT_RETRIES, RunConfig, RunSettings};
 pub use handle::{Handle, Outcomes, Places};
 pub use handover::Handover;
 pub use perform::Performer;

@@ -59,7 +59,7 @@ fn rest(source: &Source, path: &Path, retry: bool, most: u32) -> (Journal, Vec<I
     let resume = Resume::following(path, retry, most).unwrap();
     resume.check(source).unwrap();
     let (journal, done) = resume.start(Options::default()).unwrap();
-    let rest = items(source).into_iter().filter_map(|it| done.rest(it));
+    let rest = items(source).into_iter().filter_map(|it| done.next_of(it));
     (journal, rest.collect())
 }
 

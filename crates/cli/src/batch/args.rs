@@ -3,8 +3,13 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use fetchway_batch::{Follow, Range, Source, Template};
-use fetchway_node::config::{Dur, Pace};
+use fetchway_batch::{
+    BadLines, DEFAULT_RETRIES, Earlier, FileRunConfig, Follow, Output, Range, RunSettings, Source,
+    Template,
+};
+use fetchway_node::Config;
+use fetchway_node::config::{DEFAULT, Dur, Pace};
+use fetchway_policy::Rate;
 
 use crate::one_or_more;
 
@@ -87,7 +92,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 3,
+        default_value_t = DEFAULT_RETRIES,
         help_heading = FETCHES,
         allow_hyphen_values = true
     )]
@@ -168,7 +173,64 @@ fn some_time(text: &str) -> Result<Dur, String> {
     Ok(time)
 }
 
+impl From<OnBadLine> for BadLines {
+    fn from(choice: OnBadLine) -> Self {
+        match choice {
+            OnBadLine::Stop => Self::Stop,
+            OnBadLine::Skip => Self::Skip,
+            OnBadLine::Record => Self::Record,
+        }
+    }
+}
+
 impl Args {
+    /// Configuration of the run; pauses and waits are those of the node's configuration.
+    pub(super) fn file_run(&self, config: &Config) -> FileRunConfig {
+        let lane = config.lanes.get(DEFAULT);
+        let retry = lane.map(|lane| lane.to_lane().retry).unwrap_or_default();
+        let mut run = self.settings().config(retry, config.fetch.retry_after_cap.0.0);
+        run.follow.clone_from(&self.follow);
+        run.follow_most = self.follow_most;
+        FileRunConfig {
+            source: self.source(),
+            bad_lines: self.on_bad_line.into(),
+            output: match self.to_stdout() {
+                true => Output::Stdout,
+                false => Output::File(self.output.clone()),
+            },
+            earlier: match (self.retry_failed, self.resume) {
+                (true, _) => Earlier::RetryFailed,
+                (false, true) => Earlier::Resume,
+                (false, false) => Earlier::Refuse,
+            },
+            ordered: self.ordered,
+            bodies: self.bodies.clone(),
+            sync: self.sync,
+            dispatch_log: self.dispatch_log.clone(),
+            run,
+        }
+    }
+
+    fn settings(&self) -> RunSettings {
+        RunSettings {
+            rate: self.rate(),
+            strict: self.strict,
+            adaptive: self.adaptive,
+            concurrency: self.concurrency,
+            retries: self.retries,
+        }
+    }
+
+    /// Rate of the run; none means as fast as possible.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        self.rate.and_then(|pace| pace.0)
+    }
+
+    /// Most fetches in flight.
+    pub(super) fn concurrency(&self) -> usize {
+        self.settings().concurrency()
+    }
+
     /// Where items come from.
     pub(super) fn source(&self) -> Source {
         match (&self.input, &self.url, self.range) {
@@ -178,24 +240,8 @@ impl Args {
         }
     }
 
-    /// Whether the output is standard output.
+    /// Returns true if the output is standard output.
     pub(super) fn to_stdout(&self) -> bool {
         self.output.as_os_str() == "-"
-    }
-
-    /// Whether the run goes on with an earlier one.
-    pub(super) fn goes_on(&self) -> bool {
-        self.resume || self.retry_failed
-    }
-
-    /// The highest depth of a page that is fetched.
-    pub(super) fn depth(&self) -> u32 {
-        self.follow.as_ref().map_or(0, |_| self.follow_most)
-    }
-
-    pub(super) fn concurrency(&self) -> usize {
-        let paced = self.rate.is_some_and(|pace| pace.0.is_some()) || self.adaptive;
-        let default = if paced { 1_024 } else { 64 };
-        self.concurrency.unwrap_or(default)
     }
 }

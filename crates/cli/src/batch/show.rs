@@ -1,72 +1,59 @@
-//! What a person sees while a batch runs: a bar on a terminal, else a line now and then.
+//! Shows the progress of a batch: a bar on a terminal, else a line now and then.
 
 use std::collections::VecDeque;
 use std::io::IsTerminal;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use fetchway_batch::{Count, Handle, InputProgress, Progress};
+use fetchway_batch::{Count, Progress, Watch};
+use fetchway_policy::Rate;
 use fetchway_report::{counted, grouped};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::feed::Account;
-
-/// How often the bar moves, and what it says is looked at.
-const EVERY: Duration = Duration::from_millis(200);
-/// How often a line is written where there is no terminal.
+/// Time between two updates of the bar.
+const UPDATE: Duration = Duration::from_millis(200);
+/// Time between two lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-/// The current rate is that of so long a time.
-const OVER: usize = 10;
-/// A terminal has that many at least, and some leave the last one free.
+/// Updates over which the current rate is measured.
+const MEASURED: usize = 10;
+/// Columns of a line: a terminal has at least 80, and some leave the last one free.
 const COLUMNS: usize = 79;
-/// Columns of the bar, if there is room for it.
+/// Columns of the bar, if there is room.
 const BAR: usize = 20;
 
-/// The bar that is on the terminal, which must make way for whatever else is told.
+/// The bar on the terminal, which must make way for other messages.
 static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// What a run is shown by.
-pub(super) struct Shown {
-    pub(super) handle: Handle,
-    pub(super) input: InputProgress,
-    /// Requests a second that are aimed at.
-    pub(super) target: Option<f64>,
-    /// Items that an earlier run has done.
-    pub(super) before: u64,
-    /// What is left out of the input.
-    pub(super) account: Arc<Account>,
-}
-
-/// Shows the run until dropped.
-pub(super) async fn show(shown: Shown) {
+/// Shows the run until dropped. `target` is its rate.
+pub(super) async fn show(watch: Watch, target: Option<Rate>) {
+    let target = target.map(Rate::per_second);
     let bar = Bar::new();
-    let mut ticks = interval(EVERY);
+    let mut ticks = interval(UPDATE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut recent = VecDeque::new();
-    let mut said = Instant::now();
+    let mut last_line = Instant::now();
     loop {
         ticks.tick().await;
-        let progress = shown.handle.progress();
+        let progress = watch.progress();
         recent.push_back((progress.elapsed, progress.dispatched));
-        if recent.len() > OVER {
+        if recent.len() > MEASURED {
             recent.pop_front();
         }
         let rate = recent.front().map_or(0.0, |(since, sent)| {
             let passed = (progress.elapsed - *since).as_secs_f64();
             (progress.dispatched - sent) as f64 / passed.max(1e-3)
         });
-        let total = shown.total(&progress);
+        let total = watch.total(&progress);
         match &bar {
             Some(bar) => {
-                let parts = parts(&progress, rate, shown.target, total);
+                let parts = parts(&progress, rate, target, total);
                 bar.0
                     .set_message(with_bar(fitting(parts), progress.finished, total));
             }
-            None if said.elapsed() >= LINE_EVERY => {
-                said = Instant::now();
-                let parts = parts(&progress, rate, shown.target, total);
+            None if last_line.elapsed() >= LINE_EVERY => {
+                last_line = Instant::now();
+                let parts = parts(&progress, rate, target, total);
                 tell(&joined(&parts));
             }
             None => {}
@@ -74,7 +61,7 @@ pub(super) async fn show(shown: Shown) {
     }
 }
 
-/// The bar as long as it is shown; gone from the terminal when dropped.
+/// The bar while it is shown; gone from the terminal when dropped.
 struct Bar(ProgressBar);
 
 impl Bar {
@@ -83,7 +70,7 @@ impl Bar {
             return None;
         }
         let bar = ProgressBar::no_length();
-        // All of it is one text, so that no frame has half of it. A narrow terminal cuts it.
+        // One text, so that no frame has half of it. A narrow terminal cuts it.
         if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
             bar.set_style(style);
         }
@@ -103,26 +90,13 @@ fn lock() -> std::sync::MutexGuard<'static, Option<ProgressBar>> {
     SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shown {
-    /// How many items this run will have.
-    fn total(&self, progress: &Progress) -> Count {
-        let gone = self.before + self.account.skipped.load(Ordering::Relaxed);
-        let left = |all: u64| all.saturating_sub(gone).max(progress.finished);
-        match self.input.items() {
-            Count::Unknown => Count::Unknown,
-            Count::Guess(all) => Count::Guess(left(all)),
-            Count::Known(all) => Count::Known(left(all)),
-        }
-    }
-}
-
-/// What there is to say, in order, each with its rank: what does not fit is left out, the highest rank first.
+/// Parts of the line in order, each with its rank: parts that do not fit are left out, the highest rank first.
 fn parts(progress: &Progress, rate: f64, target: Option<f64>, total: Count) -> Vec<(u8, String)> {
-    let over = grouped(progress.finished);
+    let finished = grouped(progress.finished);
     let done = match total {
-        Count::Unknown => over,
-        Count::Guess(total) => format!("{over}/{}", about(total)),
-        Count::Known(total) => format!("{over}/{}", grouped(total)),
+        Count::Unknown => finished,
+        Count::Guess(total) => format!("{finished}/{}", about(total)),
+        Count::Known(total) => format!("{finished}/{}", grouped(total)),
     };
     let mut parts = vec![(0, format!("{done} done"))];
     if progress.followed > 0 {
@@ -133,7 +107,7 @@ fn parts(progress: &Progress, rate: f64, target: Option<f64>, total: Count) -> V
     }
     parts.push((0, format!("{} failed", grouped(progress.failed))));
     let mut speed = format!("{rate:.0}/s");
-    // What is allowed now says more than what is allowed at most.
+    // The rate that is allowed now says more than the highest one.
     if let Some(target) = progress.allowed.or(target) {
         speed += &format!(" of {target:.0}/s");
     }
@@ -153,13 +127,13 @@ fn parts(progress: &Progress, rate: f64, target: Option<f64>, total: Count) -> V
     parts
 }
 
-/// How long it will take yet, if that can be told.
+/// Time that is left, if it can be estimated.
 fn left(progress: &Progress, rate: f64, total: Count) -> Option<String> {
     let (Count::Guess(total) | Count::Known(total)) = total else {
         return None;
     };
     let left = total.saturating_sub(progress.finished);
-    // Items to come are taken to have as many pages as those that are over, once there are any.
+    // Further items are assumed to have as many pages as the finished ones, once there are any.
     let known = progress.finished > 0 || progress.followed == 0;
     if left == 0 || !known || rate <= 0.0 {
         return None;
@@ -168,7 +142,7 @@ fn left(progress: &Progress, rate: f64, total: Count) -> Option<String> {
     Some(format!("{} left", time(left as f64 * each / rate)?))
 }
 
-/// A guess, with the two digits that it is good for.
+/// Writes a guess, with two significant digits.
 fn about(n: u64) -> String {
     let unit = 10_u64.pow(n.checked_ilog10().unwrap_or(0).saturating_sub(1));
     format!("~{}", grouped((n / unit).saturating_mul(unit)))
@@ -179,7 +153,7 @@ fn joined(parts: &[(u8, String)]) -> String {
     texts.join(", ")
 }
 
-/// As much as fits a line.
+/// Joins as many parts as fit a line.
 fn fitting(mut parts: Vec<(u8, String)>) -> String {
     loop {
         let line = joined(&parts);
@@ -191,20 +165,20 @@ fn fitting(mut parts: Vec<(u8, String)>) -> String {
     }
 }
 
-/// The line behind a bar, if both fit.
-fn with_bar(line: String, over: u64, total: Count) -> String {
+/// Puts a bar before the line, if both fit.
+fn with_bar(line: String, finished: u64, total: Count) -> String {
     let (Count::Guess(total) | Count::Known(total)) = total else {
         return line;
     };
     if line.len() + BAR + 1 > COLUMNS {
         return line;
     }
-    let share = over as f64 / total.max(1) as f64;
+    let share = finished as f64 / total.max(1) as f64;
     let full = ((share * BAR as f64) as usize).min(BAR);
     format!("{}{} {line}", "█".repeat(full), "░".repeat(BAR - full))
 }
 
-/// In the largest unit that says enough; none for what nobody waits for.
+/// Writes a time in the largest unit that says enough; none for a time that nobody waits for.
 fn time(seconds: f64) -> Option<String> {
     const DAY: f64 = 86_400.0;
     match seconds {
@@ -216,12 +190,12 @@ fn time(seconds: f64) -> Option<String> {
     }
 }
 
-/// Says something on standard error.
+/// Prints a message on standard error.
 pub(super) fn tell(what: &str) {
     write_error(&format!("fetchway: {what}\n"));
 }
 
-/// Writes on standard error; the bar makes way for it.
+/// Prints text on standard error; the bar makes way for it.
 #[expect(clippy::print_stderr, reason = "this is where a person is told")]
 pub(super) fn write_error(text: &str) {
     let bar = lock().clone();

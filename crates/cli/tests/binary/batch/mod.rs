@@ -96,9 +96,9 @@ pub(crate) fn sentence(output: &Output) -> String {
         .lines()
         .filter_map(|line| line.strip_prefix("fetchway: "));
     let besides = [
-        "to go on: ",
+        "to resume: ",
         "to fetch again ",
-        "going on ",
+        "resuming ",
         "this run can't",
     ];
     let wrong = told.filter(|line| !besides.iter().any(|it| line.starts_with(it)));

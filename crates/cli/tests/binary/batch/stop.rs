@@ -71,7 +71,7 @@ async fn the_first_finishes_what_is_in_flight_and_tells_how_to_go_on() {
     let done = child.wait_with_output().await.expect("its end");
     assert_eq!(done.status.code(), Some(130), "{}", said(&done));
     let told = said(&done);
-    let told = told.lines().find_map(|line| line.split_once("to go on: "));
+    let told = told.lines().find_map(|line| line.split_once("to resume: "));
     let told = told.expect("the command").1;
     assert!(
         told.ends_with("--resume") && told.contains("out file.jsonl'"),
@@ -122,7 +122,7 @@ async fn the_second_ends_it_at_once_and_nothing_written_is_lost() {
     interrupt(&child).await;
     let done = child.wait_with_output().await.expect("its end");
     assert_eq!(done.status.code(), Some(130));
-    assert!(said(&done).contains("to go on: "), "{}", said(&done));
+    assert!(said(&done).contains("to resume: "), "{}", said(&done));
     origin.wait_until(|stats| stats.in_flight == 0).await;
     origin.open_gate("k").expect("few keys");
     let done = batch(&[&given[..], &["--resume"]].concat()).await;

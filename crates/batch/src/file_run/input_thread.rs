@@ -1,147 +1,142 @@
-//! The input's thread: reads items, leaves out what is done or not wanted, and hands on the rest, of an
-//! item whose pages are followed the one that is to come.
+//! The thread that reads items, and leaves out those that are done or not wanted. If pages are followed, an item
+//! that is done is replaced by its next page.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
-use std::thread;
+use std::{fmt, io, thread};
 
-use anyhow::Context as _;
-use fetchway_batch::{DoneItems, Input, InputError, Item, Window};
+use fetchway_policy::FetchError;
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
-use super::show::tell;
+use crate::input::{Input, InputError};
+use crate::item::Item;
+use crate::journal::{DoneItems, Window};
 
-/// Items handed on at once, when they are not waited for: a wake-up is worth many.
+/// Items that are sent on together, if the run does not wait for them: a wake-up is worth many.
 const CHUNK: usize = 64;
-/// Chunks on their way.
+/// Most chunks on their way.
 const CHUNKS: usize = 8;
-/// Lines that are left out and told of; further ones are only counted.
-const TOLD: u64 = 10;
 
-/// What to leave out, and in which order to hand on.
-pub(super) struct Choice {
-    /// Those of an earlier run.
+/// Called for each bad line that is skipped, with the number of those before.
+pub(super) type OnSkipped = Box<dyn Fn(u64, &FetchError) + Send>;
+
+/// Which items to leave out, and their order.
+pub(super) struct Selection {
+    /// Items of an earlier run.
     pub(super) done: Option<DoneItems>,
-    /// Lines that are no requests.
+    /// Leave out lines that are not valid requests.
     pub(super) skip_bad: bool,
+    /// Called for each of these lines, with the number of those before.
+    pub(super) on_skipped: OnSkipped,
     /// Keeps the output in order.
     pub(super) window: Option<Window>,
 }
 
-/// What is known of the reading.
+/// Progress of reading the input.
 #[derive(Default)]
-pub(super) struct Account {
-    /// Items found done by an earlier run.
-    pub(super) done: AtomicU64,
-    /// Lines that were left out.
+pub(super) struct Reading {
+    /// Number of lines that were left out.
     pub(super) skipped: AtomicU64,
-    /// Why it ended too soon.
-    pub(super) failed: OnceLock<Ended>,
+    /// Reason why reading ended too soon.
+    pub(super) failed: OnceLock<InputEnd>,
 }
 
-/// Why no more is read, though there may be more.
+/// Reason why reading ended before the input did.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum InputEnd {
+    /// The input cannot be read.
     Input(InputError),
+    /// The thread has panicked.
     Panicked,
-    /// An item that comes before one that the output has.
+    /// This item comes before one that the output has.
     Disorder(u64),
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for InputEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Input(error) => error.fmt(f),
             Self::Panicked => f.write_str(
-                "the input's thread has panicked, which is a fault of fetchway: items after those that \
+                "the thread for the input has panicked, which is a bug of fetchway: items after those that \
                  have a line were not fetched",
             ),
             Self::Disorder(index) => write!(
                 f,
                 "item {index} has no line and later items have one, so the output was written without \
-                 --ordered and can't be gone on with in order: leave it out"
+                 --ordered and can't be resumed in order: leave out --ordered"
             ),
         }
     }
 }
 
 /// Reads `input` on a thread of its own, which ends with the stream, or when the stream is dropped.
-pub(super) fn start(input: Input, choice: Choice) -> anyhow::Result<(Items, Arc<Account>)> {
-    // Of a file the next item is there at once. What is written into a pipe may come in an hour, so nothing
-    // waits for that.
+pub(super) fn start(input: Input, selection: Selection) -> io::Result<(Items, Arc<Reading>)> {
+    // The next item of a file is there at once. The next item of a pipe may come in an hour, so no item waits for
+    // it.
     let (chunk, chunks) = match input.progress().total() {
         Some(_) => (CHUNK, CHUNKS),
         None => (1, CHUNK * CHUNKS),
     };
     let (to, from) = mpsc::channel(chunks);
-    let account = Arc::new(Account::default());
+    let reading = Arc::new(Reading::default());
     let items = Items {
         from,
         chunk: Vec::new().into_iter(),
     };
-    let of_thread = Arc::clone(&account);
+    let of_thread = Arc::clone(&reading);
     thread::Builder::new()
         .name("input".to_owned())
-        .spawn(move || told(&of_thread, || read(input, &choice, &of_thread, &to, chunk)))
-        .context("the input's thread can't be started")?;
-    Ok((items, account))
+        .spawn(move || guarded(&of_thread, || read(input, &selection, &of_thread, &to, chunk)))?;
+    Ok((items, reading))
 }
 
-/// Reads, and tells if that panics: it would look like the input's end. The items end only after this.
-fn told(account: &Account, read: impl FnOnce()) {
-    // What it leaves behind half-way is dropped.
+/// Reads, and notes a panic, which would look like the end of the input. The items end only after this.
+fn guarded(reading: &Reading, read: impl FnOnce()) {
+    // Everything that a panic leaves half-way is dropped.
     if catch_unwind(AssertUnwindSafe(read)).is_err() {
-        let _first = account.failed.set(Ended::Panicked);
+        let _first = reading.failed.set(InputEnd::Panicked);
     }
 }
 
 fn read(
     input: impl Iterator<Item = Result<Item, InputError>>,
-    choice: &Choice,
-    account: &Account,
+    selection: &Selection,
+    reading: &Reading,
     to: &mpsc::Sender<Vec<Item>>,
     most: usize,
 ) {
     let mut chunk = Vec::new();
-    let highest = choice.done.as_ref().and_then(DoneItems::highest);
+    let highest = selection.done.as_ref().and_then(DoneItems::highest);
     let after = highest.unwrap_or_default();
     for item in input {
         let item = match item {
             Ok(item) => item,
             Err(error) => {
-                let _first = account.failed.set(Ended::Input(error));
+                let _first = reading.failed.set(InputEnd::Input(error));
                 break;
             }
         };
-        let rest = match &choice.done {
-            Some(done) => done.rest(item),
+        let left = match &selection.done {
+            Some(done) => done.next_of(item),
             None => Some(item),
         };
-        let Some(item) = rest else {
-            account.done.fetch_add(1, Ordering::Relaxed);
-            continue;
-        };
-        if choice.skip_bad
+        let Some(item) = left else { continue };
+        if selection.skip_bad
             && item.depth == 0
             && let Err(error) = &item.request
         {
-            let before = account.skipped.fetch_add(1, Ordering::Relaxed);
-            if before < TOLD {
-                tell(&format!("skipped: {}", error.detail));
-            } else if before == TOLD {
-                tell("further bad lines are skipped, and only counted");
-            }
+            let before = reading.skipped.fetch_add(1, Ordering::Relaxed);
+            (selection.on_skipped)(before, error);
             continue;
         }
-        if let Some(window) = &choice.window {
-            // Its line would come after those.
+        if let Some(window) = &selection.window {
+            // Its line would come after theirs.
             if item.index < after {
-                let _first = account.failed.set(Ended::Disorder(item.index));
+                let _first = reading.failed.set(InputEnd::Disorder(item.index));
                 break;
             }
             if !window.admit(item.index) {
@@ -149,8 +144,8 @@ fn read(
             }
         }
         chunk.push(item);
-        // The window may wait for what is in here; and so may the run, if it has nothing else.
-        let waited_for = choice.window.is_some() || to.capacity() == to.max_capacity();
+        // The window may wait for an item in this chunk, and so may the run, if it has no other.
+        let waited_for = selection.window.is_some() || to.capacity() == to.max_capacity();
         if (waited_for || chunk.len() >= most)
             && to.blocking_send(std::mem::take(&mut chunk)).is_err()
         {
@@ -158,12 +153,12 @@ fn read(
         }
     }
     if !chunk.is_empty() {
-        // Nobody wants it any more, or it is taken.
+        // Either it is taken, or nobody wants it any more.
         let _ = to.blocking_send(chunk);
     }
 }
 
-/// The items, one by one.
+/// The items as a stream.
 pub(super) struct Items {
     from: mpsc::Receiver<Vec<Item>>,
     chunk: std::vec::IntoIter<Item>,
@@ -192,17 +187,18 @@ mod tests {
     #[test]
     fn a_thread_that_panics_is_no_end_of_the_input() {
         let (to, mut from) = mpsc::channel(1);
-        let account = Account::default();
-        let choice = Choice {
+        let reading = Reading::default();
+        let selection = Selection {
             done: None,
             skip_bad: false,
+            on_skipped: Box::new(|_, _| {}),
             window: None,
         };
         let input = std::iter::from_fn(|| panic!("as a fault would"));
-        told(&account, || read(input, &choice, &account, &to, 1));
+        guarded(&reading, || read(input, &selection, &reading, &to, 1));
         drop(to);
         assert!(from.blocking_recv().is_none());
-        let why = account.failed.get().map(ToString::to_string);
+        let why = reading.failed.get().map(ToString::to_string);
         assert!(why.is_some_and(|why| why.contains("has panicked")));
     }
 }

@@ -1,5 +1,4 @@
-//! Going on with a run: the command that does, which is the one that began it and `--resume` or
-//! `--retry-failed`, and what is told when it does.
+//! The command that resumes a run, and the message about the run that is resumed.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -7,7 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use fetchway_batch::Found;
 use fetchway_report::{counted, grouped};
 
-/// `args` as they were given, for a shell, and `how` to go on; how the run itself went on goes.
+/// Returns the command line `args` for a shell, with `how` (`--resume` or `--retry-failed`) in place of the flag
+/// with which the run itself was resumed.
 pub(super) fn command(args: impl Iterator<Item = OsString>, how: &str) -> String {
     let mut args: Vec<OsString> = args
         .filter(|arg| arg != "--resume" && arg != "--retry-failed")
@@ -19,7 +19,7 @@ pub(super) fn command(args: impl Iterator<Item = OsString>, how: &str) -> String
     words.join(" ")
 }
 
-/// One word for a shell.
+/// Quotes one word for a shell.
 fn quoted(word: &OsStr) -> String {
     let Some(word) = word.to_str() else {
         // POSIX has this since 2024, and bash and zsh had it long before.
@@ -39,8 +39,8 @@ fn quoted(word: &OsStr) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// What there was of an earlier run, and what becomes of it.
-pub(super) fn going_on(found: &Found) -> String {
+/// Describes the output of an earlier run, and what happens to it.
+pub(super) fn found(found: &Found) -> String {
     let done = found.lines - found.again;
     let (are, pages) = match (done, found.pages) {
         (1, 0) => ("is", ""),
@@ -48,7 +48,7 @@ pub(super) fn going_on(found: &Found) -> String {
         _ => ("are", " and pages"),
     };
     let done = counted(done, "item");
-    let mut says = format!("going on after {done}{pages} that {are} done");
+    let mut says = format!("resuming after {done}{pages} that {are} done");
     if found.again > 0 {
         let are = if found.again == 1 { "is" } else { "are" };
         let again = grouped(found.again);
@@ -104,8 +104,8 @@ mod tests {
             ..Found::default()
         };
         assert_eq!(
-            going_on(&found),
-            "going on after 1 item that is done; the last 12,345 bytes, from where a line is not whole, \
+            super::found(&found),
+            "resuming after 1 item that is done; the last 12,345 bytes, from where a line is not whole, \
              are cut off"
         );
         let found = Found {
@@ -118,8 +118,8 @@ mod tests {
             ..Found::default()
         };
         assert_eq!(
-            going_on(&found),
-            "going on after 999 items and pages that are done; 1 that failed is fetched again; pages of \
+            super::found(&found),
+            "resuming after 999 items and pages that are done; 1 that failed is fetched again; pages of \
              1 item are to come; the last 400 bytes were not finished, and 12 whole lines of them written \
              again"
         );

@@ -1,0 +1,77 @@
+//! Prints the end of a run, and decides about the exit status.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use fetchway_batch::FileRunEnd;
+use fetchway_report::{counted, page};
+
+use super::show::{tell, write_error};
+use super::{Args, FAILED, INTERRUPTED, files, resume};
+
+/// Shortest time of waiting for a slow output that is worth a message.
+const SLOW_OUTPUT: Duration = Duration::from_millis(100);
+
+/// Prints the summary and what else there is to say, writes the files, and returns the exit status.
+pub(super) fn conclude(args: &Args, end: FileRunEnd) -> anyhow::Result<ExitCode> {
+    write_error(&end.summary.text());
+    let progress = &end.progress;
+    // At full speed the output always takes its share.
+    if progress.untaken >= (progress.elapsed / 4).max(SLOW_OUTPUT) {
+        let untaken = progress.untaken.as_secs_f64();
+        tell(&format!(
+            "for {untaken:.1} s fetches waited because the output was too slow"
+        ));
+    }
+    write_files(args, &end)?;
+    end.dispatch_log
+        .context("the dispatch log can't be written")?;
+    if end.held_back > 0 {
+        tell(&format!(
+            "held back for the order and not written, so fetched again: {}",
+            counted(end.held_back as u64, "outcome")
+        ));
+    }
+    if let Some(failure) = end.failure {
+        tell(&failure.to_string());
+        tell_resume(args);
+        return Ok(ExitCode::from(FAILED));
+    }
+    if progress.stopped {
+        tell_resume(args);
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    if end.failed == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if files::is_resumable(args) && !args.ordered {
+        let command = resume::command(std::env::args_os(), "--retry-failed");
+        tell(&format!("to fetch again what failed: {command}"));
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// Writes the summary and the report.
+fn write_files(args: &Args, end: &FileRunEnd) -> anyhow::Result<()> {
+    if let Some(path) = &args.summary {
+        let json = serde_json::to_string_pretty(&end.summary)? + "\n";
+        let written = std::fs::write(path, json);
+        written.with_context(|| format!("the summary {} can't be written", path.display()))?;
+    }
+    if let Some(path) = &args.report {
+        let written = std::fs::write(path, page(&end.summary));
+        written.with_context(|| format!("the report {} can't be written", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Prints the command that resumes the run.
+pub(super) fn tell_resume(args: &Args) {
+    if files::is_resumable(args) {
+        let command = resume::command(std::env::args_os(), "--resume");
+        tell(&format!("to resume: {command}"));
+    } else {
+        tell("this run can't be resumed: that takes an input and an output that are files");
+    }
+}
