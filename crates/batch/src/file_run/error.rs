@@ -29,9 +29,9 @@ impl fmt::Display for FileRunError {
         match self {
             Self::Input(error) => error.fmt(f),
             Self::Output(error) => error.fmt(f),
-            Self::ResumeFromStdout => {
-                f.write_str("standard output can't be read back, so it can't be resumed: name a file")
-            }
+            Self::ResumeFromStdout => f.write_str(
+                "standard output can't be read back, so it can't be resumed: name a file",
+            ),
             Self::DispatchLog(path, error) => {
                 let path = path.display();
                 write!(f, "the dispatch log {path} can't be written: {error}")

@@ -90,7 +90,11 @@ pub(super) fn start(input: Input, selection: Selection) -> io::Result<(Items, Ar
     let of_thread = Arc::clone(&reading);
     thread::Builder::new()
         .name("input".to_owned())
-        .spawn(move || guarded(&of_thread, || read(input, &selection, &of_thread, &to, chunk)))?;
+        .spawn(move || {
+            guarded(&of_thread, || {
+                read(input, &selection, &of_thread, &to, chunk);
+            });
+        })?;
     Ok((items, reading))
 }
 
