@@ -1,4 +1,4 @@
-//! What a gateway is built from. Plain data; the node reads it from its configuration.
+//! The configuration of a gateway. Plain data; the node reads it from its own configuration.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use fetchway_policy::guard::IpNet;
 use http::HeaderValue;
 use url::Url;
 
-/// Which messages of one client may be at the API at the same time.
+/// The number of messages of one client that may be at the API at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// One, so that they arrive in order.
+    /// One message, so that all arrive in order.
     Serial,
-    /// So many.
+    /// This many messages.
     Parallel(u16),
 }
 
 impl Order {
-    /// Messages at the API at the same time.
+    /// Returns the number of messages that may be at the API at the same time.
     #[must_use]
     pub fn at_once(self) -> u16 {
         match self {
@@ -26,27 +26,27 @@ impl Order {
     }
 }
 
-/// What a second connection with the same client id means.
+/// Treatment of a second connection with the same client id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duplicate {
-    /// It takes the first one's place once the API has accepted it.
+    /// The second connection replaces the first one, once the API has accepted it.
     Replace,
-    /// It is refused with 409.
+    /// The second connection is refused with 409.
     Reject,
-    /// Both stay, and a push reaches both.
+    /// Both connections stay, and a push reaches both.
     Many,
 }
 
-/// How often a message may reach the API.
+/// The guarantee about messages to the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// Sent again only if it provably was not sent.
+    /// A message is sent again only if it was provably not sent.
     AtMostOnce,
-    /// Sent again, with the same sequence number, until the API has answered with a status under 500.
+    /// A message is sent again, with the same sequence number, until the API has answered with a status under 500.
     AtLeastOnce,
 }
 
-/// What a client sees of a message that was lost.
+/// Notice to a client whose message was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnLoss {
     /// Nothing.
@@ -57,53 +57,53 @@ pub enum OnLoss {
     Close,
 }
 
-/// Who may push.
+/// Permission to push on the clients' listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Push {
-    /// Nobody on the clients' listener.
+    /// Nobody may push.
     Refused,
-    /// Whoever reaches the clients' listener.
+    /// Everybody who reaches the listener may push.
     Open,
-    /// Whoever holds the token, told apart by the node.
+    /// Holders of the token may push. The node checks the token.
     Token,
 }
 
-/// What a gateway is built from.
+/// The configuration of a gateway.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Its name in logs and metrics.
+    /// Name of the gateway in logs and metrics.
     pub name: String,
     /// The API: `http` or `https`; requests go to `<api>/<client id>`.
     pub api: Url,
-    /// The lane that its requests travel in; none for the default one.
+    /// Lane of the requests; none for the default one.
     pub lane: Option<String>,
-    /// Which messages of one client may be at the API at the same time.
+    /// The number of messages of one client that may be at the API at the same time.
     pub order: Order,
-    /// What a second connection with the same client id means.
+    /// Treatment of a second connection with the same client id.
     pub duplicate: Duplicate,
     /// The API understands epochs: a replaced connection's DELETE is sent too.
     pub epochs: bool,
-    /// How often a message may reach the API.
+    /// The guarantee about messages to the API.
     pub delivery: Delivery,
-    /// What a client sees of a message that was lost.
+    /// Notice to a client whose message was lost.
     pub on_loss: OnLoss,
     /// Bytes of the longest message of a client, and of the longest push. A client that sends a longer
     /// one is closed with 1009, a push is refused with 413.
     pub max_message: usize,
-    /// Messages of one client that wait for the API. With more the client is not read.
+    /// Messages of one client that may wait for the API. At this number the client is not read.
     pub queue_messages: usize,
-    /// Bytes of them. With more the client is not read.
+    /// Bytes of one client's messages that may wait. At this number the client is not read.
     pub queue_bytes: usize,
-    /// How long a message may wait for the API, and be tried. Then it is lost. A DELETE likewise.
+    /// Time for which a message or DELETE may wait for the API and be tried. Then it is lost.
     pub queue_timeout: Duration,
     /// Bytes that wait to be taken by one client. A push beyond is refused with 429, and the client's
     /// own messages wait.
     pub send_buffer: usize,
-    /// A client that takes nothing for so long while something waits is closed.
+    /// A client that takes nothing for this time, while something waits for it, is cut off.
     pub write_stall: Duration,
-    /// A silent client is pinged by then.
+    /// A client that is silent for this time is pinged.
     pub ping_interval: Duration,
-    /// A silent client is closed after it.
+    /// A client that is silent for this time is closed.
     pub idle_timeout: Duration,
     /// Messages that one client may send in a second; zero for any number. With more it is not read
     /// until the second is over.
@@ -117,14 +117,14 @@ pub struct Config {
     pub per_address: usize,
     /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed and passed on.
     pub trusted_proxies: Vec<IpNet>,
-    /// Who may push on the clients' listener.
+    /// Permission to push on the clients' listener.
     pub push: Push,
-    /// Over which time clients are closed when the node leaves.
+    /// Time over which clients are closed when the node shuts down.
     pub drain_spread: Duration,
 }
 
 impl Config {
-    /// The defaults, for the API at `api`.
+    /// Returns the defaults, for the API at `api`.
     #[must_use]
     pub fn new(name: &str, api: Url) -> Self {
         Self {

@@ -1,17 +1,17 @@
-//! What a gateway tells whoever counts.
+//! Events that a gateway reports to its observer, for metrics.
 
 use std::time::Duration;
 
-/// What became of a push.
+/// Outcome of a push, used as a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pushed {
     /// Written to the client's socket: 200.
     Sent,
-    /// It waits for the client: 202.
+    /// The push waits for the client: 202.
     Queued,
     /// There is no such client: 404.
     Unknown,
-    /// It has just gone: 410.
+    /// The client has just gone: 410.
     Gone,
     /// Longer than a message may be: 413.
     TooLong,
@@ -22,7 +22,7 @@ pub enum Pushed {
 }
 
 impl Pushed {
-    /// Its name in metrics.
+    /// The name in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Pushed {
         }
     }
 
-    /// All of them.
+    /// All outcomes.
     pub const ALL: [Self; 7] = [
         Self::Sent,
         Self::Queued,
@@ -48,31 +48,31 @@ impl Pushed {
     ];
 }
 
-/// What became of a handshake.
+/// Outcome of a client's handshake, used as a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Connected {
     /// The API has accepted the client: 101.
     Accepted,
-    /// The API does not want it: 403.
+    /// The API does not accept the client: 403.
     Forbidden,
-    /// The API gave no answer to go by: 502.
+    /// The API gave no usable response: 502.
     BadGateway,
-    /// It is no handshake of RFC 6455, or for no client id: 400, 405 or 426.
+    /// The request is no handshake of RFC 6455, or names no client id: 400, 405 or 426.
     Malformed,
     /// A page of an origin that may not connect: 403.
     Origin,
-    /// There are as many clients as there may be: 503.
+    /// The limit of clients is reached: 503.
     Full,
-    /// There are as many connections of its address as there may be: 429.
+    /// The limit of connections from one address is reached: 429.
     Address,
-    /// Another connection has its id: 409.
+    /// Another connection has the client's id: 409.
     Duplicate,
     /// The gateway is shutting down: 503.
     Leaving,
 }
 
 impl Connected {
-    /// Its name in metrics.
+    /// The name in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -88,7 +88,7 @@ impl Connected {
         }
     }
 
-    /// All of them.
+    /// All outcomes.
     pub const ALL: [Self; 9] = [
         Self::Accepted,
         Self::Forbidden,
@@ -102,19 +102,20 @@ impl Connected {
     ];
 }
 
-/// Hears of clients and requests. Calls come from hot paths: implementations must not block.
+/// Receives the events of a gateway. The calls come from hot paths: implementations must not block.
 pub trait Observer: Send + Sync + 'static {
-    /// A request to the API has ended, and how long it took. S4's own five counters are the gateway's.
+    /// A request to the API has ended after this time. The gateway counts requests by itself: see
+    /// [`Stats`](crate::Stats).
     fn requested(&self, took: Duration);
     /// A message was lost.
     fn lost(&self);
-    /// What became of a push.
+    /// A push was handled.
     fn pushed(&self, what: Pushed);
-    /// What became of a handshake.
+    /// A handshake was answered.
     fn connected(&self, what: Connected);
 }
 
-/// Counts nothing.
+/// An observer that ignores everything.
 #[derive(Debug)]
 pub struct NoObserver;
 

@@ -3,18 +3,18 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counted since the gateway began, but for the last three, which are of this moment.
+/// Counters of a gateway since it began. The last three say how things stand at this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Clients whose connection the API has accepted.
     pub connections_opened: u64,
-    /// Of those, the ones that are gone.
+    /// Accepted clients that are gone.
     pub connections_closed: u64,
-    /// Requests to the API that were begun.
+    /// Requests to the API that were started.
     pub requests_started: u64,
-    /// Those that brought no answer, or one that is no 2xx.
+    /// Requests without a response, or with one that is no 2xx.
     pub requests_failed: u64,
-    /// The others that have ended.
+    /// Requests with a 2xx response.
     pub requests_succeeded: u64,
     /// Messages of clients.
     pub messages_in: u64,
@@ -22,14 +22,14 @@ pub struct Stats {
     pub messages_out: u64,
     /// Clients connected.
     pub connections: u64,
-    /// Messages that wait for the API, of all clients.
+    /// Messages of all clients that wait for the API.
     pub queued_messages: u64,
-    /// DELETEs that wait to be sent or are tried.
+    /// DELETEs that wait to be sent or are being sent.
     pub pending_deletes: u64,
 }
 
 impl Stats {
-    /// The five counters that a plain `GET /` answers with, as bare lines.
+    /// Returns the five counters that a plain `GET /` is answered with, one a line.
     #[must_use]
     pub fn lines(&self) -> String {
         let mut lines = String::new();
@@ -47,7 +47,7 @@ impl Stats {
     }
 }
 
-/// The counters as they are kept.
+/// The counters themselves.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) opened: AtomicU64,

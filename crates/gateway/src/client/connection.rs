@@ -1,32 +1,34 @@
-//! One client: what is kept of it, and what it may do in which phase.
+//! One connection of a client: its state, and what may be done to it in which phase.
 //!
 //! ```text
-//!   Connecting ──the API accepts, the socket is there──▶ Open ──our Close──▶ Closing ──▶ Gone
-//!       └───────────── refused, or vanished ──────────────┴──its Close, its end──────────▲
+//!   Connecting ──the API accepts──▶ Accepted ──the socket is there──▶ Open ──our Close──▶ Closing ──▶ Gone
+//!       └──────────── refused, or vanished ────┴───────────────────────┴──its Close, its end──────────▲
 //! ```
 //!
-//! An idle client owns no buffer, no codec, no task and no timer: what it has beside [`State`] is
-//! boxed and let go when it is used no more.
+//! An idle client owns no buffer, no codec, no task and no timer: everything beside [`State`] is boxed, and
+//! dropped when it is no longer used.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use fetchway_ws::{CloseCode, Opcode, ReadState, close_payload, put_frame};
 use http::HeaderValue;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
-use crate::order::Order;
-use crate::socket::Socket;
+use super::order::Order;
+use super::socket::Socket;
+use crate::api;
 
-/// Where a client is.
+/// The phases of a connection, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     /// The API is being asked.
     Connecting,
     /// The API has accepted it, and its socket is being handed over.
     Accepted,
-    /// It can be written to and read.
+    /// The socket can be written to and read.
     Open,
     /// We have sent a Close and wait for the client's.
     Closing,
@@ -34,68 +36,70 @@ pub(crate) enum Phase {
     Gone,
 }
 
-/// One client.
-pub(crate) struct Conn {
+/// One connection of a client.
+pub(crate) struct Connection {
     /// The client id: the decoded first segment of its path.
     pub(crate) id: Box<str>,
-    /// Tells it from all before it with the same id: a later one's is greater.
+    /// Tells the connections with one id apart: a later one's is greater.
     pub(crate) epoch: u64,
-    /// From where it has come, as far as that is known.
+    /// The client's address, as far as it is known.
     pub(crate) address: IpAddr,
     state: Mutex<State>,
 }
 
-/// What changes.
+/// The part of a connection that changes.
 pub(crate) struct State {
     pub(crate) socket: Option<Socket>,
     pub(crate) order: Order,
-    /// What the API wants to have back with each request.
+    /// The value of `Fetchway-State`, which the API gets back with each request.
     pub(crate) attached: Option<Box<HeaderValue>>,
-    pub(crate) traffic: Option<Box<Traffic>>,
-    /// Those who wait until the API has heard of its end.
+    pub(crate) buffers: Option<Box<Buffers>>,
+    /// Later connections, which wait until the API has heard of this one's end.
     pub(crate) waiters: Option<Box<Waiters>>,
-    /// Tenths of seconds since the gateway began: when it was heard last, when it connected, and in
-    /// which its messages were counted last.
+    /// Time at which the client was heard last, in tenths of seconds since the gateway began.
     pub(crate) heard: u32,
+    /// Time at which the connection began, likewise.
     pub(crate) since: u32,
+    /// The second in which messages were counted last.
     pub(crate) counted_at: u32,
     /// Messages in that second.
     pub(crate) count: u32,
-    /// Its place in its reactor.
+    /// Number of the connection in its reactor.
     pub(crate) slot: u32,
+    /// The reactor that serves the connection.
     pub(crate) reactor: u8,
     pub(crate) phase: Phase,
     pub(crate) pinged: bool,
-    /// The API has accepted it: it counts.
+    /// The API has accepted the connection, which so counts as opened.
     pub(crate) is_counted: bool,
-    /// Its turn to be read comes once more.
+    /// The reactor will go on reading in a later turn.
     pub(crate) is_unread: bool,
-    /// It has left the table.
+    /// The connection has left the table.
     pub(crate) is_out: bool,
 }
 
-/// Boxed: hardly any client has some.
+/// Boxed by their owner, as hardly any connection has some.
 #[derive(Default)]
 pub(crate) struct Waiters(pub(crate) Vec<oneshot::Sender<()>>);
 
-/// What only a client in the middle of something has.
+/// The part that only a client in the middle of something has.
 #[derive(Default)]
-pub(crate) struct Traffic {
-    /// What has been read and is not a whole message yet, or waits for those before it.
+pub(crate) struct Buffers {
+    /// Bytes that were read and are not a whole message yet, or wait for earlier messages.
     pub(crate) reading: ReadState,
-    /// It has broken the protocol: nothing more of it counts, and it is closed like this when what it
-    /// has sent before is answered.
+    /// The client broke the protocol. Nothing more of it counts, and it is closed like this when its
+    /// earlier messages are answered.
     pub(crate) broken: Option<(CloseCode, &'static str)>,
-    /// What the client has not taken yet, and since when.
+    /// Bytes that the client has not taken yet, and the time since when.
     pub(crate) out: BytesMut,
     pub(crate) stalled_since: u32,
-    /// It is not read, as too much of it waits.
+    /// The client is not read, as too much of it waits.
     pub(crate) paused: bool,
-    /// The API has dismissed it before its socket was there.
+    /// The API has dismissed the client before its socket was there.
     pub(crate) dismissed: Option<Box<(CloseCode, String)>>,
 }
 
-impl Traffic {
+impl Buffers {
     fn is_idle(&self) -> bool {
         let no_input = self.reading.is_idle() && self.broken.is_none();
         no_input && self.out.is_empty() && !self.paused && self.dismissed.is_none()
@@ -105,7 +109,21 @@ impl Traffic {
 /// A write has failed: the client is gone.
 pub(crate) struct Broken;
 
-impl Conn {
+impl api::Client for Arc<Connection> {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn attached(&self) -> Option<HeaderValue> {
+        self.lock().attached.as_deref().cloned()
+    }
+}
+
+impl Connection {
     pub(crate) fn new(id: &str, epoch: u64, address: IpAddr, now: u32) -> Self {
         Self {
             id: id.into(),
@@ -115,7 +133,7 @@ impl Conn {
                 socket: None,
                 order: Order::default(),
                 attached: None,
-                traffic: None,
+                buffers: None,
                 waiters: None,
                 heard: now,
                 since: now,
@@ -133,55 +151,55 @@ impl Conn {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
-    /// Whether it can be written to.
+    /// Returns true if the client can be written to.
     pub(crate) fn is_open(&self) -> bool {
         self.lock().phase == Phase::Open
     }
 
-    /// Whether it takes no more pushes.
+    /// Returns true if the client takes no more pushes.
     pub(crate) fn has_ended(&self) -> bool {
         self.lock().order.has_ended()
     }
 }
 
 impl State {
-    pub(crate) fn traffic(&mut self) -> &mut Traffic {
-        self.traffic.get_or_insert_default()
+    pub(crate) fn buffers(&mut self) -> &mut Buffers {
+        self.buffers.get_or_insert_default()
     }
 
-    /// Lets go of what is not needed between messages.
-    pub(crate) fn rest(&mut self) {
-        // What the socket itself holds back is waited for like the rest.
-        if self.traffic.as_ref().is_some_and(|t| t.is_idle()) && !self.is_blocked() {
-            self.traffic = None;
+    /// Drops the buffers if they are not needed now.
+    pub(crate) fn trim(&mut self) {
+        // Bytes that the socket itself holds back count as well.
+        if self.buffers.as_ref().is_some_and(|b| b.is_idle()) && !self.is_blocked() {
+            self.buffers = None;
         }
     }
 
-    /// Bytes that wait to be taken by the client.
+    /// Returns the number of bytes that wait to be taken by the client.
     pub(crate) fn unsent(&self) -> usize {
-        self.traffic.as_ref().map_or(0, |traffic| traffic.out.len())
+        self.buffers.as_ref().map_or(0, |buffers| buffers.out.len())
     }
 
-    /// Whether the socket has taken bytes that the system has not.
+    /// Returns true if the socket has taken bytes that the system has not.
     pub(crate) fn is_blocked(&self) -> bool {
         self.socket.as_ref().is_some_and(Socket::is_blocked)
     }
 
     pub(crate) fn is_paused(&self) -> bool {
-        self.traffic.as_ref().is_some_and(|traffic| traffic.paused)
+        self.buffers.as_ref().is_some_and(|buffers| buffers.paused)
     }
 
-    /// Writes a frame, or what of it the client takes now; the rest waits.
+    /// Writes a frame as far as the client takes it now. The other bytes wait.
     pub(crate) fn frame(&mut self, opcode: Opcode, payload: &[u8], now: u32) -> Result<(), Broken> {
         let mut frame = BytesMut::with_capacity(payload.len() + 10);
         put_frame(&mut frame, opcode, payload, None);
         self.bytes(&frame, now)
     }
 
-    /// Writes whole frames, or what of them the client takes now; the rest waits.
+    /// Writes whole frames as far as the client takes them now. The other bytes wait.
     pub(crate) fn bytes(&mut self, frames: &[u8], now: u32) -> Result<(), Broken> {
         let waits = self.unsent() > 0;
         let (mut taken, mut blocked) = (0, false);
@@ -191,38 +209,38 @@ impl State {
             blocked = socket.is_blocked();
         }
         if taken < frames.len() || blocked {
-            let traffic = self.traffic();
+            let buffers = self.buffers();
             if !waits {
-                traffic.stalled_since = now;
+                buffers.stalled_since = now;
             }
-            traffic.out.extend_from_slice(&frames[taken..]);
+            buffers.out.extend_from_slice(&frames[taken..]);
         }
         Ok(())
     }
 
-    /// Goes on writing what waits.
+    /// Writes the bytes that wait, as far as the client takes them now.
     pub(crate) fn flush(&mut self, now: u32) -> Result<(), Broken> {
         let Some(socket) = &mut self.socket else {
             return Ok(());
         };
         let some = socket.flush().map_err(|_| Broken)?;
-        let Some(traffic) = &mut self.traffic else {
+        let Some(buffers) = &mut self.buffers else {
             return Ok(());
         };
         if some {
-            traffic.stalled_since = now;
+            buffers.stalled_since = now;
         }
-        if traffic.out.is_empty() {
+        if buffers.out.is_empty() {
             return Ok(());
         }
-        let taken = socket.write(&traffic.out).map_err(|_| Broken)?;
+        let taken = socket.write(&buffers.out).map_err(|_| Broken)?;
         if taken > 0 {
-            traffic.stalled_since = now;
+            buffers.stalled_since = now;
         }
-        if taken == traffic.out.len() {
-            traffic.out = BytesMut::new();
+        if taken == buffers.out.len() {
+            buffers.out = BytesMut::new();
         } else {
-            let _ = traffic.out.split_to(taken);
+            let _ = buffers.out.split_to(taken);
         }
         Ok(())
     }

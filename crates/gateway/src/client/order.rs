@@ -1,4 +1,4 @@
-//! The order in which what one client has sent reaches the API: the pure machine.
+//! The order in which one client's messages and its end reach the API: the pure machine.
 //!
 //! ```text
 //!   message ──▶ queue ──next──▶ at the API (so many at once) ──done──▶
@@ -10,52 +10,26 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// Something for the API to hear of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum What {
-    /// A message of the client.
-    Message {
-        /// Text, or binary.
-        text: bool,
-        data: Bytes,
-    },
-    /// The client is gone, and why.
-    Delete(Bytes),
-}
+use crate::api::{Content, Item};
 
-/// It, and its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Item {
-    pub(crate) what: What,
-    /// Counts what the client has sent, from 1; it stays when something is sent again.
-    pub(crate) sequence: u64,
-    pub(crate) since: Instant,
-}
-
-impl Item {
-    pub(crate) fn is_delete(&self) -> bool {
-        matches!(self.what, What::Delete(_))
-    }
-}
-
-/// What waits; boxed away while nothing does.
+/// Messages that wait. Boxed, and dropped while there are none.
 #[derive(Debug, Default)]
 struct Queue {
     messages: VecDeque<Item>,
     bytes: usize,
 }
 
-/// How far the DELETE has come.
+/// Progress of the DELETE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Delete {
     #[default]
     NotYet,
-    /// It waits for the messages before it.
+    /// The DELETE waits for the messages before it.
     Waiting,
-    /// It is at the API.
+    /// The DELETE is at the API.
     Sent,
-    /// It was answered, given up, or is not wanted.
-    Over,
+    /// The DELETE was answered, given up, or is not wanted.
+    Done,
 }
 
 /// One client's order.
@@ -74,7 +48,7 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// A message has come. After the end none is taken.
+    /// Adds a message. After the end none is taken.
     pub(crate) fn message(&mut self, text: bool, data: Bytes, now: Instant) {
         if self.has_ended() {
             return;
@@ -83,13 +57,13 @@ impl Order {
         let queue = self.queue.get_or_insert_default();
         queue.bytes += data.len();
         queue.messages.push_back(Item {
-            what: What::Message { text, data },
+            content: Content::Message { text, data },
             sequence: self.sequence,
             since: now,
         });
     }
 
-    /// The client is gone. `told`: the API is to hear of it. Only the first end counts.
+    /// Notes that the client is gone. `told`: the API is to hear of it. Only the first end counts.
     pub(crate) fn end(&mut self, reason: Bytes, told: bool, now: Instant) {
         if self.has_ended() {
             return;
@@ -99,52 +73,51 @@ impl Order {
             self.reason = Some(Box::new((reason, now)));
             self.delete = Delete::Waiting;
         } else {
-            self.delete = Delete::Over;
+            self.delete = Delete::Done;
         }
     }
 
-    /// Whether the client is gone.
+    /// Returns true if the client is gone.
     pub(crate) fn has_ended(&self) -> bool {
         self.delete != Delete::NotYet
     }
 
-    /// Another connection has taken over: the API is not to hear of this one's end, if it has not yet.
+    /// Drops the DELETE if it was not sent yet, because another connection has taken over.
     pub(crate) fn forget_end(&mut self) {
         if self.delete == Delete::Waiting {
-            self.delete = Delete::Over;
+            self.delete = Delete::Done;
             self.reason = None;
         }
     }
 
-    /// Whether the DELETE is to wait for what becomes of another connection.
+    /// Has the DELETE wait, until the fate of another connection is known.
     pub(crate) fn hold(&mut self, held: bool) {
         self.held = held;
     }
 
-    /// Whether its messages are to wait for those of another connection.
+    /// Has the messages wait for those of another connection.
     pub(crate) fn queue_behind(&mut self, behind: bool) {
         self.behind = behind;
     }
 
-    /// Whether the client has ended and its DELETE has not gone out.
+    /// Returns true if the client is gone and its DELETE has not been sent.
     pub(crate) fn owes_delete(&self) -> bool {
         self.delete == Delete::Waiting
     }
 
-    /// Whether the API is just hearing of the end.
+    /// Returns true while the DELETE is at the API.
     pub(crate) fn is_deleting(&self) -> bool {
         self.delete == Delete::Sent
     }
 
-    /// What goes to the API now, while at most `at_once` things of this client may be there. Each is to
-    /// be told of by [`Order::done`].
+    /// Takes what goes to the API now, while at most `at_once` items of this client may be there. Each is
+    /// to be followed by [`Order::done`].
     pub(crate) fn next(&mut self, at_once: u16) -> Option<Item> {
-        if self.at_api < at_once
-            && !self.behind
+        if self.has_turn(at_once)
             && let Some(queue) = &mut self.queue
             && let Some(item) = queue.messages.pop_front()
         {
-            if let What::Message { data, .. } = &item.what {
+            if let Content::Message { data, .. } = &item.content {
                 queue.bytes -= data.len();
             }
             if queue.messages.is_empty() {
@@ -153,12 +126,12 @@ impl Order {
             self.at_api += 1;
             return Some(item);
         }
-        if self.delete == Delete::Waiting && self.is_quiet() && !self.held {
+        if self.is_delete_due() {
             let (reason, since) = *self.reason.take()?;
             self.delete = Delete::Sent;
             self.at_api = 1;
             return Some(Item {
-                what: What::Delete(reason),
+                content: Content::Delete(reason),
                 sequence: self.sequence,
                 since,
             });
@@ -166,37 +139,50 @@ impl Order {
         None
     }
 
-    /// Something that [`Order::next`] gave has been answered, or is lost.
+    /// Returns true if [`Order::next`] would return something.
+    pub(crate) fn has_next(&self, at_once: u16) -> bool {
+        self.queue.is_some() && self.has_turn(at_once) || self.is_delete_due()
+    }
+
+    fn has_turn(&self, at_once: u16) -> bool {
+        self.at_api < at_once && !self.behind
+    }
+
+    fn is_delete_due(&self) -> bool {
+        self.delete == Delete::Waiting && self.is_quiet() && !self.held
+    }
+
+    /// Notes that an item of [`Order::next`] has been answered, or is lost.
     pub(crate) fn done(&mut self) {
         self.at_api -= 1;
         if self.delete == Delete::Sent {
-            self.delete = Delete::Over;
+            self.delete = Delete::Done;
         }
     }
 
-    /// Whether nothing waits for the API, nor for its answer.
+    /// Returns true if nothing waits for the API, nor for its response.
     pub(crate) fn is_quiet(&self) -> bool {
         self.at_api == 0 && self.queue.is_none()
     }
 
-    /// Whether messages wait for the API, or for its answer.
+    /// Returns true if messages wait for the API, or for its response.
     pub(crate) fn owes_messages(&self) -> bool {
         self.queue.is_some() || self.at_api > 0 && self.delete != Delete::Sent
     }
 
-    /// Messages that wait.
+    /// Returns the number of messages that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.messages.len())
     }
 
-    /// Bytes of them.
+    /// Returns the bytes of the messages that wait.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.bytes)
     }
 
-    /// Whether the client has ended and nothing more of it will reach the API.
-    pub(crate) fn is_over(&self) -> bool {
-        self.delete == Delete::Over && self.is_quiet()
+    /// Returns true if the client is gone and nothing more of it will reach the API.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.delete == Delete::Done && self.is_quiet()
     }
 }
 
@@ -230,7 +216,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: messages go out in their order, at most so many at once, each once; a
+        /// Messages always go out in their order, at most so many at once, each once. A
         /// DELETE goes last, alone, and once.
         #[test]
         fn messages_keep_their_order_and_delete_comes_last(
@@ -271,16 +257,19 @@ mod tests {
                         at_api -= 1;
                     }
                     Step::Next => {
-                        if let Some(item) = order.next(at_once) {
+                        let has_next = order.has_next(at_once);
+                        let next = order.next(at_once);
+                        prop_assert_eq!(next.is_some(), has_next);
+                        if let Some(item) = next {
                             at_api += 1;
                             prop_assert!(at_api <= at_once && !deleted);
-                            match item.what {
-                                What::Message { .. } => {
+                            match item.content {
+                                Content::Message { .. } => {
                                     prop_assert!(!is_behind);
                                     out += 1;
                                     prop_assert_eq!(item.sequence, out);
                                 }
-                                What::Delete(_) => {
+                                Content::Delete(_) => {
                                     prop_assert!(out == put && at_api == 1 && ended && !is_held);
                                     prop_assert_eq!(item.sequence, put + 1);
                                     deleted = true;
@@ -293,7 +282,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(out, put);
-            prop_assert!(order.is_over());
+            prop_assert!(order.is_complete());
         }
     }
 }

@@ -1,12 +1,11 @@
-//! What a client's handshake says: its id, and what of it the API is to see.
+//! A client's handshake: its id, its address, and the fields that the API is to see.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use fetchway_policy::guard::IpNet;
 use http::header::{FORWARDED, HOST, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
-
-use crate::gateway::{Inner, Peer};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -15,10 +14,25 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// Bytes of the longest client id, decoded.
 const MAX_ID: usize = 512;
 
-/// The decoded first segment of the path: the client id. What is behind it stays encoded.
+/// The sender of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The sender's address.
+    pub addr: SocketAddr,
+    /// A proxy has passed the connection on without saying whose it is: `addr` is the proxy's own, and
+    /// nothing that the request says of its way is believed.
+    pub is_unnamed: bool,
+    /// The request came over TLS.
+    pub tls: bool,
+    /// The sender has shown the push credential.
+    pub authorized: bool,
+}
+
+/// Returns the client id, which is the decoded first segment of the path, and the rest of the path, still
+/// encoded.
 ///
 /// # Errors
-/// Why there is none.
+/// The reason why the path has no client id.
 pub(crate) fn client_id(path: &str) -> Result<(String, &str), &'static str> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let (first, rest) = match path.find('/') {
@@ -37,7 +51,7 @@ pub(crate) fn client_id(path: &str) -> Result<(String, &str), &'static str> {
     }
 }
 
-/// Path behind the id and query, as the client wrote them. Segments that lead up are left out.
+/// Returns the path behind the id and the query, as the client wrote them; nothing if a segment leads up.
 pub(crate) fn beyond(rest: &str, uri: &Uri) -> Option<String> {
     let up = |segment: &str| {
         let decoded = percent_decode_str(segment).decode_utf8_lossy();
@@ -54,7 +68,7 @@ pub(crate) fn beyond(rest: &str, uri: &Uri) -> Option<String> {
     })
 }
 
-/// Whether fields of this name are ours to set, never a client's.
+/// Returns true if only the gateway and the API may set fields of this name, never a client.
 pub(crate) fn is_reserved(name: &HeaderName) -> bool {
     let name = name.as_str();
     name.starts_with("fetchway-") || name.starts_with("webhook-")
@@ -64,58 +78,62 @@ fn is_forwarding(name: &HeaderName) -> bool {
     *name == FORWARDED || name.as_str().starts_with("x-forwarded-")
 }
 
-impl Inner {
-    /// From where a request comes: the peer, or whom a trusted proxy names.
-    pub(crate) fn address(&self, headers: &HeaderMap, peer: Peer) -> IpAddr {
-        let mut address = peer.addr.ip().to_canonical();
-        // From the right, as each proxy adds at the end whom it has seen itself.
-        let named = headers.get_all(X_FORWARDED_FOR).iter();
-        let named: Vec<&str> = named
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .collect();
-        for name in named.iter().rev() {
-            if peer.is_unnamed || !self.trusts(address) {
-                break;
-            }
-            match name.trim().parse::<IpAddr>() {
-                Ok(ip) => address = ip.to_canonical(),
-                Err(_) => break,
-            }
-        }
-        address
-    }
+fn is_trusted(trusted: &[IpNet], peer: IpAddr) -> bool {
+    trusted.iter().any(|net| net.contains(peer))
+}
 
-    /// The fields of a client's handshake as the API sees them.
-    pub(crate) fn passed_on(&self, headers: &HeaderMap, peer: Peer) -> HeaderMap {
-        let trusted = !peer.is_unnamed && self.trusts(peer.addr.ip().to_canonical());
-        let mut passed = HeaderMap::with_capacity(headers.len() + 8);
-        for (name, value) in headers {
-            let websocket = name.as_str().starts_with("sec-websocket-");
-            let ours = is_reserved(name) || websocket && *name != SEC_WEBSOCKET_PROTOCOL;
-            if !ours && (trusted || !is_forwarding(name)) {
-                passed.append(name, value.clone());
-            }
+/// Returns the address from which a request comes: the peer's, or the one that a `trusted` proxy names.
+pub(crate) fn address(trusted: &[IpNet], headers: &HeaderMap, peer: Peer) -> IpAddr {
+    let mut address = peer.addr.ip().to_canonical();
+    // From the right, as each proxy adds at the end whom it has seen itself.
+    let named = headers.get_all(X_FORWARDED_FOR).iter();
+    let named: Vec<&str> = named
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .collect();
+    for name in named.iter().rev() {
+        if peer.is_unnamed || !is_trusted(trusted, address) {
+            break;
         }
-        // Of several lines the last ones are by the proxies that are nearest.
-        let before = passed.get_all(X_FORWARDED_FOR).iter();
-        let mut hops: Vec<&str> = before.filter_map(|line| line.to_str().ok()).collect();
-        let from = peer.addr.ip().to_canonical().to_string();
-        hops.push(&from);
-        if let Ok(from) = HeaderValue::try_from(hops.join(", ")) {
-            passed.insert(X_FORWARDED_FOR, from);
+        match name.trim().parse::<IpAddr>() {
+            Ok(ip) => address = ip.to_canonical(),
+            Err(_) => break,
         }
-        if !passed.contains_key(X_FORWARDED_PROTO) {
-            let scheme = if peer.tls { "https" } else { "http" };
-            passed.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-        }
-        if let Some(host) = headers.get(HOST)
-            && !passed.contains_key(X_FORWARDED_HOST)
-        {
-            passed.insert(X_FORWARDED_HOST, host.clone());
-        }
-        passed
     }
+    address
+}
+
+/// Returns the fields of a client's handshake as the API sees them. Those about the way of the request are
+/// passed on from `trusted` proxies only.
+pub(crate) fn passed_on(trusted: &[IpNet], headers: &HeaderMap, peer: Peer) -> HeaderMap {
+    let from = peer.addr.ip().to_canonical();
+    let is_believed = !peer.is_unnamed && is_trusted(trusted, from);
+    let mut passed = HeaderMap::with_capacity(headers.len() + 8);
+    for (name, value) in headers {
+        let websocket = name.as_str().starts_with("sec-websocket-");
+        let ours = is_reserved(name) || websocket && *name != SEC_WEBSOCKET_PROTOCOL;
+        if !ours && (is_believed || !is_forwarding(name)) {
+            passed.append(name, value.clone());
+        }
+    }
+    // Of several lines the last ones are by the proxies that are nearest.
+    let before = passed.get_all(X_FORWARDED_FOR).iter();
+    let mut hops: Vec<&str> = before.filter_map(|line| line.to_str().ok()).collect();
+    let from = from.to_string();
+    hops.push(&from);
+    if let Ok(from) = HeaderValue::try_from(hops.join(", ")) {
+        passed.insert(X_FORWARDED_FOR, from);
+    }
+    if !passed.contains_key(X_FORWARDED_PROTO) {
+        let scheme = if peer.tls { "https" } else { "http" };
+        passed.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    }
+    if let Some(host) = headers.get(HOST)
+        && !passed.contains_key(X_FORWARDED_HOST)
+    {
+        passed.insert(X_FORWARDED_HOST, host.clone());
+    }
+    passed
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A client's socket, plain or under TLS, without a task: whoever has something to read or write does.
+//! A client's socket, plain or with TLS. The socket needs no task: it is read and written directly.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd as _, RawFd};
 
 use rustls::ServerConnection;
 
-/// Never blocks: what would is an error of kind `WouldBlock`.
+/// A socket that never blocks: a call that would block fails with `WouldBlock`.
 pub(crate) enum Socket {
     Plain(TcpStream),
     Tls(Box<Tls>),
@@ -31,12 +31,12 @@ impl Socket {
         }
     }
 
-    /// Whether a read that fills less than it was given has taken all there was.
+    /// Returns true if a read that fills less than it was given has taken everything that has come.
     pub(crate) fn short_is_empty(&self) -> bool {
         matches!(self, Self::Plain(_))
     }
 
-    /// Reads what there is; nothing means that the client has ended its side.
+    /// Reads what has come. Zero bytes mean that the client has ended its side.
     pub(crate) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = match self {
@@ -50,8 +50,8 @@ impl Socket {
         }
     }
 
-    /// Writes what the system takes; gives how much of `bytes` that is. Under TLS a last piece may be
-    /// taken that the system has not: [`Socket::is_blocked`].
+    /// Writes what the system takes, and returns how much of `bytes` that is. With TLS a last piece may be
+    /// taken that the system has not: see [`Socket::is_blocked`].
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut taken = 0;
         while taken < bytes.len() {
@@ -70,12 +70,12 @@ impl Socket {
         Ok(taken)
     }
 
-    /// Whether it may hold bytes that were read of the system and not asked for yet.
+    /// Returns true if the socket may hold bytes that the system has given and nobody has read yet.
     pub(crate) fn reads_ahead(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 
-    /// Goes on with what the system has not taken yet. Gives whether it has taken some of it now.
+    /// Writes what the system has not taken yet. Returns true if it has taken some of it now.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
         match self {
             Self::Plain(_) => Ok(false),
@@ -83,12 +83,12 @@ impl Socket {
         }
     }
 
-    /// Whether encrypted bytes wait for the system.
+    /// Returns true if encrypted bytes wait for the system.
     pub(crate) fn is_blocked(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.session.wants_write())
     }
 
-    /// Nothing more is written. What the client still sends is not answered any more.
+    /// Ends our side. Nothing more is written, and what the client still sends is not answered.
     pub(crate) fn close(&mut self) {
         if let Self::Tls(tls) = self {
             tls.session.send_close_notify();

@@ -1,0 +1,352 @@
+//! All connections of a gateway, from their first request until the API has heard of their end.
+//!
+//! Everything here may be called from any thread. Whatever goes to the API as a consequence is left to the
+//! connection's reactor, by [`Work::Send`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use fetchway_ws::{CloseCode, Opcode};
+use http::HeaderValue;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::connection::{Broken, Connection, Phase, State};
+use super::socket::Socket;
+use super::succession;
+use super::table::Table;
+use super::work::{Attachment, Work};
+use crate::api::Item;
+use crate::clock::Clock;
+use crate::config::{Config, Duplicate};
+use crate::error_log::Problem;
+use crate::observe::Pushed;
+use crate::reactor::Mailbox;
+use crate::stats::{add, sub};
+use crate::telemetry::Telemetry;
+
+/// Close code: another connection has the id now.
+const REPLACED: CloseCode = CloseCode::Private(4001);
+
+/// Close code: the service restarts, come again (RFC 6455's registry).
+const RESTART: CloseCode = CloseCode::Private(1012);
+
+/// Bytes of what an API may attach to a connection.
+const MAX_STATE: usize = 4 << 10;
+
+/// The reason that the API hears of a client that vanished without a Close.
+pub(crate) const EOF: Bytes = Bytes::from_static(b"EOF");
+
+/// The connections of a gateway, and how they begin, end and follow each other.
+pub(crate) struct Lifecycle {
+    pub(crate) config: Config,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) clock: Clock,
+    pub(crate) table: Table,
+    reactors: Vec<Arc<Mailbox<Work>>>,
+    next_reactor: AtomicUsize,
+    last_epoch: AtomicU64,
+    is_draining: AtomicBool,
+}
+
+impl Lifecycle {
+    pub(crate) fn new(
+        config: Config,
+        telemetry: Arc<Telemetry>,
+        clock: Clock,
+        reactors: Vec<Arc<Mailbox<Work>>>,
+    ) -> Self {
+        Self {
+            config,
+            telemetry,
+            clock,
+            table: Table::default(),
+            reactors,
+            next_reactor: AtomicUsize::new(0),
+            last_epoch: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Has the gateway take no more clients.
+    pub(crate) fn begin_drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns an epoch that is greater than all before it, those before a restart included.
+    pub(crate) fn next_epoch(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = since.map_or(0, |since| since.as_micros() as u64);
+        let next = |last: u64| Some(now.max(last + 1));
+        let last = &self.last_epoch;
+        let last = last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        last.map_or(now, |last| now.max(last + 1))
+    }
+
+    /// Hands work to the reactor of a connection.
+    pub(crate) fn hand_over(&self, state: &State, work: Work) {
+        self.reactors[usize::from(state.reactor)].send(work);
+    }
+
+    /// Notes that the API has accepted a connection: earlier ones with its id make room. Returns false if
+    /// the connection may not stay, as a later one was accepted first.
+    pub(crate) fn accepted(&self, connection: &Arc<Connection>) -> bool {
+        {
+            let mut state = connection.lock();
+            if state.phase == Phase::Gone {
+                // Cut off meanwhile.
+                return false;
+            }
+            state.phase = Phase::Accepted;
+            state.is_counted = true;
+        }
+        add(&self.telemetry.counters.opened);
+        let stays = self.make_room(connection);
+        self.update_order(&connection.id);
+        stays
+    }
+
+    /// Closes the connections that this one replaces. Returns false if it is replaced itself.
+    fn make_room(&self, connection: &Arc<Connection>) -> bool {
+        if self.config.duplicate == Duplicate::Many {
+            return true;
+        }
+        let mut stays = true;
+        for other in self.table.find(&connection.id) {
+            let counts = {
+                let state = other.lock();
+                state.is_counted && !state.order.has_ended()
+            };
+            if !counts || Arc::ptr_eq(&other, connection) {
+                continue;
+            }
+            if other.epoch > connection.epoch {
+                stays = false;
+            } else {
+                self.replace(&other);
+            }
+        }
+        stays
+    }
+
+    fn replace(&self, connection: &Arc<Connection>) {
+        self.close(connection, REPLACED, "another connection has this id now");
+    }
+
+    /// Closes a connection if it was replaced before its socket was there.
+    pub(crate) fn close_if_replaced(&self, connection: &Arc<Connection>) {
+        if !self.make_room(connection) {
+            self.replace(connection);
+        }
+    }
+
+    /// Gives the socket of a client to a reactor. `early` was read behind the handshake.
+    pub(crate) fn attach(&self, connection: Arc<Connection>, socket: Socket, early: Bytes) {
+        let reactor = self.next_reactor.fetch_add(1, Ordering::Relaxed) % self.reactors.len();
+        connection.lock().reactor = reactor as u8;
+        self.reactors[reactor].send(Work::Attach(Attachment {
+            connection,
+            socket,
+            early,
+        }));
+    }
+
+    /// Keeps the value of `Fetchway-State` that the API wants to have back with each request. An empty one
+    /// removes it.
+    pub(crate) fn attach_state(&self, connection: &Connection, attached: &HeaderValue) {
+        if attached.len() > MAX_STATE {
+            let log = &self.telemetry.log;
+            return log.problem(Problem::State, &*connection.id);
+        }
+        let kept = (!attached.is_empty()).then(|| Box::new(attached.clone()));
+        connection.lock().attached = kept;
+    }
+
+    /// Sends a message to a client, if at most `limit` bytes will wait then, or none do now.
+    pub(crate) fn send(
+        &self,
+        connection: &Arc<Connection>,
+        text: bool,
+        body: &[u8],
+        limit: usize,
+    ) -> Pushed {
+        let sent = {
+            let mut state = connection.lock();
+            if state.order.has_ended() || state.phase >= Phase::Closing {
+                return Pushed::Gone;
+            }
+            if state.unsent() > 0 && state.unsent() + body.len() > limit {
+                return Pushed::Full;
+            }
+            let opcode = if text { Opcode::Text } else { Opcode::Binary };
+            let framed = state.frame(opcode, body, self.clock.now());
+            framed.map(|()| state.unsent() > 0 || state.is_blocked())
+        };
+        match sent {
+            Ok(waits) => {
+                add(&self.telemetry.counters.messages_out);
+                if waits { Pushed::Queued } else { Pushed::Sent }
+            }
+            Err(Broken) => {
+                self.disconnect(connection, EOF);
+                Pushed::Gone
+            }
+        }
+    }
+
+    /// Closes a connection because the gateway restarts.
+    pub(crate) fn dismiss(&self, connection: &Arc<Connection>) {
+        self.close(connection, RESTART, "this gateway restarts");
+    }
+
+    /// Closes an open connection from our side.
+    pub(crate) fn close(&self, connection: &Arc<Connection>, code: CloseCode, reason: &str) {
+        let closed = {
+            let mut state = connection.lock();
+            if state.phase != Phase::Open {
+                return;
+            }
+            let closed = state.close(code, reason, self.clock.now());
+            if closed.is_ok() {
+                // Now: the API hears our reason, however soon the client's own Close comes.
+                self.end(&mut state, Bytes::copy_from_slice(reason.as_bytes()));
+            }
+            closed
+        };
+        match closed {
+            Ok(()) => self.update_order(&connection.id),
+            Err(Broken) => self.disconnect(connection, EOF),
+        }
+    }
+
+    /// Drops the socket of a client that is gone. The API hears `reason`, if it has not heard one yet.
+    pub(crate) fn disconnect(&self, connection: &Arc<Connection>, reason: Bytes) {
+        {
+            let mut state = connection.lock();
+            if state.phase == Phase::Gone {
+                return;
+            }
+            // Under one lock with the phase: a connection that is gone and has not ended would count as one
+            // that stays, and a successor that ends meanwhile would have its DELETE forgotten.
+            self.end(&mut state, reason);
+            state.phase = Phase::Gone;
+            state.buffers = None;
+            if let Some(mut socket) = state.socket.take() {
+                socket.close();
+                self.hand_over(&state, Work::Remove(state.slot));
+            }
+            self.table.leave(connection.address);
+        }
+        self.update_order(&connection.id);
+    }
+
+    /// Ends a connection that the API does not want, or cannot say so. Messages that were pushed to it
+    /// meanwhile go to the one that it would have replaced.
+    pub(crate) fn refuse(&self, connection: &Arc<Connection>) {
+        let pushed = {
+            let mut state = connection.lock();
+            if state.phase == Phase::Gone {
+                // Cut off meanwhile.
+                return;
+            }
+            state.phase = Phase::Gone;
+            self.end(&mut state, EOF);
+            state.buffers.take().map(|buffers| buffers.out)
+        };
+        self.table.leave(connection.address);
+        if let Some(pushed) = pushed.filter(|pushed| !pushed.is_empty()) {
+            let others = self.table.find(&connection.id);
+            if let Some(other) = others.iter().rev().find(|other| other.is_open()) {
+                // A socket that breaks at this very moment is found broken by its next event.
+                let _ = other.lock().bytes(&pushed, self.clock.now());
+            }
+        }
+        self.update_order(&connection.id);
+    }
+
+    /// Ends a client's order. [`Lifecycle::update_order`] is to follow when the client's lock is free.
+    fn end(&self, state: &mut State, reason: Bytes) {
+        if state.order.has_ended() {
+            return;
+        }
+        let told = state.is_counted;
+        if told {
+            add(&self.telemetry.counters.closed);
+            add(&self.telemetry.counters.deletes);
+        }
+        // Until it is decided: nobody must send it before.
+        state.order.hold(!self.config.epochs);
+        state.order.end(reason, told, Instant::now());
+    }
+
+    /// Takes the item that goes to the API next, unless the client does not take the replies that it has.
+    pub(crate) fn next(&self, state: &mut State) -> Option<Item> {
+        if state.phase == Phase::Open && state.unsent() > self.config.send_buffer {
+            return None;
+        }
+        let item = state.order.next(self.config.order.at_once())?;
+        if !item.is_delete() {
+            sub(&self.telemetry.counters.queued);
+        }
+        Some(item)
+    }
+
+    /// Decides what the API hears of the ends of all connections with this id, has them sent, and removes
+    /// the connections of which it has heard everything.
+    pub(crate) fn update_order(&self, id: &str) {
+        let all = self.table.with(id, |connections| {
+            succession::decide(connections, &self.config);
+            connections.to_vec()
+        });
+        for connection in all {
+            let mut state = connection.lock();
+            if state.order.has_next(self.config.order.at_once()) {
+                self.hand_over(&state, Work::Send(connection.clone()));
+            }
+            if state.order.is_complete() && !state.is_out {
+                state.is_out = true;
+                let (waiters, was_open) = (state.waiters.take(), state.is_counted);
+                drop(state);
+                self.remove(&connection, was_open);
+                for waiter in waiters.into_iter().flat_map(|waiters| waiters.0) {
+                    // A connection that has been cut off waits no longer.
+                    let _ = waiter.send(());
+                }
+            }
+        }
+    }
+
+    fn remove(&self, connection: &Arc<Connection>, was_open: bool) {
+        if was_open {
+            sub(&self.telemetry.counters.deletes);
+        }
+        self.table.remove(connection, was_open);
+    }
+
+    /// Waits until none of these connections has its DELETE at the API.
+    pub(crate) async fn after_deletes(&self, others: &[Arc<Connection>]) {
+        if self.config.epochs {
+            return;
+        }
+        for other in others {
+            let done = {
+                let mut state = other.lock();
+                state.order.is_deleting().then(|| {
+                    let (tell, done) = oneshot::channel();
+                    state.waiters.get_or_insert_default().0.push(tell);
+                    done
+                })
+            };
+            if let Some(done) = done {
+                // Bounded by the queue's timeout.
+                let _ = done.await;
+            }
+        }
+    }
+}
