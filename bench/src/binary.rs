@@ -1,5 +1,7 @@
-//! Load through a relay in the binary encoding: the session's machine and a socket, nothing else, as
-//! the load shares the machine with what it measures.
+//! Load through a relay in the binary encoding.
+//!
+//! The load consists of the session's state machine and a socket only, because it shares the computer with
+//! the measured program.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -21,7 +23,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use crate::Volume;
 use crate::load::{Recorder, Run};
 
-/// One fetch under way.
+/// One outstanding fetch.
 struct Fetch {
     number: usize,
     sent: Instant,
@@ -34,14 +36,16 @@ pub(crate) struct Binary {
     read: Receiver<OwnedReadHalf>,
     write: OwnedWriteHalf,
     session: Session,
-    /// By stream; those that have ended are taken out from the front.
+    /// Outstanding fetches by stream id.
     fetches: std::collections::HashMap<u64, Fetch>,
 }
 
 impl Binary {
     pub(crate) async fn connect(addr: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(addr).await;
-        let mut stream = stream.with_context(|| format!("no relay at {addr}; start one"))?;
+        let mut stream = stream.with_context(|| {
+            format!("no relay accepts connections at {addr}: start one with `fetchway serve`")
+        })?;
         stream.set_nodelay(true)?;
         let mut headers = HeaderMap::new();
         headers.insert(
@@ -54,7 +58,8 @@ impl Binary {
             headers,
         };
         let opened = fetchway_ws::connect(&mut stream, &handshake).await;
-        let (_, rest) = opened.with_context(|| format!("{addr} takes no WebSocket"))?;
+        let (_, rest) =
+            opened.with_context(|| format!("the WebSocket handshake with {addr} failed"))?;
         let (read, write) = stream.into_split();
         Ok(Self {
             read: Receiver::new(read, rest, Decoder::new(Role::Client, MAX_MESSAGE)),
@@ -64,7 +69,7 @@ impl Binary {
         })
     }
 
-    /// Fetches `url(0)`, `url(1)`, … and has each body verified. The first wrong answer ends it.
+    /// Fetches `url(0)`, `url(1)`, … and verifies each body. The first wrong answer ends the run.
     pub(crate) async fn fetch(
         &mut self,
         volume: Volume,
@@ -75,7 +80,7 @@ impl Binary {
         let (mut asked, mut done) = (0, 0);
         while done < volume.total {
             while asked < volume.total && self.fetches.len() < volume.concurrency {
-                // What the relay allows at a time may be less, or not be known yet.
+                // The relay's limit on streams may be lower, or not known yet.
                 if !self.ask(asked, &url(asked)) {
                     break;
                 }
@@ -92,7 +97,7 @@ impl Binary {
                     .context("a stream ended twice")?;
                 if !fetch.ok || !verify(fetch.number, &fetch.body) {
                     bail!(
-                        "fetch {} came back with what was not asked for",
+                        "fetch {} came back with a wrong status or body",
                         fetch.number
                     );
                 }
@@ -117,7 +122,7 @@ impl Binary {
         true
     }
 
-    /// Takes an event of a small fetch; gives its stream once that has ended.
+    /// Handles an event of a small fetch; returns its stream once the stream has ended.
     fn take(&mut self, event: Happened) -> anyhow::Result<Option<u64>> {
         match event {
             Happened::Head { stream, head, end } => {
@@ -136,8 +141,11 @@ impl Binary {
         }
     }
 
-    /// Fetches bodies of filler, all at once, each `size` long and of its number as seed, and verifies
-    /// them as they come. `stalled` is not read before all others have ended. Gives how long those took.
+    /// Fetches all URLs at once, each with a body of `size` bytes of filler whose seed is the index of the
+    /// URL, and verifies the bodies as they arrive.
+    ///
+    /// The body with the index `stalled` is read only after all others have ended. Returns the time that
+    /// the others took.
     pub(crate) async fn download(
         &mut self,
         urls: &[String],
@@ -150,7 +158,7 @@ impl Binary {
             let stream = self
                 .session
                 .open(&RequestHead::new(Method::GET, url), true)
-                .context("too many at once")?;
+                .context("the relay allows fewer streams than requested")?;
             bodies.insert(stream, (number, filler(Kind::Text, number as u64, size), 0));
         }
         let (mut unread, mut took) = (Vec::new(), None);
@@ -163,7 +171,7 @@ impl Binary {
                         let n = bytes.len() as u64;
                         body.2 += n;
                         if !body.1.split_to(n).matches(&bytes) {
-                            bail!("body {} is not what was asked for", body.0);
+                            bail!("body {} has wrong bytes", body.0);
                         }
                         if took.is_none() && Some(body.0) == stalled {
                             unread.push((stream, n));
@@ -171,7 +179,7 @@ impl Binary {
                             self.session.consumed(stream, n);
                         }
                         if end {
-                            anyhow::ensure!(body.2 == size, "body {} is not whole", body.0);
+                            anyhow::ensure!(body.2 == size, "body {} is incomplete", body.0);
                             bodies.remove(&stream);
                         }
                     }
@@ -186,7 +194,7 @@ impl Binary {
                 }
             }
         }
-        took.context("nothing was asked for")
+        took.context("there is no URL to fetch")
     }
 
     async fn flush(&mut self) -> anyhow::Result<()> {
@@ -201,20 +209,20 @@ impl Binary {
             self.write
                 .write_all(&out)
                 .await
-                .context("the relay takes no more")?;
+                .context("data cannot be sent to the relay")?;
         }
     }
 
-    /// Waits for something, and gives all that came with it.
+    /// Waits for a message, and returns the events of all messages that have arrived.
     async fn events(&mut self) -> anyhow::Result<Vec<Happened>> {
         let mut events = Vec::new();
         let mut next = self
             .read
             .next()
             .await
-            .context("the relay's connection broke")?;
+            .context("the connection to the relay failed")?;
         if next.is_none() {
-            bail!("the relay closed the connection before it had answered");
+            bail!("the relay closed the connection before all answers had arrived");
         }
         while let Some(event) = next {
             match event {
@@ -233,12 +241,15 @@ impl Binary {
                     self.write
                         .write_all(&pong)
                         .await
-                        .context("the relay takes no pong")?;
+                        .context("pongs cannot be sent to the relay")?;
                 }
                 Event::Close(code, reason) => bail!("the relay closed: {code} {reason}"),
                 Event::Pong(_) | Event::TooLong(_) => {}
             }
-            next = self.read.ready().context("the relay's connection broke")?;
+            next = self
+                .read
+                .ready()
+                .context("the connection to the relay failed")?;
         }
         Ok(events)
     }

@@ -1,5 +1,5 @@
-//! Load over plain HTTP/1.1: keep-alive connections, one request at a time on each. Parses no more
-//! of an answer than it verifies.
+//! Load over plain HTTP/1.1: keep-alive connections with one request at a time on each. Only those parts
+//! of an answer are parsed that are verified.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use crate::Volume;
 use crate::load::{Recorder, Run};
 
-/// Longest answer taken, head and body.
+/// Longest accepted answer, head and body, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Sends `volume` of GETs; each answer must be 200 with `body` (or any, if none is given).
+/// Sends `volume` of GET requests; each answer must have status 200 and `body`, or any body if none is given.
 pub(crate) async fn load(
     server: SocketAddr,
     path: &str,
@@ -34,7 +34,7 @@ pub(crate) async fn load(
     for _ in 0..volume.concurrency {
         let stream = TcpStream::connect(server)
             .await
-            .with_context(|| format!("no server at {server}"))?;
+            .with_context(|| format!("no server accepts connections at {server}"))?;
         stream.set_nodelay(true)?;
         streams.push(stream);
     }
@@ -50,7 +50,7 @@ pub(crate) async fn load(
         ));
     }
     while let Some(done) = connections.join_next().await {
-        all.merge(&done.context("a connection's task failed")??)?;
+        all.merge(&done.context("the task of a connection failed")??)?;
     }
     all.finish(volume.total)
 }
@@ -68,17 +68,14 @@ async fn connection(
         stream.write_all(&request).await?;
         let body = answer(&mut stream, &mut buffer).await?;
         if expected.as_deref().is_some_and(|expected| expected != body) {
-            bail!(
-                "an answer of {} bytes is not what was asked for",
-                body.len()
-            );
+            bail!("an answer of {} bytes is not the expected one", body.len());
         }
         recorder.record(sent);
     }
     Ok(recorder)
 }
 
-/// Reads one answer and gives its body.
+/// Reads one answer and returns its body.
 async fn answer<'b>(stream: &mut TcpStream, buffer: &'b mut [u8]) -> anyhow::Result<&'b [u8]> {
     let mut filled = 0;
     let mut whole = None;
@@ -86,7 +83,7 @@ async fn answer<'b>(stream: &mut TcpStream, buffer: &'b mut [u8]) -> anyhow::Res
         let read = stream.read(&mut buffer[filled..]).await?;
         if read == 0 {
             bail!(
-                "the server closed the connection before its answer was whole, or it is too long"
+                "the server closed the connection before the end of its answer, or the answer is too long"
             );
         }
         filled += read;
@@ -105,9 +102,9 @@ async fn answer<'b>(stream: &mut TcpStream, buffer: &'b mut [u8]) -> anyhow::Res
     }
 }
 
-/// The content-length of a successful answer.
+/// Returns the content-length of a successful answer.
 fn body_length(head: &[u8]) -> anyhow::Result<usize> {
-    let head = std::str::from_utf8(head).context("the answer's head is not text")?;
+    let head = std::str::from_utf8(head).context("the answer's head is not UTF-8")?;
     let mut lines = head.lines();
     let status = lines.next().unwrap_or_default();
     if !status.starts_with("HTTP/1.1 200") {

@@ -1,4 +1,4 @@
-//! What came of a run of requests.
+//! Results of a run of requests.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -6,25 +6,25 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use hdrhistogram::Histogram;
 
-/// A finished run: every request in it was answered and verified.
+/// A finished run: every request was answered, and every answer verified.
 pub(crate) struct Run {
     pub(crate) requests: usize,
     pub(crate) took: Duration,
-    /// Microseconds from sending to the whole answer.
+    /// Microseconds from the sending of a request to the end of its answer.
     latency: Histogram<u64>,
 }
 
 impl Run {
-    /// Runs that went on side by side, as one.
+    /// Combines runs that took place at the same time.
     pub(crate) fn all(runs: Vec<Self>) -> anyhow::Result<Self> {
         let mut runs = runs.into_iter();
-        let mut all = runs.next().context("there was no run")?;
+        let mut all = runs.next().context("there is no run to combine")?;
         for run in runs {
             all.requests += run.requests;
             all.took = all.took.max(run.took);
             all.latency
                 .add(run.latency)
-                .context("histograms of one kind")?;
+                .context("the histograms cannot be added")?;
         }
         Ok(all)
     }
@@ -54,7 +54,7 @@ impl fmt::Display for Run {
     }
 }
 
-/// A run under way.
+/// A run in progress.
 pub(crate) struct Recorder {
     began: Instant,
     latency: Histogram<u64>,
@@ -62,8 +62,9 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn start() -> anyhow::Result<Self> {
-        // A minute at three digits; nothing here may take longer.
-        let latency = Histogram::new_with_max(60_000_000, 3).context("the histogram's bounds")?;
+        // One minute, with three significant digits; no request here takes longer.
+        let latency =
+            Histogram::new_with_max(60_000_000, 3).context("the histogram cannot be created")?;
         Ok(Self {
             began: Instant::now(),
             latency,
@@ -78,12 +79,15 @@ impl Recorder {
     pub(crate) fn merge(&mut self, other: &Self) -> anyhow::Result<()> {
         self.latency
             .add(&other.latency)
-            .context("histograms of one kind")
+            .context("the histograms cannot be added")
     }
 
     pub(crate) fn finish(self, requests: usize) -> anyhow::Result<Run> {
         if self.latency.len() != requests as u64 {
-            bail!("{} answers came to {requests} requests", self.latency.len());
+            bail!(
+                "{} answers arrived for {requests} requests",
+                self.latency.len()
+            );
         }
         Ok(Run {
             requests,

@@ -1,9 +1,9 @@
 //! The load program.
 //!
-//! `relay`, `http` and `gateway` send load to something that runs already. The others start what they
-//! measure, each in a process of its own, and end it. Read `relay`, `binary`, `http` and `load` for the
-//! relay's load, `swarm` and `gateway` for the gateway's, `process` for the measuring, `versus` and
-//! `makespan` for the comparisons.
+//! The modes `relay`, `http` and `gateway` send load to a server that is already running. The other modes
+//! start the programs that they measure, each as a separate process, and end them. Read `relay`, `binary`,
+//! `http` and `load` for the relay's load, `swarm` and `gateway` for the gateway's, `process` for the
+//! measurements, and `versus` and `makespan` for the comparisons.
 
 mod batch;
 mod binary;
@@ -36,7 +36,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::load::Run;
 
 #[derive(Parser)]
-#[command(about = "Load for a fetchway relay or gateway, and for what stands beside it")]
+#[command(about = "Load for a fetchway relay or gateway, and for the programs it is compared with")]
 struct Cli {
     #[command(subcommand)]
     mode: Mode,
@@ -44,15 +44,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Mode {
-    /// Fetch a target through a running relay, or several
+    /// Fetch a target through one or several running relays
     Relay {
-        /// The relay's address; may be given several times
+        /// Address of a relay; repeat for several relays
         #[arg(long, default_value = "127.0.0.1:8787")]
         relay: Vec<SocketAddr>,
-        /// WebSockets to each relay; they share the volume
+        /// WebSockets to each relay; the requests are divided between them
         #[arg(long, default_value_t = 1)]
         connections: usize,
-        /// What to fetch
+        /// URL to fetch
         #[arg(long)]
         target: String,
         /// Speak the binary encoding
@@ -61,9 +61,9 @@ enum Mode {
         #[command(flatten)]
         volume: Volume,
     },
-    /// Send requests over keep-alive HTTP/1.1 connections, one per place
+    /// Send requests over keep-alive HTTP/1.1 connections, one for each outstanding request
     Http {
-        /// Address of the server: an origin, or a proxy before it
+        /// Address of the server: an origin, or a proxy in front of it
         #[arg(long)]
         server: SocketAddr,
         /// Path to request
@@ -72,35 +72,35 @@ enum Mode {
         #[command(flatten)]
         volume: Volume,
     },
-    /// Open many WebSockets to a running gateway, or several, and have them do things
+    /// Open many WebSockets to one or several running gateways, and perform actions with them
     Gateway(Box<gateway::Settings>),
-    /// The gateway beside nginx as a reverse proxy, and beside Pushpin: CPU per message, messages per second, latency
+    /// Compare the gateway with nginx as a reverse proxy and with Pushpin: CPU per message, messages per second, latency
     GatewayVsNginx(Box<gateway::versus::Settings>),
-    /// What an idle connection of a gateway takes, with and without TLS
+    /// Measure the memory of an idle connection of a gateway, with and without TLS
     GatewayMemory(gateway::memory::Settings),
-    /// All clients of a gateway reconnect at once
+    /// Reconnect all clients of a gateway at once
     GatewayStorm(gateway::unrest::Settings),
-    /// Many clients of a gateway stop reading while they are pushed to
+    /// Stop reading at many clients of a gateway while messages are pushed to them
     GatewaySlow(gateway::standstill::Settings),
-    /// A gateway's API is killed and started again under load
+    /// Kill and restart a gateway's API under load
     GatewayRestart(gateway::restart::Settings),
-    /// A crowd of 100,000 clients at several gateways
+    /// Connect a crowd of 100,000 clients to several gateways
     GatewayCrowd(gateway::fleet::Settings),
-    /// A part of such a crowd, told by standard input what to do
+    /// Run a part of such a crowd, which reads commands from standard input
     GatewayPart(gateway::part::Settings),
-    /// The relay beside nginx as a reverse proxy: CPU per request, requests per second, latency
+    /// Compare the relay with nginx as a reverse proxy: CPU per request, requests per second, latency
     RelayVsNginx(versus::Settings),
-    /// Many slow fetches at once over one WebSocket: makespan, memory, dials
+    /// Send many slow fetches at once over one WebSocket: makespan, memory, dials
     Makespan(makespan::Settings),
-    /// A client that stops reading beside one that does not: rates and memory
+    /// Stop reading at one client while another one fetches: rates and memory
     Stall(stall::Settings),
-    /// A batch: its pace, its full speed beside oha and wrk, what a kill does to it
+    /// Run batches: paced, at full speed compared with oha and wrk, and killed
     Batch(batch::Settings),
-    /// Bodies streamed in the binary encoding: memory, and the cost of one that is not read
+    /// Stream large bodies in the binary encoding: memory, and the cost of an unread body
     Stream(stream::Settings),
 }
 
-/// What is measured, and what it is measured against, each a process of its own.
+/// Paths of the measured programs; each runs as a separate process.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Programs {
     /// The fetchway binary
@@ -111,19 +111,19 @@ pub(crate) struct Programs {
     pub(crate) origin_program: PathBuf,
 }
 
-/// How much load.
+/// Amount of load.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Volume {
-    /// Requests outstanding at a time
+    /// Requests outstanding at the same time
     #[arg(long, default_value_t = 64)]
     pub(crate) concurrency: usize,
-    /// Requests in all
+    /// Total number of requests
     #[arg(long, default_value_t = 50_000)]
     pub(crate) total: usize,
 }
 
 impl Volume {
-    /// What each of `sockets` has to do of it, one at least.
+    /// Share of each of `sockets` WebSockets, at least one request.
     fn shared(self, sockets: usize) -> Self {
         Self {
             concurrency: (self.concurrency / sockets).max(1),
@@ -135,7 +135,8 @@ impl Volume {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let mode = Cli::parse().mode;
-    // Dropping what runs ends the processes it has started; so a signal must not end us at once.
+    // The drop of the future ends the processes that it has started, so a signal must not end this process
+    // at once.
     let done = tokio::select! {
         done = run(mode) => done,
         () = told_to_end() => Err(anyhow::anyhow!("ended by a signal")),
@@ -161,7 +162,7 @@ async fn run(mode: Mode) -> anyhow::Result<()> {
             let sockets = relay.len() * connections;
             ensure!(
                 (1..=1_000).contains(&sockets),
-                "there must be 1 to 1000 WebSockets"
+                "the number of WebSockets must be from 1 to 1000: change --relay or --connections"
             );
             let share = volume.shared(sockets);
             let loads = relay.iter().flat_map(|relay| vec![*relay; connections]);
@@ -193,7 +194,7 @@ async fn run(mode: Mode) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One WebSocket's share of a load.
+/// Performs one WebSocket's share of the load.
 async fn load_relay(
     relay: SocketAddr,
     target: &str,
@@ -214,7 +215,7 @@ async fn told_to_end() {
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
     ) else {
-        // Without handlers a signal ends us at once, as it would any program.
+        // Without handlers, a signal ends this process at once.
         return std::future::pending().await;
     };
     tokio::select! {
@@ -223,7 +224,7 @@ async fn told_to_end() {
     }
 }
 
-/// One line on standard output.
+/// Writes one line to standard output.
 #[expect(clippy::print_stdout, reason = "a command line program")]
 pub(crate) fn say(line: &str) {
     println!("{line}");

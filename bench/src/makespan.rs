@@ -1,4 +1,4 @@
-//! Many slow fetches at once over one WebSocket: until the last is back, and what the node needs.
+//! Many slow fetches at once over one WebSocket: time until the last answer, and the node's memory.
 
 use std::time::Duration;
 
@@ -11,29 +11,29 @@ use crate::origin::{OriginProcess, Protocol};
 use crate::process::Folder;
 use crate::{Programs, Volume, say};
 
-/// What a run may take on top of the origin's wait: something hangs.
+/// Longest time of a run, in addition to the origin's delay; after this the run is considered to hang.
 const SLACK: Duration = Duration::from_secs(60);
 
 #[derive(Args, Debug)]
 pub(crate) struct Settings {
     #[command(flatten)]
     programs: Programs,
-    /// Which origin; without it, 1000 and 5000 fetches over h1 and 3000 over h2
+    /// Protocol of the origin [default: runs of 1000 and 5000 fetches over h1, and 3000 over h2]
     #[arg(long, value_enum, requires = "count")]
     origin: Option<Protocol>,
-    /// Fetches at once
+    /// Number of simultaneous fetches
     #[arg(long, requires = "origin")]
     count: Option<usize>,
-    /// How long the origin waits before it answers, in milliseconds
+    /// Delay of the origin's answers, in milliseconds
     #[arg(long, default_value_t = 1_000)]
     ms: u64,
-    /// Streams the h2 origin allows on a connection
+    /// Streams that the h2 origin allows on a connection
     #[arg(long, default_value_t = 100)]
     streams: u32,
     /// Bytes of filler in each body
     #[arg(long, default_value_t = 64)]
     size: usize,
-    /// Runs of each, on a fresh node
+    /// Runs of each kind, each with a new node
     #[arg(long, default_value_t = 3)]
     rounds: usize,
 }
@@ -59,7 +59,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One run on a fresh origin and a fresh node.
+/// Performs one run, with a new origin and a new node.
 async fn scenario(settings: &Settings, protocol: Protocol, count: usize) -> anyhow::Result<()> {
     let folder = Folder::new()?;
     let (mut origin, scheme, config) = OriginProcess::start_slow(
@@ -85,7 +85,7 @@ async fn scenario(settings: &Settings, protocol: Protocol, count: usize) -> anyh
     );
     let run = timeout(Duration::from_millis(ms) + SLACK, fetches)
         .await
-        .context("the run hangs")??;
+        .context("the run did not finish in time")??;
 
     let stats = origin.stats().await?;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);

@@ -1,4 +1,4 @@
-//! nginx as a plain reverse proxy, set up to be as good at it as it can be with one worker.
+//! nginx as a plain reverse proxy, configured to be as fast as possible with one worker.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::process::{Folder, Process, children, free_address};
 /// A running nginx with one worker.
 pub(crate) struct Nginx {
     pub(crate) addr: SocketAddr,
-    /// The worker, which does all of the proxying.
+    /// Process id of the worker, which does all of the proxying.
     pub(crate) worker: i32,
     _master: Process,
 }
@@ -44,32 +44,29 @@ impl Nginx {
     }
 }
 
-/// The master listens before its worker is there.
+/// Waits for the worker: the master process listens before the worker has started.
 async fn worker(master: i32) -> anyhow::Result<i32> {
     let until = Instant::now() + Duration::from_secs(5);
     loop {
         if let [worker] = children(master)?[..] {
             return Ok(worker);
         }
-        anyhow::ensure!(
-            Instant::now() < until,
-            "nginx has not started its one worker"
-        );
+        anyhow::ensure!(Instant::now() < until, "nginx has not started its worker");
         sleep(Duration::from_millis(10)).await;
     }
 }
 
 fn config(folder: &Path, listen: SocketAddr, origin: SocketAddr) -> String {
     let folder = folder.display();
-    // As root nginx would give its worker another user, who may not enter the folder.
+    // When nginx runs as root, its worker would run as another user, who must not enter the folder.
     // SAFETY: geteuid takes nothing and touches no memory.
     let user = if unsafe { libc::geteuid() } == 0 {
         "user root;"
     } else {
         ""
     };
-    // nginx proxies over HTTP/1.0 without keep-alive unless told otherwise, and ends a connection
-    // after a thousand requests.
+    // By default, nginx proxies over HTTP/1.0 without keep-alive, and closes a connection after a thousand
+    // requests.
     format!(
         "daemon off;
 {user}

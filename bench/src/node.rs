@@ -1,4 +1,4 @@
-//! The node under measurement as a child process.
+//! The measured node as a child process.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,7 +13,7 @@ pub(crate) struct NodeProcess {
 }
 
 impl NodeProcess {
-    /// Starts it with `config` (TOML) as its file.
+    /// Starts the node with `config` (TOML) as its configuration file.
     pub(crate) async fn start(
         program: &Path,
         folder: &Folder,
@@ -24,12 +24,12 @@ impl NodeProcess {
         Ok(Self { addr, process })
     }
 
-    /// `kill -9`.
+    /// Kills the node with SIGKILL.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         Ok(self.process.child().kill().await?)
     }
 
-    /// Starts it anew where it was.
+    /// Starts the node again, at the same address.
     pub(crate) async fn restart(&mut self, program: &Path, folder: &Folder) -> anyhow::Result<()> {
         self.process = start_at(program, folder, "", self.addr).await?;
         Ok(())

@@ -1,4 +1,4 @@
-//! A test origin as a child process.
+//! Test origins as child processes.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::process::Folder;
 use crate::talk::Talk;
 
-/// What an origin speaks.
+/// Protocol of an origin.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Protocol {
     /// HTTP/1.1 without TLS
@@ -31,13 +31,13 @@ impl OriginProcess {
         let said = talk.said().await?;
         let addr = said["addr"].as_str().and_then(|addr| addr.parse().ok());
         Ok(Self {
-            addr: addr.context("the origin named no address")?,
+            addr: addr.context("the origin printed no address")?,
             talk,
         })
     }
 
-    /// The test origin's routes over `protocol`: the origin, its scheme, and the configuration that makes a
-    /// node trust it.
+    /// Starts an origin with the test routes over `protocol`; returns the origin, the scheme of its URLs, and
+    /// the configuration with which a node trusts it.
     pub(crate) async fn start_slow(
         program: &Path,
         protocol: Protocol,
@@ -68,17 +68,17 @@ impl OriginProcess {
         self.talk.pid()
     }
 
-    /// Its counters now.
+    /// The origin's current counters.
     pub(crate) async fn stats(&mut self) -> anyhow::Result<Value> {
         self.tell("").await
     }
 
-    /// Has it do what a command says, and gives its counters after that.
+    /// Sends a command, and returns the origin's counters after it.
     pub(crate) async fn tell(&mut self, command: &str) -> anyhow::Result<Value> {
         self.talk.ask(command).await
     }
 
-    /// Kills it by SIGKILL.
+    /// Kills the origin with SIGKILL.
     pub(crate) async fn kill(self) -> anyhow::Result<()> {
         self.talk.kill().await
     }

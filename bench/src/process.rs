@@ -1,4 +1,4 @@
-//! Processes that a bench starts: ended with it, and measured from /proc.
+//! Processes that a bench starts: they end with the bench, and are measured with /proc.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,18 +12,18 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-/// How long a process may take until it listens.
+/// Longest time until a process listens.
 const START: Duration = Duration::from_secs(15);
-/// How long a process may take to end after SIGTERM before it is killed.
+/// Longest time from SIGTERM until a process ends; after this it is killed.
 const END: Duration = Duration::from_secs(3);
 
-/// Raises the open-file limit, since load and origins hold thousands of sockets, and has the kernel
-/// end the process if we die without a chance to (setpriv is part of util-linux).
+/// Raises the limit of open files, because load and origins hold thousands of sockets, and lets the kernel
+/// end the process if the bench dies without doing so (setpriv is part of util-linux).
 const WRAPPER: &str = r#"ulimit -n "$(ulimit -Hn)"
 if command -v setpriv >/dev/null; then exec setpriv --pdeathsig TERM -- "$@"; fi
 exec "$@""#;
 
-/// A started process; dropping it ends it.
+/// A started process; it is ended when this value is dropped.
 pub(crate) struct Process {
     name: String,
     pid: i32,
@@ -31,7 +31,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `program`; `pipes` connects its standard input and output to us.
+    /// Starts `program`; with `pipes`, its standard input and output are connected to the bench.
     pub(crate) fn start<S: AsRef<OsStr>>(
         program: &Path,
         args: impl IntoIterator<Item = S>,
@@ -70,12 +70,12 @@ impl Process {
         while TcpStream::connect(addr).await.is_err() {
             if let Some(status) = self.child.try_wait()? {
                 bail!(
-                    "{} ended before it listened ({status}); see what it wrote above",
+                    "{} ended before it listened ({status}); see its output above",
                     self.name
                 );
             }
             if Instant::now() > until {
-                bail!("{} does not listen on {addr} after {START:?}", self.name);
+                bail!("{} does not listen on {addr} within {START:?}", self.name);
             }
             sleep(Duration::from_millis(10)).await;
         }
@@ -90,7 +90,7 @@ impl Process {
         self.pid
     }
 
-    /// The most memory that was ever resident, in bytes.
+    /// Maximum resident memory so far, in bytes.
     pub(crate) fn peak_resident(&self) -> anyhow::Result<u64> {
         peak_resident(self.pid)
     }
@@ -98,41 +98,41 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Already reaped: the number may be another process's by now.
+        // Already reaped: by now the id may belong to another process.
         if !matches!(self.child.try_wait(), Ok(None)) {
             return;
         }
-        // SAFETY: kill takes two numbers and touches no memory; the child is ours and not reaped.
+        // SAFETY: kill takes two numbers and touches no memory; the child has not been reaped.
         unsafe { libc::kill(self.pid, libc::SIGTERM) };
         let until = std::time::Instant::now() + END;
         while matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < until {
             wait_a_little();
         }
-        // What is left then is killed by the child's own drop.
+        // A process that is still running is killed by the child's own drop.
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "drop cannot await, and nothing else is to run now"
+    reason = "drop cannot await, and nothing else needs to run now"
 )]
 fn wait_a_little() {
     std::thread::sleep(Duration::from_millis(5));
 }
 
-/// CPU time of a process, all its threads together. The clock ticks a hundred times a second.
+/// CPU time of a process, including all its threads. The clock has a resolution of 10 ms.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cpu {
     user: Duration,
     system: Duration,
 }
 
-/// Microseconds of CPU for one of many things.
+/// Microseconds of CPU for each of a number of operations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Each {
     /// User and system time.
     pub(crate) total: f64,
-    /// Of it, user time.
+    /// User time.
     pub(crate) user: f64,
 }
 
@@ -141,7 +141,7 @@ impl Cpu {
         self.user + self.system
     }
 
-    /// Of two processes.
+    /// Sum of two processes.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             user: self.user + other.user,
@@ -165,7 +165,7 @@ impl Cpu {
     }
 }
 
-/// User and system time that a process has used.
+/// User and system time of a process so far.
 pub(crate) fn cpu(pid: i32) -> anyhow::Result<Cpu> {
     let stat = proc_file(pid, "stat")?;
     // Fields 14 and 15; the second field may hold blanks, but ends with the last parenthesis.
@@ -180,18 +180,18 @@ pub(crate) fn cpu(pid: i32) -> anyhow::Result<Cpu> {
         Some(Duration::from_secs_f64(ticks as f64 / per_second as f64))
     };
     let (Some(user), Some(system)) = (time(14), time(15)) else {
-        bail!("/proc/{pid}/stat is not of the known form");
+        bail!("/proc/{pid}/stat has an unknown format");
     };
     Ok(Cpu { user, system })
 }
 
-/// Of all these processes together.
+/// CPU time of all these processes together.
 pub(crate) fn cpu_of_all(pids: &[i32]) -> anyhow::Result<Cpu> {
     pids.iter()
         .try_fold(Cpu::default(), |sum, pid| Ok(sum.and(cpu(*pid)?)))
 }
 
-/// User and system time of the children of ours that have ended and were waited for.
+/// User and system time of this process's children that have ended and were waited for.
 pub(crate) fn cpu_of_children() -> Cpu {
     // SAFETY: the struct is plain numbers, which the call fills in; it fails only for another first
     // argument, and then leaves zeros.
@@ -210,43 +210,43 @@ pub(crate) fn cpu_of_children() -> Cpu {
     }
 }
 
-/// Both together.
+/// User and system time together.
 pub(crate) fn cpu_time(pid: i32) -> anyhow::Result<Duration> {
     Ok(cpu(pid)?.total())
 }
 
-/// Bytes of a process that are resident. From `smaps_rollup`, which counts pages; `status` may be
-/// some behind.
+/// Resident memory of a process, in bytes, from `smaps_rollup`, which counts pages; the figure in `status`
+/// may lag behind.
 pub(crate) fn resident(pid: i32) -> anyhow::Result<u64> {
     let rollup = proc_file(pid, "smaps_rollup")?;
-    kib_of(&rollup, "Rss:").with_context(|| format!("/proc/{pid}/smaps_rollup names no Rss"))
+    kib_of(&rollup, "Rss:").with_context(|| format!("/proc/{pid}/smaps_rollup contains no Rss"))
 }
 
-/// Of all these processes together.
+/// Resident memory of all these processes together, in bytes.
 pub(crate) fn resident_of_all(pids: &[i32]) -> anyhow::Result<u64> {
     pids.iter().map(|pid| resident(*pid)).sum()
 }
 
-/// The most bytes of a process that were ever resident.
+/// Maximum resident memory of a process so far, in bytes.
 pub(crate) fn peak_resident(pid: i32) -> anyhow::Result<u64> {
     let status = proc_file(pid, "status")?;
-    kib_of(&status, "VmHWM:").context("/proc names no VmHWM")
+    kib_of(&status, "VmHWM:").context("/proc/PID/status contains no VmHWM")
 }
 
-/// Bytes of the kernel's slab, of the whole machine.
+/// Size of the whole machine's kernel slab, in bytes.
 pub(crate) fn slab() -> anyhow::Result<u64> {
-    let info = fs::read_to_string("/proc/meminfo").context("/proc/meminfo can't be read")?;
-    kib_of(&info, "Slab:").context("/proc/meminfo names no Slab")
+    let info = fs::read_to_string("/proc/meminfo").context("/proc/meminfo cannot be read")?;
+    kib_of(&info, "Slab:").context("/proc/meminfo contains no Slab")
 }
 
-/// The bytes that a line in KiB names.
+/// Value of the line that begins with `name`, which is in KiB, in bytes.
 fn kib_of(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1024)
 }
 
-/// The children of a process.
+/// Process ids of the children of a process.
 pub(crate) fn children(pid: i32) -> anyhow::Result<Vec<i32>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -257,7 +257,7 @@ pub(crate) fn children(pid: i32) -> anyhow::Result<Vec<i32>> {
         else {
             continue;
         };
-        // It may have ended since it was listed.
+        // The process may have ended since it was listed.
         let Ok(stat) = proc_file(child, "stat") else {
             continue;
         };
@@ -273,17 +273,18 @@ pub(crate) fn children(pid: i32) -> anyhow::Result<Vec<i32>> {
 
 fn proc_file(pid: i32, name: &str) -> anyhow::Result<String> {
     let path = format!("/proc/{pid}/{name}");
-    fs::read_to_string(&path).with_context(|| format!("{path} cannot be read; has it ended?"))
+    fs::read_to_string(&path)
+        .with_context(|| format!("{path} cannot be read; the process may have ended"))
 }
 
-/// An address nobody listens on now. Another process could take it before ours does; then ours
-/// says so and ends.
+/// A loopback address on which nobody listens. Another process could use it before the started one does;
+/// then the started process reports that and ends.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?)
 }
 
-/// A folder of our own, removed with everything in it when dropped.
+/// A temporary folder, removed with all its contents when this value is dropped.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -294,7 +295,7 @@ impl Folder {
             rand::random::<u32>()
         );
         let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        fs::create_dir(&path).with_context(|| format!("{} cannot be created", path.display()))?;
         Ok(Self(path))
     }
 
@@ -305,7 +306,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Left behind it would only take a little room; there is nobody to tell.
+        // A folder that remains is harmless, and there is nobody to report the error to.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

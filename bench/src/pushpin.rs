@@ -1,9 +1,9 @@
-//! Pushpin, of Debian's package, in front of one API: it holds WebSockets and asks the API for each
-//! message by WebSocket-over-HTTP.
+//! Pushpin from the Debian package, in front of one API: it holds WebSockets, and sends the API one
+//! WebSocket-over-HTTP request for each message.
 //!
-//! It is five processes: the runner, Condure (the clients' sockets), proxy and handler, and zurl, which
-//! sends the requests. The packaged zurl may not connect to 127.0.0.0/8 and has its sockets where only the
-//! system's own may be, so it gets a configuration of ours; the rest goes by the package's.
+//! Pushpin consists of five processes: the runner, Condure (the clients' sockets), proxy, handler, and zurl,
+//! which sends the requests. The packaged zurl must not connect to 127.0.0.0/8 and has its sockets in a
+//! system folder, so this bench gives it another configuration. All other settings are the package's.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,20 +16,20 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::process::{Folder, Process, children, free_address};
 
-/// How long it may take until a request gets through.
+/// Longest time until the first request reaches the API through Pushpin.
 const START: Duration = Duration::from_secs(20);
 
 /// A running Pushpin.
 pub(crate) struct Pushpin {
     pub(crate) addr: SocketAddr,
-    /// All of its processes.
+    /// Process ids of all five processes.
     pub(crate) pids: Vec<i32>,
     _runner: Process,
     _zurl: Process,
 }
 
 impl Pushpin {
-    /// Starts `program`, and the zurl beside it.
+    /// Starts `program`, and zurl from the same folder.
     pub(crate) async fn start(
         program: &Path,
         folder: &Folder,
@@ -59,7 +59,7 @@ impl Pushpin {
         let mut pids = children(runner.pid())?;
         ensure!(
             pids.len() == 3,
-            "Pushpin has {} processes, not condure, proxy and handler",
+            "Pushpin has {} child processes; expected 3: condure, proxy and handler",
             pids.len()
         );
         pids.extend([runner.pid(), zurl.pid()]);
@@ -72,14 +72,14 @@ impl Pushpin {
     }
 }
 
-/// Its door is open before the rest is there.
+/// Waits until requests get through: Pushpin accepts connections before all its processes have started.
 async fn goes_through(addr: SocketAddr) -> anyhow::Result<()> {
     let until = Instant::now() + START;
     let mut last = String::new();
     while !last.starts_with("HTTP/1.1 200 ") {
         ensure!(
             Instant::now() < until,
-            "after {START:?} no request gets through Pushpin to the API; the last answer was {last:?}"
+            "no request reached the API through Pushpin within {START:?}; the last answer was {last:?}"
         );
         let asked = timeout(Duration::from_secs(2), ask(addr)).await;
         match asked {
@@ -120,7 +120,7 @@ out_hwm=1000
     )
 }
 
-/// As the package's pushpin.conf, but for addresses, folders, and the log, which is off for everyone here.
+/// The package's pushpin.conf with other addresses and folders, and without a log, as no program here has one.
 fn config(home: &Path, listen: SocketAddr) -> String {
     let home = home.display();
     format!(

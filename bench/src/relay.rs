@@ -1,5 +1,7 @@
-//! Load through a relay: one WebSocket, so many fetches outstanding, written from the message
-//! shapes alone and as cheap as it can be, since it shares the machine with what it measures.
+//! Load through a relay in the JSON encoding: one WebSocket with a number of outstanding fetches.
+//!
+//! The code follows the documented messages only, and uses little CPU, because it shares the machine with
+//! the measured program.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -19,12 +21,13 @@ use tokio::task::JoinHandle;
 use crate::Volume;
 use crate::load::{Recorder, Run};
 
-/// Longest answer taken, in bytes.
+/// Longest accepted answer, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
-/// Messages written with one call at most.
+/// Maximum number of messages written with one call.
 const BATCH: usize = 256;
-/// Messages that may wait for the writer. As many as may be outstanding, so that the reader never
-/// waits for it: waiting while the relay waits for us to read would be a deadlock.
+/// Maximum number of messages that wait for the writer. As many as may be outstanding, so that the reader
+/// never waits for the writer: if the relay waited for this client to read at the same time, that would be
+/// a deadlock.
 const MAX_OUTSTANDING: usize = 100_000;
 
 /// One WebSocket to a relay.
@@ -34,7 +37,7 @@ pub(crate) struct Relay {
     writer: JoinHandle<std::io::Result<()>>,
 }
 
-/// A message and what kind of frame it goes in.
+/// A message and the type of its frame.
 type Frame = (Opcode, Vec<u8>);
 
 #[derive(Deserialize)]
@@ -49,9 +52,9 @@ struct Answer<'a> {
 
 impl Relay {
     pub(crate) async fn connect(addr: SocketAddr) -> anyhow::Result<Self> {
-        let mut stream = TcpStream::connect(addr)
-            .await
-            .with_context(|| format!("no relay at {addr}; start one"))?;
+        let mut stream = TcpStream::connect(addr).await.with_context(|| {
+            format!("no relay accepts connections at {addr}: start one with `fetchway serve`")
+        })?;
         stream.set_nodelay(true)?;
         let handshake = Handshake {
             host: &addr.to_string(),
@@ -60,7 +63,7 @@ impl Relay {
         };
         let (_, rest) = fetchway_ws::connect(&mut stream, &handshake)
             .await
-            .with_context(|| format!("{addr} takes no WebSocket"))?;
+            .with_context(|| format!("the WebSocket handshake with {addr} failed"))?;
         let (read, write) = stream.into_split();
         let (outgoing, queue) = mpsc::channel(MAX_OUTSTANDING);
         Ok(Self {
@@ -70,7 +73,7 @@ impl Relay {
         })
     }
 
-    /// Fetches `url(0)`, `url(1)`, … and has each body verified. The first wrong answer ends it.
+    /// Fetches `url(0)`, `url(1)`, … and verifies each body. The first wrong answer ends the run.
     pub(crate) async fn fetch(
         &mut self,
         volume: Volume,
@@ -88,13 +91,13 @@ impl Relay {
         for _ in 0..volume.total {
             let message = self.next_message().await?;
             let answer: Answer<'_> = serde_json::from_slice(&message)
-                .context("the relay's answer is not of the agreed shape")?;
+                .context("the relay's answer is not valid JSON of the protocol")?;
             let id = answer.id;
             if answer.status != 200 || !verify(id, &answer.body) {
                 let error = answer
                     .error
                     .as_deref()
-                    .unwrap_or("the body is not what was asked for");
+                    .unwrap_or("the body is not the expected one");
                 bail!(
                     "fetch {id} came back with status {}: {error}",
                     answer.status
@@ -109,7 +112,7 @@ impl Relay {
         recorder.finish(volume.total)
     }
 
-    /// Asks for `url(0)`, `url(1)`, … without reading any answer.
+    /// Sends requests for `url(0)`, `url(1)`, … without reading any answer.
     pub(crate) async fn ask(
         &self,
         count: usize,
@@ -122,7 +125,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Reads the answers to what was asked, each once, and has each body verified.
+    /// Reads the answers to all requests, each exactly once, and verifies each body.
     pub(crate) async fn take(
         &mut self,
         count: usize,
@@ -132,13 +135,13 @@ impl Relay {
         for _ in 0..count {
             let message = self.next_message().await?;
             let answer: Answer<'_> = serde_json::from_slice(&message)
-                .context("the relay's answer is not of the agreed shape")?;
+                .context("the relay's answer is not valid JSON of the protocol")?;
             let id = answer.id;
             let twice = seen
                 .get_mut(id)
                 .is_none_or(|seen| std::mem::replace(seen, true));
             if twice || answer.status != 200 || !verify(id, &answer.body) {
-                bail!("fetch {id} was answered twice, or with what was not asked for");
+                bail!("fetch {id} was answered twice, or with a wrong body");
             }
         }
         Ok(())
@@ -155,7 +158,7 @@ impl Relay {
         self.outgoing
             .send((Opcode::Text, request))
             .await
-            .context("the relay takes no more requests")
+            .context("requests cannot be sent to the relay")
     }
 
     async fn next_message(&mut self) -> anyhow::Result<BytesMut> {
@@ -164,7 +167,7 @@ impl Relay {
                 .answers
                 .next()
                 .await
-                .context("the relay's connection broke")?
+                .context("the connection to the relay failed")?
             {
                 Some(Event::Message(message)) => return Ok(message.data),
                 Some(Event::Ping(payload)) => {
@@ -172,12 +175,12 @@ impl Relay {
                     self.outgoing
                         .send(pong)
                         .await
-                        .context("the relay takes no more pongs")?;
+                        .context("pongs cannot be sent to the relay")?;
                 }
                 Some(Event::Pong(_)) => {}
                 Some(Event::TooLong(length)) => bail!("an answer of {length} bytes is too long"),
                 Some(Event::Close(code, reason)) => bail!("the relay closed: {code} {reason}"),
-                None => bail!("the relay closed the connection before it had answered"),
+                None => bail!("the relay closed the connection before all answers had arrived"),
             }
         }
     }

@@ -1,8 +1,8 @@
-//! A few figures as one.
+//! Summary of a few figures: median, minimum and maximum.
 
 use std::fmt;
 
-/// Median, least and most of a few figures.
+/// Median, minimum and maximum of a few figures.
 pub(crate) struct Spread {
     median: f64,
     least: f64,

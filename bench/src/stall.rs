@@ -1,5 +1,5 @@
-//! A client that stops reading, and another that does not: what the first costs the second, and what
-//! the node holds meanwhile.
+//! A client that stops reading, next to one that reads: how much the first slows the second down, and
+//! how much memory the node uses meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ use crate::process::Folder;
 use crate::relay::Relay;
 use crate::{Programs, Volume, say};
 
-/// What reading all answers may take: beyond it something hangs.
+/// Longest time for reading all answers; after this the run is considered to hang.
 const READING: Duration = Duration::from_secs(120);
-/// The second client's load: small fetches, some at a time.
+/// The second client's load: small fetches, a few of them at the same time.
 const BESIDE: Volume = Volume {
     concurrency: 32,
     total: 10_000,
 };
-/// Runs of that before the first client stops.
+/// Runs of the second client alone, before the first client stops reading.
 const ALONE: usize = 15;
 const MIB: u64 = 1 << 20;
 
@@ -29,12 +29,12 @@ const MIB: u64 = 1 << 20;
 pub(crate) struct Settings {
     #[command(flatten)]
     programs: Programs,
-    /// How long the first client does not read, in seconds
+    /// Time for which the first client does not read, in seconds
     #[arg(long, default_value_t = 30)]
     pause: u64,
 }
 
-/// What the first client asks for, and how much of it the node may hold for one session.
+/// The first client's requests, and the bytes that the node may hold for one session.
 struct Scenario {
     protocol: Protocol,
     answers: usize,
@@ -53,7 +53,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         size: MIB,
         max_answers: 32 * MIB,
     };
-    // The first of four fits alone; the streams of the other three stand still, full.
+    // Of four answers only the first fits into the limit; the streams of the other three stay full.
     let three = Scenario {
         protocol: Protocol::H2,
         answers: 4,
@@ -108,7 +108,7 @@ async fn perform(settings: &Settings, scenario: &Scenario) -> anyhow::Result<()>
     let read = Instant::now();
     timeout(READING, reading)
         .await
-        .context("the stalled client's answers hang")??;
+        .context("the stalled client's answers did not arrive within 120 s")??;
     let runs = rates.len();
     let (alone, median) = (middle(&mut alone), middle(&mut rates));
     say(&format!(
@@ -133,7 +133,7 @@ fn middle(rates: &mut [f64]) -> f64 {
     rates[rates.len() / 2]
 }
 
-/// Fetches per second.
+/// Runs the load once, and returns the fetches per second.
 async fn load(relay: &mut Relay, url: impl Fn(usize) -> String) -> anyhow::Result<f64> {
     let run = relay
         .fetch(BESIDE, url, |_, body| body.len() == 100)

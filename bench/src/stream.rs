@@ -1,5 +1,5 @@
-//! Bodies that stream through the node: what one of a gigabyte leaves in its memory, and what one that
-//! is not read costs those beside it.
+//! Bodies streamed through the node: how much memory a body of a gigabyte needs, and how much an unread
+//! body slows the others down.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::origin::{OriginProcess, Protocol};
 use crate::process::Folder;
 use crate::{Programs, say};
 
-/// No single run may take longer: something hangs.
+/// Longest time of one run; after this the run is considered to hang.
 const RUN: Duration = Duration::from_secs(120);
 const MIB: u64 = 1 << 20;
 
@@ -21,16 +21,16 @@ const MIB: u64 = 1 << 20;
 pub(crate) struct Settings {
     #[command(flatten)]
     programs: Programs,
-    /// Runs with one stream stalled, and as many without
+    /// Runs with one stalled stream, and the same number without
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// The large body, in MiB
+    /// Size of the large body, in MiB
     #[arg(long, default_value_t = 1_024)]
     large: u64,
-    /// Streams at once
+    /// Number of simultaneous streams
     #[arg(long, default_value_t = 100)]
     streams: usize,
-    /// The body of each, in MiB
+    /// Size of each stream's body, in MiB
     #[arg(long, default_value_t = 16)]
     each: u64,
 }
@@ -55,7 +55,7 @@ async fn perform(settings: &Settings, protocol: Protocol) -> anyhow::Result<()> 
     let program = &settings.programs.origin_program;
     let started = OriginProcess::start_slow(program, protocol, 100, &folder).await?;
     let (origin, scheme, config) = started;
-    // No cap is in the way of a large body.
+    // The response cap must allow the large body.
     let config = format!("{config}[lanes.default]\nresponse-cap = \"4GiB\"\n");
     let node = NodeProcess::start(&settings.programs.fetchway, &folder, &config).await?;
     let urls = |count: usize, size: u64| -> Vec<String> {
@@ -70,7 +70,7 @@ async fn perform(settings: &Settings, protocol: Protocol) -> anyhow::Result<()> 
     let before = node.process.peak_resident()?;
     let size = settings.large * MIB;
     let took = timeout(RUN, client.download(&urls(1, size), size, None)).await;
-    let took = took.context("the large body hangs")??;
+    let took = took.context("the large body did not arrive within 120 s")??;
     let grown = node.process.peak_resident()?.saturating_sub(before);
     say(&format!(
         "{protocol:?}: a body of {} MiB in {:.2} s, verified; the node grew by {:.1} MiB",
@@ -84,13 +84,14 @@ async fn perform(settings: &Settings, protocol: Protocol) -> anyhow::Result<()> 
     let (mut without, mut beside) = (Vec::new(), Vec::new());
     for round in 0..settings.rounds {
         for turn in 0..2 {
-            // In turns, and the first in turns too. Without: as many streams, as one less is asked for.
+            // Alternating, with the other one first in each round. Without the stalled stream, one stream less is
+            // requested, so that the same number is read.
             if (round + turn) % 2 == 0 {
                 let run = client.download(&urls[..count - 1], size, None);
                 without.push(
                     timeout(RUN, run)
                         .await
-                        .context("the streams hang")??
+                        .context("the streams did not end within 120 s")??
                         .as_secs_f64(),
                 );
             } else {
@@ -98,7 +99,7 @@ async fn perform(settings: &Settings, protocol: Protocol) -> anyhow::Result<()> 
                 beside.push(
                     timeout(RUN, run)
                         .await
-                        .context("the streams hang")??
+                        .context("the streams did not end within 120 s")??
                         .as_secs_f64(),
                 );
             }

@@ -1,4 +1,4 @@
-//! A process that is told things by lines on its standard input, and answers each with a line of JSON.
+//! A child process that reads commands from standard input, one a line, and answers each with a line of JSON.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -10,17 +10,17 @@ use tokio::process::{ChildStdin, ChildStdout};
 
 use crate::process::Process;
 
-/// It and its pipes. It ends when its input does.
+/// The process and its pipes. The process ends when its input is closed.
 pub(crate) struct Talk {
     name: &'static str,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
-    // Last: its input has ended by then, so that the signal finds it gone.
+    // Dropped last: by then its input is closed, so the process has usually ended before the signal.
     process: Process,
 }
 
 impl Talk {
-    /// Starts it. `name` is what errors call it.
+    /// Starts the process. `name` stands for it in error messages.
     pub(crate) fn start<S: AsRef<OsStr>>(
         name: &'static str,
         program: &Path,
@@ -39,14 +39,14 @@ impl Talk {
         })
     }
 
-    /// Tells it something, and waits for its answer. One of the form `{"error": …}` is an error.
+    /// Sends a command and waits for the answer. An answer of the form `{"error": …}` is returned as an error.
     pub(crate) async fn ask(&mut self, line: &str) -> anyhow::Result<Value> {
         let told = self.input.write_all(format!("{line}\n").as_bytes()).await;
         told.with_context(|| format!("{} has ended; see what it wrote above", self.name))?;
         self.said().await
     }
 
-    /// The next line that it says.
+    /// Waits for the next line of output.
     pub(crate) async fn said(&mut self) -> anyhow::Result<Value> {
         let name = self.name;
         let line = self.output.next_line().await?;
@@ -63,7 +63,7 @@ impl Talk {
         self.process.pid()
     }
 
-    /// Ends its input, and waits until it ends by itself, as it should.
+    /// Closes the input and waits until the process ends; a failure status is an error.
     pub(crate) async fn end(self) -> anyhow::Result<()> {
         let Self {
             name,
@@ -72,16 +72,16 @@ impl Talk {
             mut process,
         } = self;
         drop(input);
-        // What it says yet must be read, or it might never get to its end.
+        // The output must be read to its end: a full pipe would block the process.
         while output.next_line().await?.is_some() {}
         let status = process.child().wait().await?;
         ensure!(status.success(), "{name} ended with {status}");
         Ok(())
     }
 
-    /// Ends it by SIGKILL, at once. Gives when it is gone.
+    /// Kills the process with SIGKILL, and returns once it has ended.
     pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
         let killed = self.process.child().kill().await;
-        killed.with_context(|| format!("{} can't be killed", self.name))
+        killed.with_context(|| format!("{} cannot be killed", self.name))
     }
 }

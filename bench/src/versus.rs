@@ -1,5 +1,5 @@
-//! The relay, in both its encodings, beside nginx: the same origin, the same small answer, the same
-//! concurrency, in turns.
+//! The relay in both encodings, compared with nginx: the same origin, the same small answer and the same
+//! concurrency, in alternating runs.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::relay::Relay;
 use crate::spread::Spread;
 use crate::{Programs, Volume, say};
 
-/// No single run may take longer: something hangs.
+/// Longest time of one run; after this the run is considered to hang.
 const RUN: Duration = Duration::from_secs(120);
 
 #[derive(Args, Debug)]
@@ -31,20 +31,20 @@ pub(crate) struct Settings {
     /// The nginx binary
     #[arg(long, default_value = "/usr/sbin/nginx")]
     nginx: PathBuf,
-    /// Rounds; each measures both
+    /// Rounds; each measures all three ways
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Bytes of the origin's body
     #[arg(long, default_value_t = 100)]
     body: usize,
-    /// Requests one at a time for the latency
+    /// Requests sent one at a time to measure the latency
     #[arg(long, default_value_t = 5_000)]
     singly: usize,
     #[command(flatten)]
     volume: Volume,
 }
 
-/// What a process spent on a run.
+/// CPU time and rate of one run.
 struct Cost {
     cpu_micros: f64,
     per_second: f64,
@@ -89,7 +89,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     }
     let mut costs: [Vec<Cost>; 3] = Default::default();
     for round in 0..settings.rounds {
-        // In turns, and the first in turns too: what the machine does besides hits all alike.
+        // Alternating, with another one first in each round: other work of the machine then affects all equally.
         for turn in 0..Way::ALL.len() {
             let at = (round + turn) % Way::ALL.len();
             costs[at].push(bench.through(Way::ALL[at], volume).await?);
@@ -113,7 +113,7 @@ struct Bench {
     origin: OriginProcess,
     nginx: Nginx,
     node: NodeProcess,
-    /// Requests made so far, one way or another.
+    /// Requests sent so far, by all ways together.
     sent: usize,
 }
 
@@ -143,18 +143,18 @@ impl Bench {
         }
     }
 
-    /// Nothing was answered from a cache, and nothing was sent twice.
+    /// Fails unless the origin has received each request once: none answered from a cache, none sent twice.
     async fn all_reached_the_origin(&mut self) -> anyhow::Result<()> {
         let stats = self.origin.stats().await?;
         let (made, seen) = (self.sent as u64, stats["requests"].as_u64());
         ensure!(
             seen == Some(made),
-            "{made} requests were made, and the origin counted {seen:?}"
+            "{made} requests were sent, but the origin counted {seen:?}"
         );
         Ok(())
     }
 
-    /// One at a time, direct and relayed in turns.
+    /// Measures the latency of single requests, direct and relayed, in alternating runs.
     async fn latency(&mut self, total: usize) -> anyhow::Result<()> {
         let singly = Volume {
             concurrency: 1,
@@ -190,7 +190,7 @@ impl Bench {
     }
 }
 
-/// How a request gets to the origin.
+/// The way that a request takes to the origin.
 #[derive(Clone, Copy)]
 enum Way {
     Nginx,
@@ -233,7 +233,9 @@ async fn measured(
     load: impl Future<Output = anyhow::Result<Run>>,
 ) -> anyhow::Result<Cost> {
     let before = cpu_time(pid)?;
-    let run = timeout(RUN, load).await.context("the run hangs")??;
+    let run = timeout(RUN, load)
+        .await
+        .context("the run did not finish within 120 s")??;
     let spent = cpu_time(pid)?.saturating_sub(before);
     Ok(Cost {
         cpu_micros: spent.as_secs_f64() * 1e6 / run.requests as f64,
@@ -252,7 +254,7 @@ fn report([nginx, json, binary]: &[Vec<Cost>; 3]) {
     };
     let ways = [("nginx", nginx), ("JSON", json), ("binary", binary)];
     say("");
-    say("median (least..most of the rounds)");
+    say("median of the rounds (minimum..maximum)");
     for (name, costs) in ways {
         say(&format!(
             "CPU per request       {name:<12}{} µs",

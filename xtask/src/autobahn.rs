@@ -1,4 +1,4 @@
-//! `cargo xtask autobahn`: Autobahn's cases against a gateway, by PyPI's `kosoku`.
+//! `cargo xtask autobahn`: runs Autobahn's cases against a gateway, with the PyPI package `kosoku`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,15 +8,16 @@ use crate::bench;
 use crate::command::{self, Failure, program, root, target_dir};
 use crate::setup::{self, PYTHON};
 
-/// The package that has the cases and runs them, in the one version that is known to judge as we expect.
+/// Package that contains and runs the cases, in the version whose verdicts the tests expect.
 const KOSOKU: &str = "kosoku==0.1.0";
 
-/// Runs the cases named, or all.
+/// Runs the named cases, or all if none is named.
 pub(crate) fn run(cases: &[&str]) -> Result<(), Failure> {
     command::run(prepare()?.args(cases))
 }
 
-/// The program that runs the cases, with all that it needs; without arguments it runs all.
+/// Installs and builds everything that the cases need, and returns the program that runs them; without
+/// arguments, all cases run.
 pub(crate) fn prepare() -> Result<Command, Failure> {
     let python = installed()?;
     bench::programs()?;
@@ -29,11 +30,11 @@ pub(crate) fn prepare() -> Result<Command, Failure> {
     Ok(test)
 }
 
-/// The Python of an environment of its own that has the package.
+/// Python of a separate virtual environment in which the package is installed.
 fn installed() -> Result<PathBuf, Failure> {
     let folder = target_dir().join("autobahn");
     let python = folder.join("bin/python");
-    // Written last: where it names the version, the install was complete.
+    // Written last: if the file contains the version, the installation was complete.
     let stamp = folder.join("installed");
     if fs::read_to_string(&stamp).is_ok_and(|version| version == KOSOKU) && python.is_file() {
         return Ok(python);
@@ -41,7 +42,7 @@ fn installed() -> Result<PathBuf, Failure> {
     let system = setup::need(&PYTHON)?;
     let venv = ["-m", "venv", "--clear"];
     if command::run(program(&system, &venv).arg(&folder)).is_err() {
-        // Debian has it in a package of its own.
+        // Debian has the module `venv` in a separate package.
         setup::install(&["python3-venv"])?;
         command::run(program(&system, &venv).arg(&folder))?;
     }

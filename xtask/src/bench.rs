@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: release builds, then a mode of the load program.
+//! `cargo xtask bench`: builds in release mode, then runs a mode of the load program.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::command::{self, Failure, cargo, program, say, target_dir};
 use crate::setup::{self, NGINX, PUSHPIN, WRK};
 
-/// The benches, and the mode of the load program that each is.
+/// Benches, each with its mode of the load program.
 const BENCHES: [(&str, &str); 11] = [
     ("relay", "relay-vs-nginx"),
     ("makespan", "makespan"),
@@ -26,7 +26,7 @@ pub(crate) fn run(which: &str, args: &[&str]) -> Result<(), Failure> {
     let Some((_, mode)) = found else {
         let names = BENCHES.map(|(name, _)| name).join(", ");
         return Err(Failure::new(format!(
-            "there is no bench {which}; there are {names}"
+            "unknown bench `{which}`: use one of {names}"
         )));
     };
     let mut peers = Vec::new();
@@ -36,7 +36,7 @@ pub(crate) fn run(which: &str, args: &[&str]) -> Result<(), Failure> {
     if which == "gateway" {
         match setup::need(&PUSHPIN) {
             Ok(pushpin) => peers.push(("--pushpin", pushpin)),
-            Err(why) => say(&format!("Pushpin is left out: {why}")),
+            Err(why) => say(&format!("Pushpin is not measured: {why}")),
         }
     }
     if which == "batch" && beside_others(args) {
@@ -59,7 +59,7 @@ pub(crate) fn run(which: &str, args: &[&str]) -> Result<(), Failure> {
     command::run(load.args(args))
 }
 
-/// Builds the binary and the programs of the benches, unoptimised, for tests.
+/// Builds the binary and the programs of the benches without optimisation, for tests.
 pub(crate) fn programs() -> Result<(), Failure> {
     for package in ["fetchway", "fetchway-bench"] {
         command::run(&mut cargo(&["build", "--package", package, "--bins"]))?;
@@ -67,7 +67,7 @@ pub(crate) fn programs() -> Result<(), Failure> {
     Ok(())
 }
 
-/// A mode of the load program, with the programs that it starts.
+/// Command that runs a mode of the load program, with the paths of the programs that it starts.
 pub(crate) fn load(built: &Path, mode: &str) -> Command {
     let mut load = program(built.join("fetchway-load"), &[mode]);
     load.arg("--fetchway").arg(built.join("fetchway"));
@@ -76,17 +76,16 @@ pub(crate) fn load(built: &Path, mode: &str) -> Command {
     load
 }
 
-/// Whether the parts of `batch` that are named have peers; without names all parts run.
+/// Returns true if a named part of `batch` needs other programs; without names, all parts run.
 fn beside_others(args: &[&str]) -> bool {
     let named = args.first().is_some_and(|first| !first.starts_with('-'));
     !named || args.contains(&"full")
 }
 
-/// The version that is measured.
+/// Version of oha that is measured.
 const OHA: &str = "1.16.0";
 
-/// oha as cargo builds it, with its default features: that version needs them. Built once, in the
-/// target folder.
+/// Path of oha, which is built once in the target folder, with its default features, which this version needs.
 fn oha() -> Result<PathBuf, Failure> {
     let tools = target_dir().join("tools");
     let built = tools.join("bin/oha");

@@ -1,4 +1,4 @@
-//! Running programs, and what is said when one fails.
+//! Running programs, and error messages for programs that fail.
 
 use std::env;
 use std::ffi::OsStr;
@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A sentence for whoever ran the command.
+/// Error message for the user of the command.
 #[derive(Debug)]
 pub(crate) struct Failure(String);
 
@@ -23,32 +23,32 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The repository's top folder.
+/// The repository's root folder.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// Where cargo puts what it builds.
+/// Cargo's target folder.
 pub(crate) fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// The cargo that runs us, in the repository's top folder.
+/// The cargo that runs this program, in the repository's root folder.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args)
 }
 
-/// A program, in the repository's top folder.
+/// A program, in the repository's root folder.
 pub(crate) fn program(name: impl AsRef<OsStr>, args: &[&str]) -> Command {
     let mut command = Command::new(name);
     command.args(args).current_dir(root());
     command
 }
 
-/// The first file of that name on the PATH.
+/// First file of that name in the folders of PATH.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
-    // Debian keeps nginx in sbin, which is not on everyone's PATH.
+    // Debian installs nginx in sbin, which may be missing in PATH.
     let path = env::var_os("PATH").unwrap_or_default();
     let sbin = [PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")];
     env::split_paths(&path)
@@ -57,7 +57,7 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Runs to the end; whatever it writes goes to the terminal.
+/// Runs a program to its end, with its output on the terminal.
 pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
     announce(command);
     let status = command
@@ -72,7 +72,8 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
     )))
 }
 
-/// Runs to the end, shows each line of its output and hands it to `line`; whether it succeeded.
+/// Runs a program to its end, prints each line of its output and passes it to `line`. Returns true if the
+/// program succeeded.
 pub(crate) fn watch(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool, Failure> {
     announce(command);
     let mut child = command
@@ -82,7 +83,7 @@ pub(crate) fn watch(command: &mut Command, mut line: impl FnMut(&str)) -> Result
     let output = child
         .stdout
         .take()
-        .ok_or_else(|| Failure::new("the output cannot be read"))?;
+        .ok_or_else(|| Failure::new("the program's output cannot be read"))?;
     for text in BufReader::new(output).lines() {
         let text = text.map_err(|error| cannot_start(command, &error))?;
         say(&text);
@@ -94,7 +95,7 @@ pub(crate) fn watch(command: &mut Command, mut line: impl FnMut(&str)) -> Result
     Ok(status.success())
 }
 
-/// What it writes to its standard output.
+/// Runs a program to its end, and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
     let output = command
         .output()
@@ -106,7 +107,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// One line on standard output.
+/// Writes one line to standard output.
 #[expect(clippy::print_stdout, reason = "a command line program")]
 pub(crate) fn say(line: &str) {
     println!("{line}");
@@ -129,7 +130,7 @@ fn shown(command: &Command) -> String {
 
 fn cannot_start(command: &Command, error: &std::io::Error) -> Failure {
     Failure::new(format!(
-        "`{}` cannot be run ({error}); is it installed?",
+        "`{}` cannot be run: {error}; check that it is installed",
         shown(command)
     ))
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask fuzz`: libFuzzer on a stable compiler.
+//! `cargo xtask fuzz`: runs libFuzzer with a stable compiler.
 //!
-//! libFuzzer needs instrumented code, not a nightly: the flags below are what cargo-fuzz passes.
-//! They are given with an explicit target, or build scripts would be instrumented too.
+//! libFuzzer needs instrumented code, but no nightly compiler: the flags below are those of cargo-fuzz. The build
+//! has an explicit target, because otherwise build scripts would be instrumented too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,13 +33,13 @@ const MANIFEST: &str = "fuzz/Cargo.toml";
 pub(crate) fn run(target: &str, seconds: &str) -> Result<(), Failure> {
     if !TARGETS.contains(&target) {
         return Err(Failure::new(format!(
-            "there is no fuzz target {target}; there are {}",
+            "unknown fuzz target `{target}`: use one of {}",
             TARGETS.join(", ")
         )));
     }
     let seconds: u32 = seconds
         .parse()
-        .map_err(|_| Failure::new(format!("{seconds} is not a number of seconds")))?;
+        .map_err(|_| Failure::new(format!("`{seconds}` is not a number of seconds")))?;
     let triple = host()?;
     let build = [
         "build",
@@ -59,13 +59,13 @@ pub(crate) fn run(target: &str, seconds: &str) -> Result<(), Failure> {
             .env("CARGO_TARGET_DIR", built()),
     )?;
 
-    // New inputs go to the first folder, so the committed one stays as it is.
+    // libFuzzer writes new inputs to the first folder, so the committed corpus does not change.
     let found = built().join("corpus").join(target);
     let artifacts = built().join("artifacts").join(target);
     for folder in [&found, &artifacts] {
         fs::create_dir_all(folder).map_err(|error| {
             Failure::new(format!(
-                "the folder {} cannot be made: {error}",
+                "the folder {} cannot be created: {error}",
                 folder.display()
             ))
         })?;
@@ -81,9 +81,9 @@ pub(crate) fn run(target: &str, seconds: &str) -> Result<(), Failure> {
     command::run(fuzz.args([found, committed]))
 }
 
-/// Runs each committed corpus through its target's check, without fuzzing.
+/// Runs each target's check on its committed corpus, without fuzzing.
 pub(crate) fn replay() -> Result<(), Failure> {
-    // Beside the workspace's own: crates that both build alike are built once.
+    // The same target folder as the workspace's, so that common dependencies are built once.
     command::run(
         cargo(&["test", "--manifest-path", MANIFEST]).env("CARGO_TARGET_DIR", target_dir()),
     )
@@ -97,5 +97,5 @@ fn host() -> Result<String, Failure> {
     let version = output(&mut program("rustc", &["-vV"]))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned)
-        .ok_or_else(|| Failure::new("rustc -vV names no host; update Rust"))
+        .ok_or_else(|| Failure::new("the output of `rustc -vV` contains no host: update Rust"))
 }

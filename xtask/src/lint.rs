@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: the repository's own lints.
 //!
-//! They are a package of their own, `xtask/lint`, as they need a parser of Rust and xtask needs nothing.
+//! The lints are a separate package, `xtask/lint`, because they need a parser for Rust, and xtask has no
+//! dependencies.
 
 use crate::command::{self, Failure, cargo};
 

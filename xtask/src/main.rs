@@ -1,7 +1,7 @@
-//! The repository's own commands, without dependencies so that they start at once.
+//! The repository's own commands. The package has no dependencies, so that it builds and starts at once.
 //!
-//! `test` is the one test command, `bench` runs what is measured, `fuzz` runs a fuzz target, `simulate`
-//! the session under many seeds, `autobahn` a conformance suite.
+//! `test` runs all tests, `lint` checks rules for the sources, `bench` runs benchmarks, `fuzz` runs a fuzz target,
+//! `simulate` runs the simulation of a session, and `autobahn` runs a conformance suite.
 
 mod autobahn;
 mod bench;
@@ -17,29 +17,29 @@ use command::Failure;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
-  test                    install what is missing, then run every test
+  test                    install missing programs, then run all tests
   lint [COMMAND]          check circles of files, sizes and doc comments; `lint help` lists the commands
-  bench relay [ARGS]      the relay beside nginx: CPU per request, added latency
+  bench relay [ARGS]      compare the relay with nginx: CPU per request, added latency
   bench makespan [ARGS]   many slow fetches at once over one WebSocket
-  bench stall [ARGS]      a client that stops reading beside one that does not
-  bench stream [ARGS]     large bodies through the binary encoding: memory, stalled streams
-  bench gateway [ARGS]    the gateway beside nginx and Pushpin: CPU per message, messages per second
+  bench stall [ARGS]      a client that stops reading, next to one that reads
+  bench stream [ARGS]     large bodies in the binary encoding: memory, unread streams
+  bench gateway [ARGS]    compare the gateway with nginx and Pushpin: CPU per message, messages per second
   bench gateway-memory [ARGS]
-                          what an idle connection of a gateway takes, with and without TLS
+                          memory of an idle connection of a gateway, with and without TLS
   bench gateway-crowd [ARGS]
-                          100,000 clients at several gateways: lost messages, memory, rate of opening
+                          100,000 clients at several gateways: lost messages, memory, rate of connecting
   bench gateway-storm [ARGS]
                           all clients reconnect at once
   bench gateway-slow [ARGS]
-                          many clients stop reading while they are pushed to
+                          many clients stop reading while messages are pushed to them
   bench gateway-restart [ARGS]
-                          the API is killed and started again under load
+                          the API is killed and restarted under load
   bench batch [PARTS] [ARGS]
-                          a batch at 5,000/s and at full speed beside oha and wrk, killed, over relays
+                          batches: paced, at full speed compared with oha and wrk, killed, over relays
   fuzz TARGET [SECONDS]   fuzz batch_output, gateway_reader, proxy_protocol, relay_json, upstream_h1,
-                          upstream_h2, v1_frames, v1_session or ws_reader, 60 seconds unless told
-  autobahn [CASES]        Autobahn's cases against a gateway, such as '6.4.*'; all unless told
-  simulate [SEEDS]        client, link and relay of the binary encoding, 10,000 seeds unless told";
+                          upstream_h2, v1_frames, v1_session or ws_reader; 60 seconds by default
+  autobahn [CASES]        run Autobahn's cases against a gateway, such as '6.4.*'; all by default
+  simulate [SEEDS]        simulate client, link and relay of the binary encoding; 10,000 seeds by default";
 
 #[expect(clippy::print_stderr, reason = "a command line program")]
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! Installing what the tests and benches need and a machine with only Rust and git lacks.
+//! Installation of the programs that tests and benches need in addition to Rust and git.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,15 +6,15 @@ use std::sync::Once;
 
 use crate::command::{self, Failure, find, program, root, say};
 
-/// A program, and the Debian package that has it.
+/// A program, and the Debian packages that contain it.
 pub(crate) struct Need {
-    /// Names it may go by; the first found is used.
+    /// Possible names of the program; the first one found is used.
     pub(crate) programs: &'static [&'static str],
-    /// Debian packages that bring it.
+    /// Debian packages to install.
     pub(crate) packages: &'static [&'static str],
 }
 
-/// What the allocator's build script runs.
+/// Needed by the build script of the allocator.
 pub(crate) const MAKE: Need = Need {
     programs: &["make"],
     packages: &["make"],
@@ -39,7 +39,7 @@ pub(crate) const HAPROXY: Need = Need {
     programs: &["haproxy"],
     packages: &["haproxy"],
 };
-/// Makes the certificates of the examples' tests.
+/// Creates the certificates for the tests of the examples.
 pub(crate) const OPENSSL: Need = Need {
     programs: &["openssl"],
     packages: &["openssl"],
@@ -48,19 +48,19 @@ pub(crate) const NGINX: Need = Need {
     programs: &["nginx"],
     packages: &["nginx-light"],
 };
-/// Load for an HTTP server.
+/// Load generator for HTTP servers.
 pub(crate) const WRK: Need = Need {
     programs: &["wrk"],
     packages: &["wrk"],
 };
 
-/// It brings zurl and Condure.
+/// WebSocket gateway; the package also installs zurl and Condure.
 pub(crate) const PUSHPIN: Need = Need {
     programs: &["pushpin"],
     packages: &["pushpin"],
 };
 
-/// Where the program is; installs it when it is missing and we may.
+/// Returns the path of the program; installs it if it is missing and this process runs as root.
 pub(crate) fn need(need: &Need) -> Result<PathBuf, Failure> {
     let found = || need.programs.iter().find_map(|name| find(name));
     if let Some(path) = found() {
@@ -71,23 +71,23 @@ pub(crate) fn need(need: &Need) -> Result<PathBuf, Failure> {
     install(need.packages)?;
     found().ok_or_else(|| {
         Failure::new(format!(
-            "{packages} is installed and {name} is still missing"
+            "{packages} is installed, but {name} is still missing"
         ))
     })
 }
 
-/// Installs Debian packages, if we may.
+/// Installs Debian packages; fails unless this process runs as root on a system with apt-get.
 pub(crate) fn install(packages: &[&str]) -> Result<(), Failure> {
     let names = packages.join(" ");
     if find("apt-get").is_none() {
         return Err(Failure::new(format!(
-            "{names} cannot be installed, as there is no apt-get here: install it by hand, then run this \
-             again"
+            "{names} cannot be installed because apt-get is missing: install it manually, then run this \
+             command again"
         )));
     }
     if !is_root()? {
         return Err(Failure::new(format!(
-            "{names} is missing: run `sudo apt-get install {names}`, then this again"
+            "{names} is missing: run `sudo apt-get install {names}`, then this command again"
         )));
     }
     say(&format!("installing {names}"));
@@ -102,7 +102,7 @@ fn apt(args: &[&str]) -> std::process::Command {
     apt
 }
 
-/// Fetches the package lists, once; old lists may still serve if that fails.
+/// Updates the package lists, once per run; if that fails, the old lists may suffice.
 fn update() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -116,12 +116,12 @@ fn is_root() -> Result<bool, Failure> {
     Ok(command::output(&mut program("id", &["-u"]))?.trim() == "0")
 }
 
-/// Installs the locked npm packages of tests/js, unless they are there already.
+/// Installs the locked npm packages of tests/js, unless they are already installed.
 pub(crate) fn npm_packages() -> Result<(), Failure> {
     let npm = need(&NPM)?;
     let folder = root().join("tests/js");
     let modified = |file: &str| fs::metadata(folder.join(file)).and_then(|data| data.modified());
-    // npm writes the hidden lock last: where it is as new as ours, the install was complete.
+    // npm writes the hidden lock file last: if it is as new as package-lock.json, the installation was complete.
     let installed = modified("node_modules/.package-lock.json");
     let locked = modified("package-lock.json");
     if let (Ok(installed), Ok(locked)) = (installed, locked)

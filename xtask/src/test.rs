@@ -1,6 +1,6 @@
-//! `cargo xtask test`: every test there is.
+//! `cargo xtask test`: runs all tests.
 //!
-//! Cargo reports on its own tests. The steps that are not cargo's are summed up in one last line.
+//! Cargo prints the results of its own tests. The last line sums up all other steps.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::command::{self, Failure, cargo, output, program, root, say, target_di
 use crate::setup::{self, CHROMIUM, HAPROXY, MAKE, NGINX, NODE, OPENSSL, PYTHON};
 use crate::{autobahn as cases, bench, fuzz, lint};
 
-/// What came of the steps that are not cargo's.
+/// Results of the steps that cargo does not count itself.
 #[derive(Default)]
 struct Tally {
     passed: u64,
@@ -19,7 +19,7 @@ struct Tally {
 pub(crate) fn run() -> Result<(), Failure> {
     let mut tally = Tally::default();
     let mut failures = Vec::new();
-    // Every step runs, so that one run shows all that is wrong.
+    // Every step runs, even after a failure, so that one run shows all failures.
     let steps: [(&str, Step); 10] = [
         ("the lints", lints),
         ("the workspace's tests", workspace),
@@ -40,7 +40,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         }
     }
     say(&format!(
-        "\nbeside cargo's own tests, which are counted above:\n{} passed, {} failed",
+        "\nin addition to cargo's own tests, which are counted above:\n{} passed, {} failed",
         tally.passed, tally.failed
     ));
     if failures.is_empty() {
@@ -49,10 +49,10 @@ pub(crate) fn run() -> Result<(), Failure> {
     Err(Failure::new(format!("failed: {}", failures.join(", "))))
 }
 
-/// The session machine, client and relay, under so many seeds: optimised, as there are many.
+/// Simulates the session machine, client and relay with `seeds` seeds, in release mode because of their number.
 pub(crate) fn simulate(seeds: &str) -> Result<(), Failure> {
     if seeds.parse::<u64>().is_err() {
-        return Err(Failure::new(format!("{seeds} is not a number of seeds")));
+        return Err(Failure::new(format!("`{seeds}` is not a number of seeds")));
     }
     let test = [
         "test",
@@ -80,24 +80,25 @@ fn workspace(_: &mut Tally) -> Result<(), Failure> {
     command::run(&mut cargo(&["test", "--workspace"]))
 }
 
-/// The README's first command runs what it says, and not another of the workspace's programs.
+/// Tests that the first command of the README runs fetchway, not another program of the workspace.
 fn readme(tally: &mut Tally) -> Result<(), Failure> {
     let run = || {
         let path = root().join("README.md");
         let text = fs::read_to_string(&path)
             .map_err(|error| Failure::new(format!("{} cannot be read: {error}", path.display())))?;
         let line = text.lines().find(|line| line.starts_with("cargo run "));
-        let line = line.ok_or_else(|| Failure::new("README.md has no line `cargo run …`"))?;
+        let line =
+            line.ok_or_else(|| Failure::new("README.md has no line that begins with `cargo run`"))?;
         let words = line.split_whitespace().skip(1);
         let words: Vec<&str> = words.take_while(|word| *word != "--").collect();
-        // As the tests are built, and with nothing to do.
+        // In debug mode, like the tests, and with `--version` only.
         let mut command = cargo(&[]);
         command.args(words.iter().filter(|word| **word != "--release"));
         let said = output(command.args(["--quiet", "--", "--version"]))?;
         match said.starts_with("fetchway ") {
             true => Ok(()),
             false => Err(Failure::new(format!(
-                "README.md's `{line}` does not run fetchway, but what says {said:?}"
+                "`{line}` from README.md does not run fetchway: its output is {said:?}"
             ))),
         }
     };
@@ -143,7 +144,7 @@ fn autobahn(tally: &mut Tally) -> Result<(), Failure> {
     counted(tally, cases::prepare())
 }
 
-/// HAProxy and nginx, each from its very file.
+/// Tests HAProxy and nginx with the configuration files of the examples.
 fn proxies(tally: &mut Tally) -> Result<(), Failure> {
     let run = || {
         let python = setup::need(&PYTHON)?;
@@ -160,7 +161,7 @@ fn proxies(tally: &mut Tally) -> Result<(), Failure> {
     counted(tally, run())
 }
 
-/// The benches of which every count must come out, small: of no time that they measure.
+/// Runs small versions of the benches that verify counts; their timings are not judged.
 fn load(tally: &mut Tally) -> Result<(), Failure> {
     const SMALL: [(&str, &str); 3] = [
         (
@@ -192,16 +193,16 @@ fn load(tally: &mut Tally) -> Result<(), Failure> {
     failed.map_or(Ok(()), Err)
 }
 
-/// node, with its packages installed, and the binary that it is to drive.
+/// Installs Node.js and its packages, and builds the binary under test; returns both paths.
 fn prepare() -> Result<(PathBuf, PathBuf), Failure> {
     let node = setup::need(&NODE)?;
     setup::npm_packages()?;
     Ok((node, build()?))
 }
 
-/// The binary that is driven.
+/// Builds the binary under test and returns its path.
 fn build() -> Result<PathBuf, Failure> {
-    // As part of the workspace, so that it shares the dependencies that its tests have built.
+    // As part of the workspace, so that dependencies built for its tests are reused.
     command::run(&mut cargo(&["build", "--workspace", "--bin", "fetchway"]))?;
     Ok(target_dir().join("debug/fetchway"))
 }
@@ -223,7 +224,7 @@ fn one(tally: &mut Tally, done: Result<(), Failure>) -> Result<(), Failure> {
     done
 }
 
-/// Runs a test program and adds what it reports; a step that cannot run at all is one failure.
+/// Runs a test program and adds the numbers that it reports; a step that cannot run is one failure.
 fn counted(tally: &mut Tally, test: Result<std::process::Command, Failure>) -> Result<(), Failure> {
     let mut seen = Tally::default();
     let count =

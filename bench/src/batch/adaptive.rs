@@ -1,4 +1,4 @@
-//! `--adaptive` against an origin that answers 429 above so many a second, and one that does not.
+//! `--adaptive` with an origin that answers 429 above a rate, and with an origin without a limit.
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use super::output::Output;
 use super::{Bench, aim};
 use crate::say;
 
-/// When the run is to have settled, in seconds.
+/// Time until the rate should be stable, in seconds.
 const SETTLED: u64 = 20;
-/// Of its requests that may be refused then, in percent.
+/// Maximum share of refused requests after that time, in percent.
 const REFUSED: f64 = 3.0;
-/// Of the limit, what is to be used then, in percent.
+/// Minimum share of the limit that should be used after that time, in percent.
 const USED: f64 = 85.0;
 
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<()> {
@@ -24,10 +24,10 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<()> {
     free(bench).await
 }
 
-/// Runs `items` against the one origin. Gives the rate that was found, and the seconds that it took.
+/// Runs `items` with one origin; returns the rate that was found, and the duration in seconds.
 async fn adaptive(bench: &Bench<'_>, input: &str, items: u32) -> anyhow::Result<(f64, f64)> {
     let [output, summary] = ["out.jsonl", "summary.json"].map(|name| bench.path(name));
-    // Outputs of an earlier kind.
+    // The output of the other kind of windows.
     let _none = std::fs::remove_file(&output);
     let args = [
         input,
@@ -41,7 +41,7 @@ async fn adaptive(bench: &Bench<'_>, input: &str, items: u32) -> anyhow::Result<
     Output::read(Path::new(&output), items)?;
     let summary: Value = serde_json::from_slice(&std::fs::read(&summary)?)?;
     let found = summary["rate"]["adaptive"]["origins"][0]["perSecond"].as_f64();
-    let found = found.context("the summary has no rate found")?;
+    let found = found.context("the summary contains no rate")?;
     Ok((found, took.wall.as_secs_f64()))
 }
 
@@ -71,7 +71,7 @@ async fn limited(bench: &Bench<'_>, kind: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The machine is what is at its limit.
+/// Runs a batch for an origin without a limit, so that only the machine limits the rate.
 async fn free(bench: &Bench<'_>) -> anyhow::Result<()> {
     let items = bench.items(200_000);
     let mut origin = bench.ledger("free").await?;

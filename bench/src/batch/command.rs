@@ -1,4 +1,4 @@
-//! One `fetchway batch`, started as a person would, and what it took.
+//! One `fetchway batch`, started as a user would start it, and its time, CPU and memory.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,8 +12,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::process::{Cpu, Folder, cpu_of_children, peak_resident};
 
-/// How often its memory is looked at. The kernel keeps the peak, so nothing between is missed but at
-/// the very end.
+/// Interval at which the memory is read. The kernel keeps the maximum, so only growth after the last reading
+/// is missed.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A running batch; killed when dropped.
@@ -25,32 +25,33 @@ pub(crate) struct Batch {
     said: PathBuf,
 }
 
-/// What it took.
+/// Resources that a finished batch has used.
 pub(crate) struct Took {
-    /// From before it was started until it had ended.
+    /// Time from just before the start until the end.
     pub(crate) wall: Duration,
-    /// When it was started: microseconds since the Unix epoch.
+    /// Time of the start, in microseconds since the Unix epoch.
     pub(crate) epoch: u64,
     pub(crate) cpu: Cpu,
-    /// The most bytes that were resident.
+    /// Maximum resident memory, in bytes.
     pub(crate) peak: u64,
     pub(crate) status: ExitStatus,
-    /// What it wrote to standard error.
+    /// Text written to standard error.
     pub(crate) said: String,
 }
 
 impl Batch {
-    /// Starts it with these arguments, with loopback allowed.
+    /// Starts a batch with these arguments, and allows loopback addresses.
     pub(crate) fn start<S: AsRef<OsStr>>(
         fetchway: &Path,
         folder: &Folder,
         args: impl IntoIterator<Item = S>,
     ) -> anyhow::Result<Self> {
         let said = folder.path().join("batch.log");
-        let log = File::create(&said).context("the batch's log can't be made")?;
+        let log = File::create(&said)
+            .context("the file for the batch's standard error cannot be created")?;
         let mut command = Command::new(fetchway);
         command.arg("batch").args(args);
-        // Through relays, their guards hold.
+        // Through relays, the relays' own address policies apply.
         if !command.as_std().get_args().any(|arg| arg == "--via") {
             command.args(["--allow-net", "127.0.0.0/8"]);
         }
@@ -65,7 +66,7 @@ impl Batch {
         let began = Instant::now();
         let child = command
             .spawn()
-            .with_context(|| format!("{} can't be started", fetchway.display()))?;
+            .with_context(|| format!("{} cannot be started", fetchway.display()))?;
         Ok(Self {
             child,
             began,
@@ -75,17 +76,17 @@ impl Batch {
         })
     }
 
-    /// Waits for its end. Its CPU time is right if no other child of ours ends meanwhile.
+    /// Waits until the batch ends. The CPU time is correct only if no other child process ends meanwhile.
     pub(crate) async fn ended(mut self) -> anyhow::Result<Took> {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
-        let pid = pid.context("the batch has ended before it was waited for")?;
+        let pid = pid.context("the batch had already ended")?;
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut peak = 0;
         let status = loop {
             tokio::select! {
                 status = self.child.wait() => break status?,
-                // One that ends right now has no memory any more.
+                // A process that is just ending has no memory any more.
                 _ = looks.tick() => peak = peak.max(peak_resident(pid).unwrap_or(0)),
             }
         };
@@ -99,7 +100,7 @@ impl Batch {
         })
     }
 
-    /// Waits for something else; that it ends before is a failure.
+    /// Waits for `other`; fails if the batch ends before.
     pub(crate) async fn until<T>(
         &mut self,
         other: impl Future<Output = anyhow::Result<T>>,
@@ -109,14 +110,14 @@ impl Batch {
             done = other => done,
             status = self.child.wait() => {
                 let said = fs::read_to_string(&self.said).unwrap_or_default();
-                bail!("fetchway batch ended too soon, with {}; it said:\n{}", status?, said.trim_end())
+                bail!("fetchway batch ended too soon, with {}; it wrote:\n{}", status?, said.trim_end())
             }
         }
     }
 
-    /// `kill -9`.
+    /// Kills the batch with SIGKILL.
     pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
-        // One that has ended by itself can't be killed; that is for the caller to find out.
+        // A process that has already ended cannot be killed; the caller notices that.
         let _ = self.child.start_kill();
         self.child.wait().await?;
         Ok(())
@@ -128,7 +129,7 @@ impl Took {
     pub(crate) fn succeeded(self) -> anyhow::Result<Self> {
         ensure!(
             self.status.success(),
-            "fetchway batch ended with {}; it said:\n{}",
+            "fetchway batch ended with {}; it wrote:\n{}",
             self.status,
             self.said.trim_end()
         );

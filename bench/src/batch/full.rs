@@ -1,4 +1,4 @@
-//! As fast as it goes, every result written to a file, beside oha and wrk on the same origin.
+//! A batch at full speed that writes every result to a file, compared with oha and wrk at the same origin.
 
 use std::fs;
 use std::path::Path;
@@ -11,9 +11,9 @@ use super::{Bench, aim};
 use crate::say;
 use crate::spread::Spread;
 
-/// How long wrk runs.
+/// Duration of a run of wrk.
 const WRK_SECONDS: u32 = 4;
-/// Of oha's requests per second.
+/// Minimum rate that is aimed at, as a share of oha's.
 const RATIO: f64 = 0.7;
 
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<()> {
@@ -56,7 +56,7 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One run; its rate is from its start to its end, start-up and the last write included.
+/// Performs one run. The rate covers the whole process, including start-up and the last write.
 async fn batch(bench: &Bench<'_>, input: &str, items: u32) -> anyhow::Result<Reached> {
     let output = bench.path("out.jsonl");
     let connections = bench.settings.connections.to_string();
@@ -71,7 +71,7 @@ async fn batch(bench: &Bench<'_>, input: &str, items: u32) -> anyhow::Result<Rea
 }
 
 fn report(reached: &[Vec<Reached>; 3]) {
-    say("median (least..most of the rounds)");
+    say("median of the rounds (minimum..maximum)");
     for (name, each) in ["fetchway batch", "oha", "wrk"].iter().zip(reached) {
         let rates: Vec<f64> = each.iter().map(|it| it.per_second).collect();
         let cpu: Vec<f64> = each.iter().map(|it| it.cpu).collect();

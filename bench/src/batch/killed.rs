@@ -1,6 +1,6 @@
-//! `kill -9` in the middle of a run, and what resuming it makes of that.
+//! Runs that are ended with `kill -9` and then resumed.
 //!
-//! The points are numbers of requests, so they do not depend on how fast the machine is.
+//! The points of the kills are numbers of requests, so they do not depend on the speed of the machine.
 
 use std::fs;
 use std::path::Path;
@@ -15,10 +15,10 @@ use super::{Bench, aim};
 use crate::say;
 use crate::spread::Spread;
 
-/// How long the origin takes for an answer, so that there is something in flight: milliseconds.
+/// Delay of the origin's answers, so that requests are in flight, in milliseconds.
 const DELAY: u64 = 2;
 
-/// A kind of output.
+/// A format of the output.
 struct Form {
     name: &'static str,
     file: &'static str,
@@ -43,13 +43,13 @@ const FORMS: [Form; 3] = [
     },
 ];
 
-/// One kill, in items.
+/// Numbers of items of one kill.
 struct Kill {
-    /// Asked for by the killed run.
+    /// Items requested by the killed run.
     asked: usize,
-    /// In flight as the origin saw it.
+    /// Items in flight at the kill, as the origin saw it.
     flying: u64,
-    /// Asked for by both runs.
+    /// Items requested by both runs.
     again: usize,
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<()> {
     let (items, kills) = (bench.items(20_000), bench.settings.kills);
     ensure!(
         items > 1 && kills > 0,
-        "there must be 2 items and a kill at least"
+        "at least 2 items and 1 kill are required: change --items or --kills"
     );
     say(&format!(
         "{kills} kills of runs of {items} items for each kind of output; --seed {seed}"
@@ -108,7 +108,7 @@ async fn kill(
     fs::remove_file(&output)?;
     ensure!(
         !form.flags.contains(&"--ordered") || read.order.is_sorted(),
-        "the output is not in the order of the input"
+        "the output is not in input order"
     );
     let again = first
         .keys()
@@ -116,7 +116,7 @@ async fn kill(
         .count();
     ensure!(
         first.len() + second.len() - again == items as usize,
-        "the origin was asked for {} and then {} items, {again} of them twice, of {items}",
+        "the runs requested {} and then {} of {items} items, {again} of them twice",
         first.len(),
         second.len()
     );
@@ -125,7 +125,7 @@ async fn kill(
             .values()
             .chain(second.values())
             .all(|times| *times == 1),
-        "one run has asked for an item twice"
+        "one run requested an item twice"
     );
     Ok(Kill {
         asked: first.len(),
@@ -139,11 +139,11 @@ fn report(form: &Form, kills: &[Kill], connections: usize) {
         let figures: Vec<f64> = kills.iter().map(figure).collect();
         Spread::of(&figures, 0)
     };
-    // In order, what is held back for an earlier item is fetched again too, however much it is.
+    // With ordered output, outcomes that wait for an earlier item are also fetched again, without a limit.
     let judged = match form.flags {
         [] => {
             let most = kills.iter().map(|kill| kill.again).max();
-            let words = format!("at most {connections}, those in flight");
+            let words = format!("at most {connections}, the items in flight");
             aim(most <= Some(connections), &words)
         }
         _ => String::new(),

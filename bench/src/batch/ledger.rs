@@ -1,4 +1,4 @@
-//! The origin that writes arrivals down, and what it wrote.
+//! The origin that records arrivals, and its records.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use crate::origin::OriginProcess;
 
 /// Bytes of filler in each body.
 const SIZE: &str = "64";
-/// A second of arrivals, in their unit.
+/// One second in the unit of arrivals.
 pub(crate) const SECOND: u64 = 1_000_000;
 
-/// The origin, with a file for its arrivals.
+/// The origin, with the file that it writes arrivals to.
 pub(crate) struct Ledger {
     origin: OriginProcess,
     file: PathBuf,
@@ -34,32 +34,38 @@ impl Ledger {
         self.origin.tell(command).await.map(|_| ())
     }
 
-    /// One of its counters.
+    /// Value of one of the origin's counters.
     pub(crate) async fn count(&mut self, name: &str) -> anyhow::Result<u64> {
         let stats = self.origin.stats().await?;
         let count = stats[name].as_u64();
         count.with_context(|| format!("the origin has no counter {name}"))
     }
 
-    /// The arrivals since the last time, which it then lets go of.
+    /// Takes the arrivals since the last call; the origin then discards them.
     pub(crate) async fn arrivals(&mut self) -> anyhow::Result<Arrivals> {
-        let path = self.file.to_str().context("the folder's name is no text")?;
+        let path = self
+            .file
+            .to_str()
+            .context("the folder's path is not UTF-8")?;
         self.origin.tell(&format!("write {path}")).await?;
         let arrivals = Arrivals::read(&self.file)?;
         self.tell("forget").await?;
         let unlisted = self.count("unlisted").await?;
-        ensure!(unlisted == 0, "{unlisted} arrivals were not written down");
+        ensure!(
+            unlisted == 0,
+            "the origin did not record {unlisted} arrivals"
+        );
         Ok(arrivals)
     }
 }
 
-/// Arrivals in the order of their times.
+/// Arrivals, sorted by time.
 #[derive(Default)]
 pub(crate) struct Arrivals(pub(crate) Vec<Arrival>);
 
 impl Arrivals {
     fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).context("the arrivals can't be read")?;
+        let text = std::fs::read_to_string(path).context("the file of arrivals cannot be read")?;
         let arrivals = text.lines().map(|line| {
             let mut words = line.split(' ');
             let mut word = || words.next().unwrap_or_default();
@@ -71,7 +77,7 @@ impl Arrivals {
         });
         let arrivals: Result<_, std::num::ParseIntError> = arrivals.collect();
         Ok(Self(
-            arrivals.context("the arrivals are not of their form")?,
+            arrivals.context("the file of arrivals has an unknown format")?,
         ))
     }
 
@@ -80,7 +86,7 @@ impl Arrivals {
         Windows::of(&times, SECOND)
     }
 
-    /// How often each item was asked for.
+    /// Number of requests for each item.
     pub(crate) fn by_item(&self) -> HashMap<u32, u32> {
         let mut items = HashMap::new();
         for arrival in &self.0 {
@@ -89,20 +95,20 @@ impl Arrivals {
         items
     }
 
-    /// Fails unless each of the items below `items` was asked for once, and nothing else.
+    /// Fails unless each item below `items` was requested once, and no other.
     pub(crate) fn each_once(&self, items: u32) -> anyhow::Result<()> {
         let by_item = self.by_item();
         let once = (0..items).all(|item| by_item.get(&item) == Some(&1));
         ensure!(
             once && self.0.len() == items as usize,
-            "the origin was asked {} times for {} items, which were to be {items}, once each",
+            "the origin received {} requests for {} items; expected {items} items, once each",
             self.0.len(),
             by_item.len()
         );
         Ok(())
     }
 
-    /// Seconds from the first to the last.
+    /// Seconds from the first arrival to the last.
     pub(crate) fn lasted(&self) -> f64 {
         match &self.0[..] {
             [first, .., last] => (last.micros - first.micros) as f64 / SECOND as f64,

@@ -1,8 +1,8 @@
-//! `fetchway batch` against the origin that writes arrivals down.
+//! `fetchway batch` with an origin that records the arrival of each request.
 //!
-//! `command` runs one, `output` reads what it wrote, `ledger` what the origin saw. Each other file is a
-//! part: what it does, what it prints, and what counts it insists on. Timings are printed beside what is
-//! aimed at, and fail nothing.
+//! `command` runs a batch, `output` reads its output, and `ledger` reads the origin's records. Each other
+//! file is one part of the bench. Wrong counts are errors; timings are printed with their targets, and are
+//! never errors.
 
 mod adaptive;
 mod command;
@@ -29,44 +29,44 @@ use tokio::time::timeout;
 use crate::process::Folder;
 use crate::{Programs, say};
 
-/// No part may take longer: something hangs. The longest, `long` and `killed`, take some minutes.
+/// Longest time of a part; after this it is considered to hang. `long` and `killed` take some minutes.
 const PART: Duration = Duration::from_secs(30 * 60);
 
 #[derive(Args, Debug)]
 pub(crate) struct Settings {
     #[command(flatten)]
     programs: Programs,
-    /// Which parts; all but `long` unless told
+    /// Parts to run [default: all but `long`]
     #[arg(value_enum)]
     parts: Vec<Part>,
-    /// oha's program
+    /// The oha binary
     #[arg(long, default_value = "oha")]
     oha: PathBuf,
-    /// wrk's program
+    /// The wrk binary
     #[arg(long, default_value = "wrk")]
     wrk: PathBuf,
-    /// Items, instead of each part's own number
+    /// Number of items, instead of each part's own
     #[arg(long)]
     items: Option<u32>,
-    /// Requests a second in `paced`, `strict`, `long` and `refusing`; a fifth is the limit in `adaptive`
+    /// Requests per second in `paced`, `strict`, `long` and `refusing`; a fifth of it is the limit in `adaptive`
     #[arg(long, default_value_t = 5_000)]
     rate: u32,
-    /// Requests a second in `relays`
+    /// Requests per second in `relays`
     #[arg(long, default_value_t = 20_000)]
     relay_rate: u32,
-    /// Requests a second in `served`
+    /// Requests per second in `served`
     #[arg(long, default_value_t = 2_000)]
     served_rate: u32,
-    /// Connections in `full`, `killed`
+    /// Connections in `full` and `killed`
     #[arg(long, default_value_t = 64)]
     connections: usize,
     /// Rounds of `full`; each measures all three programs
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Kills of each kind of output in `killed`
+    /// Kills for each format of the output in `killed`
     #[arg(long, default_value_t = 50)]
     kills: u32,
-    /// Of the points of the kills; printed, so that a run can be repeated
+    /// Seed of the points of the kills; printed, so that a run can be repeated [default: random]
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -76,21 +76,21 @@ pub(crate) struct Settings {
 enum Part {
     /// 100,000 items at 5,000/s: wall time, start-up, lateness
     Paced,
-    /// The same with --strict: no window over
+    /// The same with --strict: no window above the rate
     Strict,
-    /// 1,000,000 items at 5,000/s: memory. Only when named
+    /// 1,000,000 items at 5,000/s: memory; runs only if named
     Long,
-    /// As fast as it goes, beside oha and wrk
+    /// Full speed, compared with oha and wrk
     Full,
-    /// kill -9 at 50 points, resumed
+    /// Runs ended with kill -9 at 50 points, and resumed
     Killed,
-    /// Over four relays, one of them killed and started again
+    /// Four relays, of which one is killed and restarted
     Relays,
-    /// An origin that answers 429 beside one that does not
+    /// An origin that answers 429, together with one that does not
     Refusing,
-    /// --adaptive: an origin that answers 429 above a rate, and one that does not
+    /// --adaptive with an origin that answers 429 above a rate, and with one that does not
     Adaptive,
-    /// Run by a node over a session and over HTTP, for clients that write faster than they read
+    /// Batches that a node runs over a session and over HTTP, for clients that write faster than they read
     Served,
 }
 
@@ -122,13 +122,13 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         };
         let ended = timeout(PART, bench.part(*part)).await;
         ended
-            .with_context(|| format!("{name} hangs"))?
-            .with_context(|| format!("{name} has failed"))?;
+            .with_context(|| format!("{name} did not finish in time"))?
+            .with_context(|| format!("{name} failed"))?;
     }
     Ok(())
 }
 
-/// What the parts share; each has its own folder.
+/// Settings, programs and folder of one part.
 struct Bench<'a> {
     settings: &'a Settings,
     folder: Folder,
@@ -158,7 +158,7 @@ impl Bench<'_> {
         ledger::Ledger::start(program, self.folder.path(), name).await
     }
 
-    /// The path of a file in the part's folder, as an argument.
+    /// Path of a file in the part's folder, as an argument.
     fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
@@ -168,7 +168,7 @@ impl Bench<'_> {
         command::Batch::start(&self.settings.programs.fetchway, &self.folder, args)
     }
 
-    /// Writes an input of one URL a line, and gives its path.
+    /// Writes an input file with one URL a line, and returns its path.
     fn input(&self, urls: impl Iterator<Item = String>) -> anyhow::Result<String> {
         let path = self.path("urls.txt");
         let written = File::create(&path).and_then(|file| {
@@ -177,12 +177,12 @@ impl Bench<'_> {
                 .try_for_each(|url| writeln!(file, "{url}"))?;
             file.flush()
         });
-        written.with_context(|| format!("{path} can't be written"))?;
+        written.with_context(|| format!("{path} cannot be written"))?;
         Ok(path)
     }
 }
 
-/// What a figure is aimed at, and whether it is.
+/// Text for the target of a figure, and whether it was reached.
 fn aim(met: bool, aim: &str) -> String {
     match met {
         true => format!("({aim})"),

@@ -1,4 +1,4 @@
-//! The output of a batch, read back: each item once, each body to the byte, and its times.
+//! Reading a batch's output: each item must occur once, with the correct body; and its times.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -9,17 +9,17 @@ use anyhow::{Context as _, bail, ensure};
 use hdrhistogram::Histogram;
 use serde::Deserialize;
 
-/// What a run's lines say together.
+/// Figures from all lines of an output.
 pub(crate) struct Output {
-    /// Microseconds by which items were sent late.
+    /// Microseconds by which each item was sent late.
     pub(crate) late: Histogram<u64>,
-    /// Microseconds from when an item was scheduled until its answer was whole.
+    /// Microseconds from the scheduled time of an item to the end of its answer.
     pub(crate) latency: Histogram<u64>,
-    /// Microseconds from the last request's sending to the end of all.
+    /// Microseconds from the sending of the last request to the end of the last answer.
     pub(crate) last_answer: u64,
-    /// Tries in all.
+    /// Total number of attempts.
     pub(crate) attempts: u64,
-    /// The items' indexes, in the order of the lines.
+    /// Indexes of the items, in the order of the lines.
     pub(crate) order: Vec<u32>,
 }
 
@@ -35,8 +35,8 @@ struct Line<'a> {
     timing: Timing,
 }
 
-/// In milliseconds since the Unix epoch; three decimals of them are exact. What was never sent lacks the
-/// first two.
+/// Times of an item in milliseconds since the Unix epoch, exact to three decimals. The first two are missing
+/// for an item that was never sent.
 #[derive(Deserialize)]
 struct Timing {
     #[serde(default)]
@@ -47,8 +47,8 @@ struct Timing {
 }
 
 impl Output {
-    /// Reads the lines of `path`, plain, .gz or .zst. Fails unless `items` items are there, each once and
-    /// with the body that belongs to the number at the end of its URL.
+    /// Reads the lines of `path`, plain, .gz or .zst. Fails unless it contains `items` items, each once and
+    /// with the body for the number at the end of its URL.
     pub(crate) fn read(path: &Path, items: u32) -> anyhow::Result<Self> {
         let mut lines = Lines::new(items)?;
         for_each_line(path, |line| lines.add(line))?;
@@ -56,7 +56,7 @@ impl Output {
     }
 }
 
-/// Lines of an output, as they come.
+/// Collects the lines of an output.
 pub(super) struct Lines {
     output: Output,
     seen: Vec<bool>,
@@ -80,16 +80,16 @@ impl Lines {
         })
     }
 
-    /// Fails if the line is no outcome, or not as it must be.
+    /// Adds a line; fails if it is not a correct outcome.
     pub(super) fn add(&mut self, line: &[u8]) -> anyhow::Result<()> {
-        let line: Line<'_> = serde_json::from_slice(line).context("it is no outcome")?;
+        let line: Line<'_> = serde_json::from_slice(line).context("not an outcome")?;
         check(&line)?;
         let timing = &line.timing;
         let times = [timing.scheduled, timing.sent, timing.end].map(micros);
         self.count(line.index, line.attempts, times)
     }
 
-    /// Counts an item whose answer has been looked at; the times are microseconds since the Unix epoch.
+    /// Counts an item whose answer has been verified; the times are microseconds since the Unix epoch.
     pub(super) fn count(
         &mut self,
         index: u32,
@@ -97,8 +97,8 @@ impl Lines {
         [scheduled, sent, end]: [u64; 3],
     ) -> anyhow::Result<()> {
         let seen = self.seen.get_mut(index as usize);
-        let seen = seen.with_context(|| format!("there is no item {index}"))?;
-        ensure!(!std::mem::replace(seen, true), "item {index} again");
+        let seen = seen.with_context(|| format!("unknown item {index}"))?;
+        ensure!(!std::mem::replace(seen, true), "item {index} occurs twice");
         let output = &mut self.output;
         output.late.record(sent.saturating_sub(scheduled))?;
         output.latency.record(end.saturating_sub(scheduled))?;
@@ -113,10 +113,10 @@ impl Lines {
         self.output.order.len()
     }
 
-    /// Fails unless every item is there.
+    /// Returns the figures; fails unless every item has occurred.
     pub(super) fn end(mut self) -> anyhow::Result<Output> {
         let (lines, items) = (self.len(), self.seen.len());
-        ensure!(lines == items, "there are {lines} lines for {items} items");
+        ensure!(lines == items, "{lines} lines for {items} items");
         self.output.last_answer = self.last_end - self.last_sent;
         Ok(self.output)
     }
@@ -124,9 +124,9 @@ impl Lines {
 
 fn check(line: &Line<'_>) -> anyhow::Result<()> {
     let (index, status) = (line.index, line.status);
-    ensure!(status == 200, "item {index} has the status {status}");
+    ensure!(status == 200, "item {index} has status {status}");
     let number = line.url.rsplit('/').next().and_then(|it| it.parse().ok());
-    let number = number.with_context(|| format!("no number is in {}", line.url))?;
+    let number = number.with_context(|| format!("{} does not end with a number", line.url))?;
     fetchway_test_origins::verify(number, line.body.as_bytes()).map_err(anyhow::Error::msg)
 }
 
@@ -139,7 +139,7 @@ fn for_each_line(
     mut each: impl FnMut(&[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let shown = path.display();
-    let file = File::open(path).with_context(|| format!("{shown} can't be read"))?;
+    let file = File::open(path).with_context(|| format!("{shown} cannot be read"))?;
     let mut lines: Box<dyn BufRead> = match path.extension().and_then(|it| it.to_str()) {
         Some("gz") => Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(file))),
         Some("zst") => Box::new(BufReader::new(zstd::Decoder::new(file)?)),
@@ -149,23 +149,23 @@ fn for_each_line(
     for number in 1_u64.. {
         line.clear();
         let read = lines.read_until(b'\n', &mut line);
-        if read.with_context(|| format!("{shown} is broken"))? == 0 {
+        if read.with_context(|| format!("{shown} is damaged"))? == 0 {
             break;
         }
         if line.pop() != Some(b'\n') {
-            bail!("the last line of {shown}, {number}, is not whole");
+            bail!("the last line of {shown}, {number}, is incomplete");
         }
         each(&line).with_context(|| format!("line {number} of {shown}"))?;
     }
     Ok(())
 }
 
-/// The times of a dispatch log, in order.
+/// Times of a dispatch log, sorted.
 pub(crate) fn dispatches(path: &Path) -> anyhow::Result<Vec<u64>> {
     let mut times = Vec::new();
     for_each_line(path, |line| {
         let time = std::str::from_utf8(line)?.parse();
-        times.push(time.context("it is no time")?);
+        times.push(time.context("not a time")?);
         Ok(())
     })?;
     times.sort_unstable();
@@ -199,7 +199,7 @@ mod tests {
     fn a_whole_output_is_read_with_its_times() {
         let body = |index| fetchway_test_origins::expected_body(index, 20);
         let lines = line(1, &body(1)) + &line(0, &body(0));
-        let output = read(&lines).expect("it is right");
+        let output = read(&lines).expect("a correct output");
         assert_eq!((output.order, output.last_answer), (vec![1, 0], 1_280));
         assert_eq!((output.late.max(), output.attempts), (1_019, 2));
     }
@@ -213,14 +213,14 @@ mod tests {
             )
         };
         for (lines, why) in [
-            (right(0), "there are 1 lines for 2 items"),
-            (right(0) + &right(0), "item 0 again"),
-            (right(0) + &right(2), "there is no item 2"),
-            (right(0) + right(1).trim_end(), "not whole"),
-            (right(0) + &right(1).replace("200", "204"), "the status 204"),
+            (right(0), "1 lines for 2 items"),
+            (right(0) + &right(0), "item 0 occurs twice"),
+            (right(0) + &right(2), "unknown item 2"),
+            (right(0) + right(1).trim_end(), "incomplete"),
+            (right(0) + &right(1).replace("200", "204"), "status 204"),
             (right(0) + &line(1, b"req=1"), "no first line"),
         ] {
-            let error = read(&lines).err().expect("it is wrong");
+            let error = read(&lines).err().expect("a wrong output");
             assert!(error.contains(why), "{error}");
         }
     }

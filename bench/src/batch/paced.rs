@@ -1,4 +1,4 @@
-//! Many items at a steady rate: how long it takes, how late each is, what windows hold, memory.
+//! Many items at a steady rate: wall time, lateness of each item, requests in windows of a second, memory.
 
 use std::path::Path;
 
@@ -12,9 +12,9 @@ use super::output::{Output, dispatches};
 use super::{Bench, aim};
 use crate::say;
 
-/// The most that may be resident, in MiB.
+/// Maximum resident memory that is aimed at, in MiB.
 const MEMORY: f64 = 120.0;
-/// The longest until the first request is sent, in milliseconds.
+/// Longest time until the first request that is aimed at, in milliseconds.
 const START: f64 = 50.0;
 
 pub(super) async fn run(bench: &Bench<'_>, usual: u32, strict: bool) -> anyhow::Result<()> {
@@ -35,10 +35,10 @@ pub(super) async fn run(bench: &Bench<'_>, usual: u32, strict: bool) -> anyhow::
     ensure!(sent.len() == items as usize, "{} dispatches", sent.len());
     wall(&took, &read, &sent, rate, strict);
     say(&format!(
-        "{items} lines, each item once, every body verified; the origin was asked once for each"
+        "{items} lines, each item once, every body verified; the origin received one request for each"
     ));
     say(&format!(
-        "resident at most {:.0} MiB {}; {:.1} µs of CPU a fetch, {:.1} of them user",
+        "at most {:.0} MiB resident {}; {:.1} µs of CPU per fetch, {:.1} of them user",
         took.peak_mib(),
         aim(took.peak_mib() <= MEMORY, "at most 120"),
         took.cpu.each(items as usize).total,
@@ -46,7 +46,7 @@ pub(super) async fn run(bench: &Bench<'_>, usual: u32, strict: bool) -> anyhow::
     ));
     say(&format!("sent late by     {}", spread(&read.late)));
     say(&format!(
-        "whole answer in  {}, from when it was due",
+        "whole answer in  {}, from its scheduled time",
         spread(&read.latency)
     ));
     let (there, here) = (arrivals.windows(), Windows::of(&sent, SECOND));
@@ -57,19 +57,19 @@ pub(super) async fn run(bench: &Bench<'_>, usual: u32, strict: bool) -> anyhow::
     ));
     ensure!(
         !strict || here.fullest <= rate as usize,
-        "with --strict a window of 1 s had {} requests, more than {rate}",
+        "with --strict a window of 1 s contained {} requests, more than {rate}",
         here.fullest
     );
     Ok(())
 }
 
-/// Wall time and start-up.
+/// Prints the wall time and the start-up time.
 fn wall(took: &Took, read: &Output, sent: &[u64], rate: u32, strict: bool) {
     let gaps = sent.len().saturating_sub(1) as f64;
     let last_answer = read.last_answer as f64 / SECOND as f64;
     let ideal = gaps / f64::from(rate) + last_answer;
     let over = (took.wall.as_secs_f64() / ideal - 1.0) * 100.0;
-    // A strict run is slower by 5 ms in each second, as it says.
+    // A strict run is documented to be slower by 5 ms in each second.
     let most = if strict { 1.0 } else { 0.5 };
     say(&format!(
         "{:.4} s from start to end at {rate}/s; ideal {ideal:.4} s, the last answer's {last_answer:.4} \
@@ -90,7 +90,7 @@ fn wall(took: &Took, read: &Output, sent: &[u64], rate: u32, strict: bool) {
 pub(super) fn spread(micros: &Histogram<u64>) -> String {
     let at = |quantile| micros.value_at_quantile(quantile) as f64 / 1_000.0;
     format!(
-        "p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, most {:.2} ms",
+        "p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms",
         at(0.5),
         at(0.99),
         at(0.999),

@@ -1,4 +1,4 @@
-//! What a batch at full speed stands beside: oha and wrk, which keep no results.
+//! Programs that a batch at full speed is compared with: oha and wrk, which keep no results.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use tokio::process::Command;
 
 use crate::process::cpu_of_children;
 
-/// What a program reached.
+/// Results of one program.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reached {
     pub(super) per_second: f64,
-    /// Microseconds of its CPU for each request.
+    /// Microseconds of the program's CPU for each request.
     pub(super) cpu: f64,
 }
 
-/// So many requests by oha; its own figure, without its start-up.
+/// Sends `requests` with oha. The rate is the one that oha prints, without its start-up.
 pub(super) async fn oha(
     program: &Path,
     url: &str,
@@ -43,20 +43,20 @@ pub(super) async fn oha(
 }
 
 fn read_oha(said: &str, requests: u32, cpu: Duration) -> anyhow::Result<Reached> {
-    let said: Value = serde_json::from_str(said).context("oha wrote no JSON")?;
+    let said: Value = serde_json::from_str(said).context("the output of oha is not JSON")?;
     let good = said["statusCodeDistribution"]["200"].as_u64();
     ensure!(
         good == Some(requests.into()),
-        "oha had {good:?} answers of 200 to {requests} requests"
+        "oha received {good:?} answers with status 200 for {requests} requests"
     );
     let per_second = said["summary"]["requestsPerSec"].as_f64();
     Ok(Reached {
-        per_second: per_second.context("oha tells no requests per second")?,
+        per_second: per_second.context("the output of oha contains no requests per second")?,
         cpu: cpu.as_secs_f64() * 1e6 / f64::from(requests),
     })
 }
 
-/// So many seconds of wrk with two threads; its own figure.
+/// Runs wrk for `seconds` with two threads. The rate is the one that wrk prints.
 pub(super) async fn wrk(
     program: &Path,
     url: &str,
@@ -72,7 +72,7 @@ fn read_wrk(said: &str, cpu: Duration) -> anyhow::Result<Reached> {
     let wrong = ["Socket errors", "Non-2xx"]
         .iter()
         .any(|it| said.contains(it));
-    ensure!(!wrong, "wrk had errors:\n{said}");
+    ensure!(!wrong, "wrk reported errors:\n{said}");
     let number = |line: Option<&str>| line?.split_whitespace().next()?.parse::<f64>().ok();
     let requests = number(said.lines().find(|line| line.contains(" requests in ")));
     let per_second = said
@@ -86,7 +86,7 @@ fn read_wrk(said: &str, cpu: Duration) -> anyhow::Result<Reached> {
     })
 }
 
-/// What a program wrote, and its CPU time.
+/// Runs a program; returns its output and its CPU time.
 async fn output(program: &Path, args: &[&str]) -> anyhow::Result<(String, Duration)> {
     let before = cpu_of_children();
     let done = Command::new(program)
@@ -95,7 +95,8 @@ async fn output(program: &Path, args: &[&str]) -> anyhow::Result<(String, Durati
         .output()
         .await;
     let shown = program.display();
-    let done = done.with_context(|| format!("{shown} can't be run; is it installed?"))?;
+    let done =
+        done.with_context(|| format!("{shown} cannot be run; check that it is installed"))?;
     let complaint = String::from_utf8_lossy(&done.stderr);
     ensure!(
         done.status.success(),
@@ -115,7 +116,7 @@ mod tests {
     fn wrk_is_understood_and_its_errors_are() {
         let said = "Running 4s test @ http://h/\n  80000 requests in 4.00s, 11.37MB read\n\
                     Requests/sec:  19999.50\nTransfer/sec:      2.84MB\n";
-        let reached = read_wrk(said, Duration::from_secs(2)).expect("it is whole");
+        let reached = read_wrk(said, Duration::from_secs(2)).expect("a complete output");
         assert_eq!((reached.per_second, reached.cpu), (19_999.5, 25.0));
         let broken = format!("{said}  Socket errors: connect 0, read 3, write 0, timeout 0\n");
         assert!(read_wrk(&broken, Duration::ZERO).is_err());
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn oha_is_understood_and_its_errors_are() {
         let said = r#"{"summary":{"requestsPerSec":1000.5},"statusCodeDistribution":{"200":50}}"#;
-        let reached = read_oha(said, 50, Duration::from_millis(1)).expect("it is whole");
+        let reached = read_oha(said, 50, Duration::from_millis(1)).expect("a complete output");
         assert_eq!((reached.per_second, reached.cpu), (1_000.5, 20.0));
         assert!(read_oha(said, 51, Duration::ZERO).is_err());
     }

@@ -1,4 +1,4 @@
-//! An origin that answers 429 above a fifth of the run's rate, beside one that does not.
+//! An origin that answers 429 above a fifth of the run's rate, together with an origin without a limit.
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use super::output::Output;
 use super::{Bench, aim};
 use crate::say;
 
-/// When the run is to have settled, in seconds.
+/// Time until the rate should be stable, in seconds.
 const SETTLED: u64 = 5;
-/// Of its requests that may be refused then, in percent.
+/// Maximum share of refused requests after that time, in percent.
 const REFUSED: f64 = 2.0;
-/// How much longer the other origin's items may take than at their share of the rate, in percent.
+/// Maximum by which the other origin's items may take longer than at their share of the rate, in percent.
 const SLOWER: f64 = 1.0;
 
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<()> {
@@ -25,7 +25,7 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<()> {
 }
 
 async fn against(bench: &Bench<'_>, kind: &str) -> anyhow::Result<()> {
-    // Half of them for each origin, in turns.
+    // Half of the items for each origin, alternating.
     let (items, rate) = (bench.items(40_000) / 2 * 2, bench.settings.rate);
     let limit = rate / 5;
     let mut refusing = bench.ledger("refusing").await?;
@@ -45,7 +45,7 @@ async fn against(bench: &Bench<'_>, kind: &str) -> anyhow::Result<()> {
     let answered = refusing.0.iter().filter(|it| it.status == 200).count();
     ensure!(
         answered == items as usize / 2,
-        "{answered} items had an answer of the refusing origin"
+        "{answered} items were answered by the origin that refuses"
     );
 
     say(&format!(

@@ -1,4 +1,4 @@
-//! One run over four relays, one of which is killed and comes back.
+//! One run over four relays, of which one is killed and restarted.
 
 use std::path::Path;
 
@@ -13,11 +13,11 @@ use crate::node::NodeProcess;
 use crate::process::cpu_time;
 use crate::say;
 
-/// Relays.
+/// Number of relays.
 const RELAYS: usize = 4;
-/// Seconds of the run.
+/// Duration of the run, in seconds.
 const SECONDS: u32 = 12;
-/// By how much the rate may be off, in percent.
+/// Maximum deviation of the rate that is aimed at, in percent.
 const OFF: f64 = 1.0;
 
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<()> {
@@ -50,7 +50,7 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<()> {
     let asked = arrivals.by_item();
     ensure!(
         asked.len() == items as usize,
-        "the origin was asked for {} items",
+        "the origin received requests for {} items",
         asked.len()
     );
     let again = arrivals.0.len() - asked.len();
@@ -59,7 +59,11 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<()> {
          thirds: {:.2} s; {items} lines, each item once, every body verified; {again} fetched again",
         took.wall.as_secs_f64()
     ));
-    ensure!(read.attempts >= u64::from(items), "{} tries", read.attempts);
+    ensure!(
+        read.attempts >= u64::from(items),
+        "{} attempts",
+        read.attempts
+    );
     if let [first, .., last] = sent[..] {
         let per_second = (sent.len() - 1) as f64 * SECOND as f64 / (last - first) as f64;
         let off = (per_second / f64::from(rate) - 1.0) * 100.0;
@@ -76,13 +80,13 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<()> {
     ));
     ensure!(
         here.fullest <= rate as usize,
-        "a window of 1 s had {} requests",
+        "a window of 1 s contained {} requests",
         here.fullest
     );
     shares(&nodes)
 }
 
-/// Kills one relay when a third of the items have come to the origin, and starts it again at two thirds.
+/// Kills one relay when a third of the items have arrived at the origin, and restarts it at two thirds.
 async fn meddle(
     bench: &Bench<'_>,
     origin: &mut Ledger,
@@ -90,14 +94,14 @@ async fn meddle(
     items: u32,
 ) -> anyhow::Result<()> {
     origin.tell(&format!("arrivals {}", items / 3)).await?;
-    let node = nodes.first_mut().context("there are relays")?;
+    let node = nodes.first_mut().context("there is no relay")?;
     node.kill().await?;
     origin.tell(&format!("arrivals {}", items / 3 * 2)).await?;
     let fetchway = &bench.settings.programs.fetchway;
     node.restart(fetchway, &bench.folder).await
 }
 
-/// That the killed relay was taken back shows in what it has done since.
+/// Prints the CPU time of each relay: the killed one has some only if it was used again.
 fn shares(nodes: &[NodeProcess]) -> anyhow::Result<()> {
     let mut shares = Vec::new();
     for node in nodes {
@@ -105,7 +109,7 @@ fn shares(nodes: &[NodeProcess]) -> anyhow::Result<()> {
         shares.push(format!("{:.2} s", time.as_secs_f64()));
     }
     say(&format!(
-        "CPU of the relays, the killed one first and since its return: {}",
+        "CPU of the relays, the killed one first and since its restart: {}",
         shares.join(", ")
     ));
     Ok(())

@@ -1,5 +1,5 @@
-//! A batch that a node runs for a client that writes its items as fast as they are taken: over a session and
-//! over HTTP, as outcomes come and in order, for readers that keep up, begin late, or never keep up.
+//! Batches that a node runs for a client which writes its items as fast as possible: over a session and over
+//! HTTP, unordered and ordered, for clients that read at once, late, or slowly.
 
 use std::time::Duration;
 
@@ -15,35 +15,35 @@ use super::{Bench, aim};
 use crate::node::NodeProcess;
 use crate::say;
 
-/// The most that the node may have resident, in MiB.
+/// Maximum resident memory of the node that is aimed at, in MiB.
 const MEMORY: f64 = 120.0;
-/// By how much a run may take longer than is due, in percent.
+/// Maximum by which a run may take longer than at its rate, in percent.
 const OVER: f64 = 1.0;
-/// How long a reader that begins late waits when all is written.
+/// Delay of a late reader after the last item was written.
 const LATE: Duration = Duration::from_secs(1);
 
-/// How a client reads.
+/// Reading behaviour of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
-    /// As it comes.
+    /// Reads at once.
     Prompt,
-    /// After the first, nothing until all is written (over a session it is not meanwhile) and a second has
-    /// passed; then a quarter faster than the rate.
+    /// Reads the first outcome, then nothing until a second after the last item was written, then a quarter
+    /// faster than the rate.
     Late,
-    /// Half as fast as the rate: once windows and sockets are full, the run has to wait for it.
+    /// Reads at half the rate: once windows and sockets are full, the run has to wait for the client.
     Slow,
 }
 
 impl Reader {
     fn shown(self) -> &'static str {
         match self {
-            Self::Prompt => "reads as it comes",
+            Self::Prompt => "reads at once",
             Self::Late => "reads late",
             Self::Slow => "reads at half the rate",
         }
     }
 
-    /// Lines that it reads a second.
+    /// Lines that the client reads per second; `None` without a limit.
     fn pace(self, rate: u32) -> Option<f64> {
         match self {
             Self::Prompt => None,
@@ -81,13 +81,13 @@ async fn one(bench: &Bench<'_>, way: Way, reader: Reader, ordered: bool) -> anyh
     let peak = node.process.peak_resident()? as f64 / f64::from(1 << 20);
     ensure!(
         !ordered || output.order.is_sorted(),
-        "the outcomes are not in the order of the items"
+        "the outcomes are not in input order"
     );
 
     say(&format!(
         "{}, {}, a client that {}: {items} items at {rate}/s",
         way.shown(),
-        if ordered { "in order" } else { "as they come" },
+        if ordered { "ordered" } else { "unordered" },
         reader.shown(),
     ));
     let due = f64::from(items - 1) / f64::from(rate);
@@ -95,22 +95,22 @@ async fn one(bench: &Bench<'_>, way: Way, reader: Reader, ordered: bool) -> anyh
     let over = (took / due - 1.0) * 100.0;
     let aimed = match reader {
         Reader::Prompt => aim(over <= OVER, "at most 1 %"),
-        Reader::Late | Reader::Slow => "(with the reader's own pace)".to_owned(),
+        Reader::Late | Reader::Slow => "(limited by the client)".to_owned(),
     };
     say(&format!(
-        "  all written after {:.2} s, read after {took:.3} s, {due:.3} s due: {over:+.2} % {aimed}",
+        "  all written after {:.2} s, read after {took:.3} s, scheduled for {due:.3} s: {over:+.2} % {aimed}",
         written.as_secs_f64(),
     ));
     arrivals(&mut origin, items).await?;
     say(&format!("  sent late by {}", spread(&output.late)));
     say(&format!(
-        "  node resident at most {peak:.0} MiB {}",
+        "  node: at most {peak:.0} MiB resident {}",
         aim(peak <= MEMORY, "at most 120")
     ));
     Ok(())
 }
 
-/// Reads to the end, as fast as this reader does.
+/// Reads all outcomes at the pace of this reader.
 async fn read(
     reader: Reader,
     rate: u32,
@@ -118,8 +118,8 @@ async fn read(
     outcomes: &mut Outcomes,
     lines: &mut Lines,
 ) -> anyhow::Result<()> {
-    // A batch over a session begins when it is asked for an outcome.
-    ensure!(outcomes.next(lines).await?, "there are no outcomes");
+    // A batch over a session begins when its first outcome is awaited.
+    ensure!(outcomes.next(lines).await?, "there is no outcome");
     if reader == Reader::Late {
         match outcomes.way() {
             Way::Session => tokio::time::sleep(LATE).await,
@@ -128,7 +128,10 @@ async fn read(
     }
     let began = Instant::now();
     while outcomes.next(lines).await? {
-        ensure!(lines.len() <= items as usize, "there are too many lines");
+        ensure!(
+            lines.len() <= items as usize,
+            "there are more lines than items"
+        );
         if let Some(pace) = reader.pace(rate) {
             sleep_until(began + Duration::from_secs_f64(lines.len() as f64 / pace)).await;
         }
@@ -142,7 +145,7 @@ async fn arrivals(origin: &mut Ledger, items: u32) -> anyhow::Result<()> {
     let lasted = arrivals.lasted();
     let windows: Windows = arrivals.windows();
     say(&format!(
-        "  each arrived once, over {lasted:.3} s, {} a window of 1 s; {:.1}/s",
+        "  each item arrived once, within {lasted:.3} s, {} per window of 1 s; {:.1}/s",
         held(windows),
         f64::from(items - 1) / lasted.max(1.0 / SECOND as f64),
     ));

@@ -1,4 +1,4 @@
-//! The two ways of having a node run a batch, for a client that writes all as fast as it is taken.
+//! The two ways to run a batch on a node, for a client that writes its items as fast as possible.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::output::Lines;
 
-/// How a batch is asked for.
+/// The way in which a batch is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     Session,
@@ -30,17 +30,17 @@ impl Way {
     }
 }
 
-/// A batch's outcomes, while its items are written.
+/// The outcomes of a batch, which may arrive while its items are still being written.
 pub(super) struct Outcomes {
     from: From,
-    /// When the last item was written.
+    /// Time at which the last item was written.
     written: watch::Receiver<Option<Instant>>,
 }
 
 enum From {
     Session {
         batch: fetchway_client::Batch,
-        /// Its sessions end with it.
+        /// Owner of the sessions, which end when it is dropped.
         _client: Client,
     },
     Http(Chunks),
@@ -69,14 +69,14 @@ impl Outcomes {
         }
     }
 
-    /// Waits until all items are written; gives when that was.
+    /// Waits until all items are written; returns the time of the last one.
     pub(super) async fn written(&mut self) -> anyhow::Result<Instant> {
         let written = self.written.wait_for(Option::is_some).await;
-        let written = *written.context("the items could not be written")?;
-        written.context("it was waited for")
+        let written = *written.context("the items cannot be written")?;
+        written.context("the time is missing")
     }
 
-    /// Reads on, and counts what has come; false at the end.
+    /// Reads and counts the next outcomes; returns false at the end.
     pub(super) async fn next(&mut self, lines: &mut Lines) -> anyhow::Result<bool> {
         match &mut self.from {
             From::Http(chunks) => chunks.next(lines).await,
@@ -113,7 +113,7 @@ fn session(
     let client = Client::builder().relay(format!("ws://{node}/")).build()?;
     let items = urls.iter().map(|url| BatchItem::get(url));
     let items: Vec<BatchItem> = items.collect::<Result<_, _>>()?;
-    // Asked for what comes after the last one: that is taken.
+    // Polled for an item after the last one: by then the last one was taken.
     let end = stream::once(async move { done.send_replace(Some(Instant::now())) });
     let items = stream::iter(items).chain(end.filter_map(async |_| None));
     let options = BatchOptions::default().rate(rate, Duration::from_secs(1));
@@ -136,7 +136,7 @@ async fn http(
     let (read, write) = stream.into_split();
     let query = format!("rate={rate}/s&ordered={ordered}");
     tokio::spawn(async move {
-        // If it fails, the answer says why, or is cut off.
+        // If writing fails, the answer tells the reason, or is cut off.
         if write_all(write, node, &query, &urls).await.is_ok() {
             done.send_replace(Some(Instant::now()));
         }
@@ -144,14 +144,20 @@ async fn http(
     let mut read = BufReader::new(read);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
-        ensure!(read.read_line(&mut head).await? > 0, "no answer: {head}");
+        ensure!(
+            read.read_line(&mut head).await? > 0,
+            "the node closed the connection without an answer: {head}"
+        );
     }
-    ensure!(head.starts_with("HTTP/1.1 200 "), "it is refused: {head}");
+    ensure!(
+        head.starts_with("HTTP/1.1 200 "),
+        "the batch was refused: {head}"
+    );
     let text = Vec::new();
     Ok(From::Http(Chunks { read, text }))
 }
 
-/// Writes the request: a chunk for each hundred items.
+/// Writes the request, with one chunk for each hundred items.
 async fn write_all(
     mut write: OwnedWriteHalf,
     node: SocketAddr,
@@ -168,15 +174,15 @@ async fn write_all(
         write.write_all(chunk.as_bytes()).await?;
     }
     write.write_all(b"0\r\n\r\n").await?;
-    // Closed, it would look like a client that is gone.
+    // A closed write half would look like a client that has disconnected.
     write.forget();
     Ok(())
 }
 
-/// The chunks of an answer.
+/// Reads an answer with chunked encoding, line by line.
 struct Chunks {
     read: BufReader<OwnedReadHalf>,
-    /// The beginning of a line.
+    /// Beginning of a line whose end has not arrived yet.
     text: Vec<u8>,
 }
 
@@ -187,13 +193,13 @@ impl Chunks {
             self.read.read_line(&mut len).await? > 0,
             "the answer was cut off"
         );
-        let len = usize::from_str_radix(len.trim_end(), 16).context("no chunk's length")?;
+        let len = usize::from_str_radix(len.trim_end(), 16).context("not the length of a chunk")?;
         let begun = self.text.len();
         self.text.resize(begun + len + 2, 0);
         self.read.read_exact(&mut self.text[begun..]).await?;
         self.text.truncate(begun + len);
         if len == 0 && !self.text.is_empty() {
-            bail!("the last line is not whole");
+            bail!("the last line is incomplete");
         }
         let whole = self.text.iter().rposition(|byte| *byte == b'\n');
         let rest = self.text.split_off(whole.map_or(0, |end| end + 1));

@@ -1,5 +1,7 @@
-//! A crowd of WebSocket clients before one or several gateways: where they are, and their coming.
-//! `roll` is what each has sent and got; `work`, `pace`, `storm` and `slow` are what they then do.
+//! A crowd of WebSocket clients at one or several gateways: their places, and how they connect.
+//!
+//! `roll` records what each client has sent and received; `work`, `pace`, `storm` and `slow` are the clients'
+//! actions.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,39 +14,39 @@ use super::roll::{Member, Roll};
 use super::stamp::id;
 use crate::swarm::{Seen, Speaks, Stop, Swarm};
 
-/// HTTP clients that push, at the first places of the swarm.
+/// Number of HTTP clients that send pushes; they have the first places of the swarm.
 pub(super) const POSTERS: usize = 64;
 
-/// With nothing at all happening for so long, something hangs.
+/// Time without any progress after which the run is considered to hang.
 const HANGS: Duration = Duration::from_secs(30);
 
-/// Where one gateway is.
+/// Addresses of one gateway.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gateway {
-    /// For clients.
+    /// Address for clients.
     pub(crate) addr: SocketAddr,
-    /// For pushes.
+    /// Address for pushes.
     pub(crate) push: SocketAddr,
 }
 
-/// How clients come.
+/// Pace at which clients connect.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Coming {
-    /// Connections begun in a second; zero for as many as go.
+    /// New connections per second; zero for no limit.
     pub(crate) rate: f64,
-    /// Handshakes under way at a time.
+    /// Maximum number of handshakes at the same time.
     pub(crate) at_once: usize,
 }
 
 impl Coming {
-    /// As fast as it goes, with not too many handshakes at once.
+    /// No limit on the rate, and a moderate number of handshakes at the same time.
     pub(crate) const FREELY: Self = Self {
         rate: 0.0,
         at_once: 256,
     };
 }
 
-/// The crowd.
+/// Clients and pushers, with their records.
 pub(crate) struct Crowd {
     pub(super) swarm: Swarm,
     pub(super) gateways: Vec<Gateway>,
@@ -53,7 +55,7 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Nobody yet. `seed` makes the ids.
+    /// Creates a crowd without clients. The ids are derived from `seed`.
     pub(crate) fn new(
         gateways: Vec<Gateway>,
         tls: Option<Arc<ClientConfig>>,
@@ -61,7 +63,7 @@ impl Crowd {
         text: bool,
         stop: &Stop,
     ) -> anyhow::Result<Self> {
-        ensure!(!gateways.is_empty(), "there is no gateway");
+        ensure!(!gateways.is_empty(), "no gateway was given: use --gateway");
         Ok(Self {
             swarm: Swarm::new(tls, stop)?,
             gateways,
@@ -70,27 +72,27 @@ impl Crowd {
         })
     }
 
-    /// The first so many clients that come will take what is sent to them as over a network.
+    /// Makes the first `clients` clients receive as over a network, instead of as on loopback.
     pub(crate) fn set_afar(&mut self, clients: usize) {
         self.swarm.set_afar(POSTERS..POSTERS + clients);
     }
 
-    /// How many there are.
+    /// Number of clients.
     pub(crate) fn len(&self) -> usize {
         self.roll.members.len()
     }
 
-    /// The gateway of a client, or of a pusher: they are dealt out in turn.
+    /// The gateway of a client or pusher: each gets the next gateway in turn.
     pub(super) fn gateway(&self, number: usize) -> Gateway {
         self.gateways[number % self.gateways.len()]
     }
 
-    /// The path of a client.
+    /// Path of a client's handshake.
     pub(super) fn path(&self, member: usize) -> String {
         format!("/{}", id(self.seed, member))
     }
 
-    /// Lets clients come until there are `count`, each accepted. Says how long it took.
+    /// Connects clients until `count` are open; returns the time that this took.
     pub(crate) fn grow(&mut self, count: usize, coming: Coming) -> anyhow::Result<Duration> {
         let first = self.len();
         self.roll
@@ -108,16 +110,19 @@ impl Crowd {
         self.arrive(&all, coming.at_once, due)
     }
 
-    /// Has these connect, or connect again, as many as are `due` by then.
+    /// Connects or reconnects the given clients; `due` tells how many should have started after a time.
     pub(super) fn arrive(
         &mut self,
         who: &[usize],
         at_once: usize,
         due: impl Fn(Duration) -> usize,
     ) -> anyhow::Result<Duration> {
-        ensure!(at_once > 0, "at least one handshake must be under way");
+        ensure!(
+            at_once > 0,
+            "at least one handshake at a time must be allowed: change --at-once"
+        );
         let (mut begun, mut open) = (0, 0);
-        let mut patience = Patience::new("clients connect");
+        let mut patience = Patience::new("connecting clients");
         while open < who.len() {
             let due = due(patience.began.elapsed()).min(who.len());
             while begun < due && begun - open < at_once {
@@ -137,7 +142,7 @@ impl Crowd {
                     (Some(member), seen) => {
                         roll.seen(member, &seen)?;
                     }
-                    // A pusher whose connection has ended gets a new one when it is needed.
+                    // A pusher whose connection has ended gets a new one when the connection is needed.
                     (None, _) => {}
                 }
                 Ok(())
@@ -148,7 +153,7 @@ impl Crowd {
         Ok(patience.began.elapsed())
     }
 
-    /// Does nothing but keep the connections, which answer pings, for so long.
+    /// Keeps the connections open and answers pings, for the given time.
     pub(crate) fn hold(&mut self, time: Duration) -> anyhow::Result<()> {
         let until = Instant::now() + time;
         while let Some(left) = until.checked_duration_since(Instant::now()) {
@@ -164,7 +169,7 @@ impl Crowd {
     }
 }
 
-/// Sees that something goes on.
+/// Detects a lack of progress.
 pub(super) struct Patience {
     what: &'static str,
     pub(super) began: Instant,
@@ -181,7 +186,7 @@ impl Patience {
         }
     }
 
-    /// An error when nothing has moved for too long.
+    /// Returns an error if there was no progress for too long.
     pub(super) fn check(
         &mut self,
         moved: bool,
@@ -192,7 +197,7 @@ impl Patience {
         }
         ensure!(
             self.moved.elapsed() < HANGS,
-            "while {}, nothing has happened for {HANGS:?}: {}",
+            "{}: no progress for {HANGS:?}: {}",
             self.what,
             state()
         );

@@ -1,6 +1,5 @@
-//! A crowd too large for one process: several gateways, ids dealt out to them by their ports, several
-//! load processes, one API. How fast all come, that none of their messages is lost or out of order, and
-//! what all of it takes.
+//! A crowd that is too large for one process: several gateways, several load processes, and one API. Measures
+//! the rate of connecting, CPU and memory; no message may be lost or out of order.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,38 +17,38 @@ use crate::process::{Cpu, Folder, cpu_of_all, resident, resident_of_all, slab};
 use crate::talk::Talk;
 use crate::{Programs, say};
 
-/// Descriptors of a process beside its clients': connections to the API, listeners, files.
+/// File descriptors of a process in addition to its clients': connections to the API, listeners, files.
 const BESIDE: usize = 1_500;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Settings {
     #[command(flatten)]
     programs: Programs,
-    /// Clients in all
+    /// Total number of clients
     #[arg(long, default_value_t = 100_000)]
     clients: usize,
-    /// Gateways, each a process with a port of its own
+    /// Gateways, each a process with its own port
     #[arg(long, default_value_t = 8)]
     gateways: usize,
     /// Load processes
     #[arg(long, default_value_t = 6)]
     loads: usize,
-    /// Handshakes under way at a time, of all clients together
+    /// Maximum number of handshakes at the same time, of all clients together
     #[arg(long, default_value_t = 768)]
     at_once: usize,
-    /// The run fails if clients come more slowly than so many in a second
+    /// Minimum rate of connecting clients, per second; the run fails below it
     #[arg(long, default_value_t = 5_000.0)]
     at_least: f64,
-    /// Seconds between two messages of a client
+    /// Seconds between two messages of each client
     #[arg(long, default_value_t = 10.0)]
     every: f64,
-    /// Seconds that messages are sent for
+    /// Seconds for which messages are sent
     #[arg(long, default_value_t = 60.0)]
     lasting: f64,
     /// Bytes of a message
     #[arg(long, default_value_t = 128)]
     size: usize,
-    /// How the gateways speak to the API: http or h2c
+    /// Protocol between the gateways and the API: http or h2c
     #[arg(long, default_value = "http", value_parser = ["http", "h2c"])]
     upstream: String,
 }
@@ -63,7 +62,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     } = settings;
     ensure!(
         loads > 0 && gateways > 0 && clients >= loads * gateways,
-        "there must be a client of each load at each gateway"
+        "each load needs at least one client at each gateway: use more --clients"
     );
     let (needed, may) = (
         clients.div_ceil(loads.min(gateways)) + BESIDE,
@@ -71,7 +70,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     );
     ensure!(
         needed <= may,
-        "a process would need {needed} descriptors and may have {may}: use more --gateways or --loads"
+        "a process would need {needed} file descriptors, and the limit is {may}: use more --gateways or --loads, or raise `ulimit -Hn`"
     );
     let folder = Folder::new()?;
     let mut fleet = Fleet::start(&settings, &folder).await?;
@@ -132,13 +131,13 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     }
     ensure!(
         rate >= settings.at_least,
-        "clients came at {rate:.0}/s, which is below --at-least {:.0}",
+        "clients connected at {rate:.0}/s, below --at-least {:.0}",
         settings.at_least
     );
     Ok(())
 }
 
-/// The API has heard of each client once, and of each message once and in order.
+/// Fails unless the API has counted each client once, and each message once and in order.
 fn agrees(account: &Value, clients: u64, messages: u64) -> anyhow::Result<()> {
     let of = |name: &str| account[name].as_u64();
     let is = |name: &str, value: u64| of(name) == Some(value);
@@ -149,12 +148,12 @@ fn agrees(account: &Value, clients: u64, messages: u64) -> anyhow::Result<()> {
     let faults = ["out_of_order", "repeated", "skipped", "deletes"];
     ensure!(
         faults.into_iter().all(|fault| is(fault, 0)),
-        "messages were lost, came twice or out of order, or clients were dropped: {account}"
+        "messages were lost, repeated or out of order, or clients were disconnected: {account}"
     );
     Ok(())
 }
 
-/// All processes. The loads end first.
+/// All processes. The loads are ended first.
 struct Fleet {
     loads: Vec<Talk>,
     gateways: Vec<GatewayProcess>,
@@ -172,7 +171,7 @@ impl Fleet {
             gateways.push(started.await?);
         }
         let addresses: Vec<SocketAddr> = gateways.iter().map(|g| g.gateway.addr).collect();
-        let program = std::env::current_exe().context("this program has no path")?;
+        let program = std::env::current_exe().context("the path of this program is unknown")?;
         let mut loads = Vec::new();
         for load in 0..settings.loads {
             loads.push(part(&program, settings, load, &addresses).await?);
@@ -184,7 +183,7 @@ impl Fleet {
         })
     }
 
-    /// Tells all loads at once, and waits until all have done it.
+    /// Sends a command to all loads at once, and waits for all answers.
     async fn tell(&mut self, line: &str) -> anyhow::Result<Vec<Value>> {
         try_join_all(self.loads.iter_mut().map(|load| load.ask(line))).await
     }
@@ -205,7 +204,8 @@ impl Fleet {
     }
 }
 
-/// A load of its share of the clients. Each begins with another gateway, so that all get as many.
+/// Starts a load with its share of the clients. Each load starts with another gateway, so that all gateways get
+/// the same number.
 async fn part(
     program: &Path,
     settings: &Settings,
@@ -226,20 +226,20 @@ async fn part(
     Ok(talk)
 }
 
-/// What all processes take at a moment.
+/// Memory and CPU of all processes at one moment.
 struct Usage {
-    /// Bytes resident in the gateways.
+    /// Resident memory of the gateways, in bytes.
     gateways: u64,
-    /// In loads and API.
+    /// Resident memory of the loads and the API, in bytes.
     rest: u64,
-    /// Bytes of the kernel's slab.
+    /// Size of the kernel's slab, in bytes.
     slab: u64,
-    /// Of gateways, loads and API.
+    /// CPU time of the gateways, the loads and the API.
     cpu: [Cpu; 3],
 }
 
 impl Usage {
-    /// The CPU that was used since, in all and by the gateways for each of `count` things.
+    /// Describes the CPU time used since `before`, in total, and of the gateways for each of `count` operations.
     fn since(&self, before: &Self, count: usize) -> String {
         let used = |at: usize| self.cpu[at].since(before.cpu[at]);
         let seconds = |at: usize| used(at).total().as_secs_f64();

@@ -1,27 +1,28 @@
-//! What a process has used, and what is in use, from /proc.
+//! CPU time and memory of a process, from /proc.
 
 use std::fmt;
 
 use crate::process::{Cpu, cpu, peak_resident, resident, slab};
 
-/// A process to measure, or none.
+/// An optional process to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gauge(Option<i32>);
 
-/// A stretch of time in which it is measured.
+/// A period in which the process is measured.
 pub(crate) struct Step {
     pid: Option<i32>,
     begun: Cpu,
 }
 
-/// Memory in use.
+/// Memory of the process and of the kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
-    /// Bytes of the process that are resident.
+    /// Resident memory of the process, in bytes.
     pub(crate) resident: u64,
-    /// The most that ever were.
+    /// Maximum resident memory so far, in bytes.
     pub(crate) peak: u64,
-    /// Bytes of the kernel's slab: of the whole machine, so both ends of each connection are in it.
+    /// Size of the kernel's slab, in bytes. It belongs to the whole machine, so it includes both ends of each
+    /// connection.
     pub(crate) slab: u64,
 }
 
@@ -33,7 +34,7 @@ impl Gauge {
         Ok(Self(pid))
     }
 
-    /// Its memory now, if there is one.
+    /// Current memory; `None` without a process.
     pub(crate) fn sizes(self) -> anyhow::Result<Option<Sizes>> {
         self.0.map(Sizes::of).transpose()
     }
@@ -57,7 +58,8 @@ impl Sizes {
 }
 
 impl Step {
-    /// What was used since, for each of `count` things if there were any; empty without a process.
+    /// Describes the CPU time of the period, in total and for each of `count` operations, and the memory. Empty
+    /// without a process.
     pub(crate) fn end(&self, count: usize) -> anyhow::Result<String> {
         let Some(pid) = self.pid else {
             return Ok(String::new());

@@ -1,5 +1,5 @@
-//! Memory of an idle connection: the slope of what is resident between a smaller and a larger number
-//! of them, after each has exchanged a message and got a push, then idled. With and without TLS.
+//! Memory of an idle connection, with and without TLS: the increase of resident memory from a smaller to a
+//! larger number of connections, after each has exchanged a message, received a push, and become idle.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use crate::process::Folder;
 use crate::swarm::Stop;
 use crate::{Programs, say};
 
-/// Messages and pushes under way at a time, so that both numbers of connections leave the same number
-/// of connections to the API behind.
+/// Messages and pushes in flight at the same time, so that both measurements have the same number of connections
+/// to the API.
 const AT_ONCE: usize = 64;
-/// What is resident stands still when it changes by less than this within each of so many pauses one
-/// after the other: freed memory goes back to the system only after a while.
+/// Resident memory is considered stable when it changes by less than this number of bytes within each of
+/// several consecutive pauses: freed memory is returned to the system only after some time.
 const STILL: u64 = 128 << 10;
 const STILL_PAUSES: usize = 3;
 const PAUSE: Duration = Duration::from_secs(2);
-/// Pauses waited for that at most.
+/// Maximum number of pauses until the memory is stable.
 const MAX_PAUSES: usize = 30;
 
 #[derive(Args, Debug)]
@@ -32,19 +32,19 @@ pub(crate) struct Settings {
     /// The smaller number of connections
     #[arg(long, default_value_t = 5_000)]
     from: usize,
-    /// The larger
+    /// The larger number of connections
     #[arg(long, default_value_t = 15_000)]
     to: usize,
-    /// Bytes of the message that each exchanges
+    /// Bytes of the message that each connection exchanges
     #[arg(long, default_value_t = 4_096)]
     message: usize,
-    /// Bytes of the push that each gets
+    /// Bytes of the push that each connection receives
     #[arg(long, default_value_t = 128)]
     push: usize,
-    /// How the gateway speaks to the API: http or h2c
+    /// Protocol between the gateway and the API: http or h2c
     #[arg(long, default_value = "http", value_parser = ["http", "h2c"])]
     upstream: String,
-    /// Leave TLS out
+    /// Measure without TLS only
     #[arg(long)]
     no_tls: bool,
 }
@@ -88,18 +88,18 @@ async fn one(settings: &Settings, folder: &Folder, with_tls: bool) -> anyhow::Re
             (many as f64 - few as f64) / (to - from) as f64 / 1024.0
         };
         say(&format!(
-            "  each connection more: {:.2} KiB resident; {:.2} KiB of slab, both of its ends on this machine",
+            "  each further connection: {:.2} KiB resident; {:.2} KiB of slab, for both ends on this machine",
             each(few.resident, many.resident),
             each(few.slab, many.slab)
         ));
         crowd.ensure_complete()
     })
     .await
-    .context("the load's thread failed")?
+    .context("the thread of the load failed")?
 }
 
-/// Lets clients come until there are `count`, each of which exchanges a message and gets a push; then
-/// waits until memory stands still.
+/// Connects clients until `count` are open, each of which exchanges a message and receives a push; then waits
+/// until the memory is stable.
 fn idle(
     crowd: &mut Crowd,
     count: usize,

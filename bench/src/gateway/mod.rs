@@ -1,9 +1,8 @@
-//! Load for a gateway: a crowd of WebSocket clients that does what it is told, each message and push
-//! verified.
+//! Load for a gateway: a crowd of WebSocket clients, with each message and push verified.
 //!
-//! Read `stamp` (what a payload says), `roll` (what each has sent and got), `crowd` (who they are),
-//! `work`, `pushing`, `pace`, `storm` and `slow` (what they do). `gauge` measures a process beside it;
-//! `versus`, `memory`, `unrest`, `standstill`, `restart` and `fleet` start what they measure.
+//! Read `stamp` (contents of a payload), `roll` (records of each client), `crowd` (the clients), then `work`,
+//! `pushing`, `pace`, `storm` and `slow` (the clients' actions). `gauge` measures another process. The modes
+//! `versus`, `memory`, `unrest`, `standstill`, `restart` and `fleet` start the programs that they measure.
 
 mod crowd;
 pub(crate) mod fleet;
@@ -46,81 +45,81 @@ pub(crate) use self::gauge::{Gauge, Sizes};
 pub(crate) use self::posts::post;
 use self::slow::{Slow, Slowed};
 
-/// What the clients do, in the order in which it stands here.
+/// Options of the mode `gateway`; the clients perform the given actions in this order.
 #[derive(Args, Debug)]
 pub(crate) struct Settings {
-    /// A gateway's address for clients; may be given several times, clients are dealt out in turn
+    /// Address of a gateway for clients; repeat for several gateways, which get clients in turn
     #[arg(long, default_value = "127.0.0.1:7001")]
     gateway: Vec<SocketAddr>,
-    /// Its address for pushes, in the same order [default: the one for clients]
+    /// Address of a gateway for pushes, in the same order [default: the address for clients]
     #[arg(long)]
     push_to: Vec<SocketAddr>,
     /// Clients to open and hold
     #[arg(long, default_value_t = 1_000)]
     clients: usize,
-    /// Connections to begin in a second; 0 for as many as go
+    /// New connections per second; 0 for no limit
     #[arg(long, default_value_t = 0.0)]
     rate: f64,
-    /// Handshakes, and messages of --message, under way at a time
+    /// Maximum number of handshakes, and of messages of --message, at the same time
     #[arg(long, default_value_t = 256)]
     at_once: usize,
-    /// What the ids are made from; the same number gives the same ids [default: any]
+    /// Seed of the ids; the same seed gives the same ids [default: random]
     #[arg(long)]
     seed: Option<u64>,
-    /// Speak TLS, and trust this authority (PEM)
+    /// Use TLS, and trust this certificate authority (PEM)
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Send binary messages
     #[arg(long)]
     binary: bool,
-    /// A process to measure: its CPU for each message, its memory after each step
+    /// Process to measure: CPU for each message, and memory after each action
     #[arg(long, value_name = "PID")]
     pid: Option<i32>,
-    /// Each client sends one message of so many bytes
+    /// Each client sends one message of this size in bytes
     #[arg(long, value_name = "SIZE")]
     message: Option<usize>,
-    /// Each client is pushed to once, so many bytes
+    /// Each client receives one push of this size in bytes
     #[arg(long, value_name = "SIZE", num_args = 0..=1, default_missing_value = "128")]
     push: Option<usize>,
-    /// Each client sends a message of --size every so many seconds
+    /// Each client sends a message of --size at this interval in seconds
     #[arg(long, value_name = "SECONDS")]
     every: Option<f64>,
-    /// For how long, in seconds
+    /// Duration of --every, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     lasting: f64,
-    /// So many messages of --size in all, each of --senders waiting for the echo before its next
+    /// Total number of messages of --size; each of --senders sends its next message after the echo of the last one
     #[arg(long, value_name = "MESSAGES")]
     echo: Option<usize>,
-    /// Clients that send
+    /// Clients that send messages of --echo
     #[arg(long, default_value_t = 64)]
     senders: usize,
-    /// Bytes of a message
+    /// Size of a message in bytes
     #[arg(long, default_value_t = 128)]
     size: usize,
-    /// All clients drop their connections and reconnect with the same ids within so many seconds, then
-    /// each is pushed to
+    /// All clients drop their connections and reconnect with the same ids within this number of seconds; then
+    /// each receives a push
     #[arg(long, value_name = "SECONDS")]
     reconnect: Option<f64>,
-    /// So many clients are pushed to, and stop reading now and then, while --senders others send
+    /// Number of clients that receive pushes and at times stop reading, while --senders others send
     #[arg(long, value_name = "CLIENTS")]
     slow: Option<usize>,
     #[command(flatten)]
     pushes: SlowPushes,
-    /// In the end hold the connections for so many seconds
+    /// At the end, hold the connections for this number of seconds
     #[arg(long, value_name = "SECONDS")]
     hold: Option<f64>,
 }
 
-/// Pushes to clients that stop reading now and then.
+/// Pushes to clients that at times stop reading.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct SlowPushes {
-    /// Pushes in a second to the slow clients, to one after the other
+    /// Pushes per second to the slow clients, to one after the other
     #[arg(long, default_value_t = 400.0)]
     slow_rate: f64,
-    /// Bytes of each
+    /// Size of a push in bytes
     #[arg(long, default_value_t = 64 << 10)]
     slow_size: usize,
-    /// Seconds of a phase: the others alone, beside pushes that are read, beside pushes that are not
+    /// Seconds of a phase: senders alone, with pushes that are read, or with pushes that are not read
     #[arg(long, default_value_t = 25.0)]
     slow_time: f64,
     /// Phases of each kind
@@ -141,7 +140,7 @@ impl SlowPushes {
     }
 }
 
-/// Runs the load on a thread of its own, so that signals are heard.
+/// Runs the load on a separate thread, so that signals are handled.
 pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let stop = Stop::default();
     let crowd = settings.crowd(&stop)?;
@@ -149,20 +148,20 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     done.map(drop)
 }
 
-/// Has something done on a thread that may block, so that signals are heard and other things go on.
+/// Runs blocking work on a separate thread, so that signals and other tasks are handled meanwhile.
 async fn on_thread<T: Send + 'static>(
     mut crowd: Crowd,
     work: impl FnOnce(&mut Crowd) -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<(Crowd, T)> {
     let worked = tokio::task::spawn_blocking(move || work(&mut crowd).map(|done| (crowd, done)));
-    worked.await.context("the load's thread failed")?
+    worked.await.context("the thread of the load failed")?
 }
 
 impl Settings {
     fn crowd(&self, stop: &Stop) -> anyhow::Result<Crowd> {
         ensure!(
             self.push_to.is_empty() || self.push_to.len() == self.gateway.len(),
-            "--push-to must be given for each --gateway, or for none"
+            "--push-to must be given for each --gateway or for none"
         );
         raise_descriptors()?;
         let push = |at: usize| self.push_to.get(at).or(self.gateway.get(at)).copied();
@@ -283,13 +282,14 @@ fn say_slowed(slowed: &Slowed, slow: &Slow) {
 }
 
 fn seconds(seconds: f64) -> anyhow::Result<Duration> {
-    Duration::try_from_secs_f64(seconds).with_context(|| format!("{seconds} is no time"))
+    Duration::try_from_secs_f64(seconds)
+        .with_context(|| format!("`{seconds}` is not a valid number of seconds"))
 }
 
-/// TLS for clients that trust one authority.
+/// TLS configuration of clients that trust one certificate authority.
 pub(crate) fn trusting(ca: &Path) -> anyhow::Result<Arc<ClientConfig>> {
     let certificate = CertificateDer::from_pem_file(ca)
-        .with_context(|| format!("{} is no certificate in PEM", ca.display()))?;
+        .with_context(|| format!("{} is not a PEM certificate", ca.display()))?;
     let mut roots = RootCertStore::empty();
     roots.add(certificate)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -300,13 +300,13 @@ pub(crate) fn trusting(ca: &Path) -> anyhow::Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-/// Allows this process as many descriptors as it may have. Gives how many.
+/// Raises the limit of open files to the hard limit, and returns it.
 pub(crate) fn raise_descriptors() -> anyhow::Result<usize> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: both calls get a pointer to a whole `rlimit` of ours, and keep none.
+    // SAFETY: both calls get a pointer to a valid `rlimit` on this stack, and keep none.
     let done = unsafe {
         libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && {
             limit.rlim_cur = limit.rlim_max;
@@ -315,7 +315,7 @@ pub(crate) fn raise_descriptors() -> anyhow::Result<usize> {
     };
     ensure!(
         done,
-        "the descriptor limit can't be raised: {}",
+        "the limit of open files cannot be raised: {}",
         std::io::Error::last_os_error()
     );
     Ok(usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX))

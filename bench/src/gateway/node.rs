@@ -1,4 +1,4 @@
-//! The gateway under measurement as a child process.
+//! The measured gateway as a child process.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,22 @@ use tokio::net::TcpStream;
 use crate::gateway::Gateway;
 use crate::process::{Folder, Process, free_address};
 
-/// A running gateway that anybody may push through.
+/// A running gateway that accepts pushes from everyone.
 pub(crate) struct GatewayProcess {
     pub(crate) gateway: Gateway,
     admin: SocketAddr,
     process: Process,
 }
 
-/// PEM files of a certificate for 127.0.0.1 and its key.
+/// PEM files of a certificate for 127.0.0.1 and of its key.
 pub(crate) struct Pem {
     pub(crate) cert: PathBuf,
     pub(crate) key: PathBuf,
 }
 
 impl GatewayProcess {
-    /// Starts `program` in front of the API at `api`, a URL. With `tls` its clients speak it, and
-    /// pushes have a listener of their own without. `further` are arguments.
+    /// Starts `program` in front of the API at the URL `api`. With `tls`, clients use TLS, and pushes a separate
+    /// listener without TLS. `further` are additional arguments.
     pub(crate) async fn start(
         program: &Path,
         folder: &Folder,
@@ -44,7 +44,7 @@ impl GatewayProcess {
             let plain = ["gateway", "--listen", &listen, "--api", api, "--open-push"];
             args.splice(..0, plain);
         }
-        // It ends with the bench: nobody is to come again.
+        // The gateway ends with the bench, so its clients need not be spread over time.
         args.extend(["--set", "gateways[0].drain-spread=1ms"]);
         args.extend(further);
         let mut process = Process::start(program, args, false)?;
@@ -57,7 +57,7 @@ impl GatewayProcess {
         })
     }
 
-    /// Its metrics as they stand.
+    /// Current metrics of the gateway.
     pub(crate) async fn metrics(&self) -> anyhow::Result<Metrics> {
         let mut stream = TcpStream::connect(self.admin).await?;
         let request = format!(
@@ -69,7 +69,7 @@ impl GatewayProcess {
         stream.read_to_string(&mut answer).await?;
         ensure!(
             answer.starts_with("HTTP/1.1 200 "),
-            "the gateway gave no metrics, but {answer}"
+            "the gateway did not return metrics, but {answer}"
         );
         Ok(Metrics(answer))
     }
@@ -79,11 +79,11 @@ impl GatewayProcess {
     }
 }
 
-/// A gateway's metrics, in the text that they are scraped in.
+/// Metrics of a gateway, in the text format of the endpoint.
 pub(crate) struct Metrics(String);
 
 impl Metrics {
-    /// The value of a counter or gauge, all its labels together.
+    /// Value of a counter or gauge, summed over its labels.
     pub(crate) fn value(&self, name: &str) -> anyhow::Result<u64> {
         let values = self.0.lines().filter_map(|line| {
             let labels = line.strip_prefix(name)?;

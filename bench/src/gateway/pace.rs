@@ -1,4 +1,4 @@
-//! Messages at a pace: each client sends one per period, spread evenly over it.
+//! Messages at a pace: each client sends one message per period; the clients are spread evenly over it.
 
 use std::time::Duration;
 
@@ -9,12 +9,13 @@ use super::roll::Came;
 use super::work::checked;
 use crate::load::{Recorder, Run};
 
-/// Sends that are due are looked for so often.
+/// Interval at which due messages are sent.
 const TICK: Duration = Duration::from_millis(1);
 
 impl Crowd {
-    /// Each client sends a message per `period`, for `time`. Each message must come back, or be lost if
-    /// it may, in its client's order. Gives what came back, and how late one was sent at worst.
+    /// Lets each client send a message per `period`, for `time`. Each message must be echoed in its client's
+    /// order, or be reported as lost if losses are allowed. Returns the run, and the maximum lateness of a
+    /// message.
     pub(crate) fn every(
         &mut self,
         period: Duration,
@@ -22,12 +23,12 @@ impl Crowd {
         size: usize,
     ) -> anyhow::Result<(Run, Duration)> {
         let (size, count) = (checked(size)?, self.len());
-        ensure!(count > 0, "there are no clients");
+        ensure!(count > 0, "there is no client");
         ensure!(!period.is_zero(), "the period must not be zero");
         let per_second = count as f64 / period.as_secs_f64();
         let total = (time.as_secs_f64() * per_second) as usize;
         let mut recorder = Recorder::start()?;
-        let mut patience = Patience::new("messages travel");
+        let mut patience = Patience::new("sending messages at a pace");
         let (mut sent, mut done, mut lost) = (0, 0, 0);
         let mut latest = Duration::ZERO;
         while done < total {
@@ -60,33 +61,33 @@ impl Crowd {
                 done += 1;
                 Ok(())
             })?;
-            // Between two messages of few clients much time may pass.
+            // With few clients, much time may pass between two messages.
             patience.check(moved || done == sent, || {
-                format!("{sent} messages were sent, {done} came back")
+                format!("{sent} messages were sent, {done} were echoed")
             })?;
         }
         let run = recorder
             .finish(total - lost)
-            .context("some came back twice")?;
+            .context("some messages were echoed twice")?;
         Ok((run, latest))
     }
 
-    /// Messages may be lost from now on, if the gateway says so by this text (`on-loss-message`).
+    /// Allows lost messages from now on, if the gateway reports them with this text (`on-loss-message`).
     pub(crate) fn allow_losses(&mut self, notice: &str) {
         self.roll.allow_losses(notice);
     }
 
-    /// Messages that were lost.
+    /// Number of messages that were lost.
     pub(crate) fn lost(&self) -> u64 {
         self.roll.members.iter().map(|m| u64::from(m.lost)).sum()
     }
 
-    /// Messages that were sent.
+    /// Number of messages that were sent.
     pub(crate) fn sent(&self) -> u64 {
         self.roll.members.iter().map(|m| u64::from(m.sent)).sum()
     }
 
-    /// Nothing is under way, nothing is missing, and nothing came that was not accepted.
+    /// Fails unless every message was answered, and every client has received exactly the pushes that were accepted.
     pub(crate) fn ensure_complete(&self) -> anyhow::Result<()> {
         self.roll.ensure_complete()
     }

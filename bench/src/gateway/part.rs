@@ -1,8 +1,9 @@
-//! A part of a crowd as a process of its own, since one may have only so many descriptors: it does what
-//! lines on its standard input say, and answers each with a line of JSON.
+//! A part of a crowd as a separate process, because the number of file descriptors of a process is limited. The
+//! process reads commands from standard input, one a line, and answers each with a line of JSON.
 //!
-//! The first line it writes says that it is there. `open AT_ONCE` lets its clients come, `every SECONDS LASTING SIZE` has them send. Meanwhile and between
-//! it keeps them: pings are answered. When its input ends, so does it.
+//! The first line of output tells that the process is ready. `open AT_ONCE` connects the clients, and
+//! `every SECONDS LASTING SIZE` lets them send. Pings are answered at all times. The process ends when its input
+//! is closed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,18 +19,18 @@ use super::{Coming, Crowd, Gateway, on_thread, raise_descriptors, seconds};
 use crate::say;
 use crate::swarm::Stop;
 
-/// Between commands, the next one is looked for so often.
+/// Interval at which the next command is checked for.
 const LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Args, Debug)]
 pub(crate) struct Settings {
-    /// A gateway's address for clients; may be given several times, clients are dealt out in turn
+    /// Address of a gateway for clients; repeat for several gateways, which get clients in turn
     #[arg(long, required = true)]
     gateway: Vec<SocketAddr>,
-    /// Clients
+    /// Number of clients
     #[arg(long)]
     clients: usize,
-    /// What the ids are made from
+    /// Seed of the ids
     #[arg(long)]
     seed: u64,
 }
@@ -47,7 +48,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let obeying = on_thread(crowd, move |crowd| {
         let done = obey(crowd, settings.clients, told);
         if let Err(error) = &done {
-            // Whoever commands must not wait for more: standard input keeps this process until it ends.
+            // The commanding process must get an answer; this process runs until standard input is closed.
             say(&json!({ "error": format!("{error:#}") }).to_string());
         }
         done
@@ -64,7 +65,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     tokio::try_join!(obeying, telling).map(drop)
 }
 
-/// Until nobody commands any more.
+/// Runs commands until the input is closed.
 fn obey(crowd: &mut Crowd, clients: usize, mut told: mpsc::Receiver<String>) -> anyhow::Result<()> {
     loop {
         match told.try_recv() {
@@ -77,7 +78,7 @@ fn obey(crowd: &mut Crowd, clients: usize, mut told: mpsc::Receiver<String>) -> 
 
 fn command(crowd: &mut Crowd, clients: usize, line: &str) -> anyhow::Result<Value> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let number = |word: &str| word.parse::<f64>().context("a command's number");
+    let number = |word: &str| word.parse::<f64>().context("the command needs a number");
     match words.as_slice() {
         ["open", at_once] => {
             let coming = Coming {
@@ -99,6 +100,6 @@ fn command(crowd: &mut Crowd, clients: usize, line: &str) -> anyhow::Result<Valu
                 "late": latest.as_micros() as u64,
             }))
         }
-        _ => bail!("a part of a crowd has no command {line}"),
+        _ => bail!("unknown command `{line}`"),
     }
 }

@@ -1,5 +1,5 @@
-//! POSTs in lockstep over HTTP/1.1, straight to an API or through a proxy: as light as the crowd's
-//! messages, so that what stands between can be compared.
+//! POSTs in lockstep over HTTP/1.1, directly to an API or through a proxy. The load costs as little as that of
+//! the crowd's messages, so that the programs in between can be compared.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::Volume;
 use crate::load::{Recorder, Run};
 use crate::swarm::{Out, Seen, Speaks, Stop, Swarm};
 
-/// Sends POSTs of `size` bytes to `/<id>` on `server`, each of an id for each connection; each answer
-/// must be the body again.
+/// Sends POSTs of `size` bytes to `/<id>` on `server`, with one id per connection; each answer must repeat the
+/// body.
 pub(crate) fn post(
     server: SocketAddr,
     volume: Volume,
@@ -29,7 +29,7 @@ pub(crate) fn post(
     let size = checked(size)?;
     let mut swarm = Swarm::new(None, stop)?;
     let mut stamps = Stamps::new();
-    let mut patience = Patience::new("connections are opened");
+    let mut patience = Patience::new("opening connections");
     let mut open = 0;
     for place in 0..volume.concurrency {
         swarm.connect(place, server, Speaks::Http, "")?;
@@ -41,7 +41,7 @@ pub(crate) fn post(
                 open += 1;
                 Ok(())
             }
-            other => bail!("{server} can't be reached: {other:?}"),
+            other => bail!("{server} cannot be reached: {other:?}"),
         })?;
         patience.check(open > before, || format!("{open} are open"))?;
     }
@@ -55,7 +55,7 @@ pub(crate) fn post(
             )
         })
         .collect();
-    // Requests of each connection that were sent, and how many it is to send.
+    // Number of requests sent on each connection, and number to send.
     let mut sent = vec![0; volume.concurrency];
     let share = |place: usize| ((volume.total + place) / volume.concurrency) as u32;
     let send = |place: usize, ordinal: u32, stamps: &mut Stamps, out: &mut Out| {
@@ -63,7 +63,7 @@ pub(crate) fn post(
         out.raw(stamps.write(Mark::Message, place as u32, ordinal, size));
     };
     let mut recorder = Recorder::start()?;
-    let mut patience = Patience::new("requests travel");
+    let mut patience = Patience::new("sending requests");
     let mut done = 0;
     for place in 0..volume.concurrency {
         swarm.send(place, |out| send(place, 0, &mut stamps, out));
@@ -77,7 +77,7 @@ pub(crate) fn post(
             let stamp = stamps.read(body)?;
             ensure!(
                 stamp.member as usize == place && stamp.ordinal == sent[place],
-                "an answer is another request's"
+                "an answer belongs to another request"
             );
             recorder.record(stamps.moment(&stamp));
             done += 1;

@@ -1,4 +1,4 @@
-//! Pushes by POST: to each of some clients once, or to one after the other again and again, at a rate.
+//! Pushes by POST: one to each client, or continuously to one client after the other, at a rate.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,25 +16,26 @@ use crate::swarm::{Seen, Swarm};
 /// Pushes to be sent.
 pub(crate) struct Pushing {
     size: usize,
-    /// Whom to push to, by gateway.
+    /// Clients to push to, by gateway.
     queues: Vec<VecDeque<usize>>,
-    /// In a second, to one client after the other until told to end; or to each once, as fast as it goes.
+    /// Pushes per second, to one client after the other until [`Self::end`]; `None` for one push to each client,
+    /// as fast as possible.
     rate: Option<f64>,
     began: Instant,
     begun: usize,
     ended: bool,
-    /// Pushers that have a connection and nothing to do, by gateway.
+    /// Connected pushers without a request, by gateway.
     idle: Vec<Vec<usize>>,
-    /// Whom each pusher has just pushed to, the push's ordinal, and since when it waits for the answer.
+    /// Outstanding request of each pusher: client, ordinal of the push, and time of sending.
     in_hand: Vec<Option<(usize, u32, Instant)>>,
-    /// The gateways' addresses for pushes, and what makes the ids.
+    /// Addresses of the gateways for pushes, as host names of requests.
     hosts: Vec<String>,
     seed: u64,
     answers: Answers,
     recorder: Recorder,
 }
 
-/// How pushes were answered.
+/// Numbers of answers to pushes, by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answers {
     pub(crate) sent: usize,
@@ -45,14 +46,14 @@ pub(crate) struct Answers {
     pub(crate) other: usize,
 }
 
-/// What came of pushing.
+/// Results of pushing.
 pub(crate) struct Pushed {
     pub(crate) run: Run,
     pub(crate) answers: Answers,
 }
 
 impl Answers {
-    /// These and those.
+    /// Adds other numbers to these.
     pub(crate) fn add(&mut self, other: Self) {
         self.sent += other.sent;
         self.queued += other.queued;
@@ -86,7 +87,7 @@ impl fmt::Display for Answers {
 }
 
 impl Crowd {
-    /// To each of these once.
+    /// Prepares one push to each of these clients.
     pub(super) fn pushing(
         &self,
         who: impl IntoIterator<Item = usize>,
@@ -99,7 +100,7 @@ impl Crowd {
         }
         ensure!(
             gateways <= POSTERS,
-            "there are more than {POSTERS} gateways"
+            "at most {POSTERS} gateways are supported"
         );
         Ok(Pushing {
             size: checked(size)?,
@@ -123,7 +124,7 @@ impl Crowd {
 }
 
 impl Pushing {
-    /// To one after the other, so many in a second, until told to end.
+    /// Pushes at a rate to one client after the other, until [`Self::end`].
     pub(super) fn at_rate(mut self, rate: f64) -> Self {
         self.rate = Some(rate);
         self
@@ -137,7 +138,7 @@ impl Pushing {
         self.answers
     }
 
-    /// Pushes that go on by themselves go on no longer.
+    /// Ends continuous pushes.
     pub(super) fn end(&mut self) {
         self.ended |= self.rate.is_some();
     }
@@ -156,7 +157,7 @@ impl Pushing {
         Ok(Pushed { run, answers })
     }
 
-    /// Has idle pushers push what is due. What is due while all are busy is late, not left out.
+    /// Sends due pushes through idle pushers. A push that is due while all are busy is sent late, not left out.
     pub(super) fn begin(&mut self, swarm: &mut Swarm, roll: &mut Roll) {
         if self.ended {
             return;
@@ -199,7 +200,7 @@ impl Pushing {
         });
     }
 
-    /// Takes in what a pusher has seen.
+    /// Handles an event of a pusher.
     pub(super) fn seen(
         &mut self,
         pusher: usize,
@@ -209,7 +210,7 @@ impl Pushing {
         match seen {
             Seen::Opened => {}
             Seen::Answer { status, .. } => self.answered(pusher, *status, roll)?,
-            other => anyhow::bail!("a connection for pushes has ended: {other:?}"),
+            other => anyhow::bail!("a connection for pushes ended: {other:?}"),
         }
         let gateway = pusher % self.idle.len();
         self.idle[gateway].push(pusher);
@@ -218,10 +219,10 @@ impl Pushing {
 
     fn answered(&mut self, pusher: usize, status: u16, roll: &mut Roll) -> anyhow::Result<()> {
         let in_hand = self.in_hand[pusher].take();
-        let (member, ordinal, pushed) = in_hand.context("an answer to nothing")?;
+        let (member, ordinal, pushed) = in_hand.context("an answer arrived without a request")?;
         self.recorder.record(pushed);
         if self.rate.is_some() {
-            // Only now: of two pushes to one client under way, either might be the first.
+            // Only now: of two outstanding pushes to one client, either could arrive first.
             self.queues[pusher % self.hosts.len()].push_back(member);
         }
         let answers = &mut self.answers;

@@ -1,9 +1,9 @@
-//! The API is killed and started again under load, several times: no client loses its connection, and
-//! what became of each message is known exactly.
+//! The API is killed and restarted under load several times: no client may be disconnected, and the result of
+//! each message is known exactly.
 //!
-//! Each client sends at a pace. The gateway tells it of a lost message in the place of the echo
-//! (`on-loss = "message"`), so that a run ends when the fate of every message is known. The API writes
-//! each request down before it answers, and goes on with that account when it is started again.
+//! Each client sends at a pace. The gateway reports a lost message in place of its echo (`on-loss = "message"`),
+//! so that a run ends when the result of every message is known. The API records each request in a file before
+//! it answers, and reads the file after a restart.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -22,11 +22,11 @@ use crate::process::Folder;
 use crate::swarm::Stop;
 use crate::{Programs, say};
 
-/// Where the API listens. Connections to an address of 127.0.0.0/8 come from 127.0.0.1: while nobody
-/// listens here, none of them can take the port, or meet itself.
+/// Address of the API. Connections to an address in 127.0.0.0/8 come from 127.0.0.1, so that none of them can
+/// use this port, or connect to itself, while the API is down.
 const API: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 0);
 
-/// What a client gets for a message that is lost.
+/// Text that a client receives for a lost message.
 const LOST: &str = "lost";
 
 /// Bytes of a message.
@@ -39,25 +39,25 @@ pub(crate) struct Settings {
     /// Clients
     #[arg(long, default_value_t = 4_000)]
     clients: usize,
-    /// Seconds between two messages of a client
+    /// Seconds between two messages of each client
     #[arg(long, default_value_t = 1.0)]
     every: f64,
-    /// Seconds that messages are sent for
+    /// Seconds for which messages are sent
     #[arg(long, default_value_t = 20.0)]
     lasting: f64,
-    /// How often the API is killed
+    /// Number of times that the API is killed
     #[arg(long, default_value_t = 5)]
     kills: u32,
-    /// Seconds that it is away each time
+    /// Seconds for which the API is down each time
     #[arg(long, default_value_t = 0.5)]
     down: f64,
-    /// Milliseconds that the API takes for a request, so that some are under way when it is killed
+    /// Delay of the API's answers in milliseconds, so that requests are in flight when the API is killed
     #[arg(long, default_value_t = 10)]
     delay: u32,
-    /// How the gateway speaks to the API
+    /// Protocols between the gateway and the API
     #[arg(long, value_delimiter = ',', default_value = "http,h2c", value_parser = ["http", "h2c"])]
     upstream: Vec<String>,
-    /// What the gateway promises
+    /// Delivery modes of the gateway
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Delivery::BOTH)]
     delivery: Vec<Delivery>,
 }
@@ -81,7 +81,7 @@ impl Delivery {
 
 pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     raise_descriptors()?;
-    ensure!(settings.kills > 0, "--kills must be above zero");
+    ensure!(settings.kills > 0, "--kills must be at least 1");
     for upstream in &settings.upstream {
         for delivery in &settings.delivery {
             let name = format!("{upstream}, {}", delivery.name());
@@ -127,13 +127,13 @@ async fn one(settings: &Settings, upstream: &str, delivery: Delivery) -> anyhow:
         metrics: gateway.metrics().await?,
         account: api.stats().await?,
     };
-    // In this order: the clients' ends are told while there is somebody to tell them to.
+    // In this order: the API still runs when the clients' disconnects are delivered.
     drop(crowd);
     drop(gateway);
     outcome.judge(delivery)
 }
 
-/// Kills the API and starts it again, evenly spread over the time.
+/// Kills and restarts the API at times that are evenly spread over the run.
 async fn killed(
     settings: &Settings,
     mut api: OriginProcess,
@@ -166,7 +166,7 @@ async fn started(
     Ok(api)
 }
 
-/// What the clients, the gateway and the API say of a run.
+/// Figures of a run, from the clients, the gateway and the API.
 struct Outcome {
     clients: u64,
     sent: u64,
@@ -177,17 +177,14 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// They must agree, and what was promised must be kept.
+    /// Fails unless the figures agree and the delivery mode was kept.
     fn judge(&self, delivery: Delivery) -> anyhow::Result<String> {
         let echoed = self.run.requests as u64;
         let of = |name: &str| self.account[name].as_u64().unwrap_or(u64::MAX);
         let heard = of("messages") - of("repeated");
         let says = |name: &str, expected: u64| {
             let value = self.metrics.value(name)?;
-            ensure!(
-                value == expected,
-                "{name} is {value}, and should be {expected}"
-            );
+            ensure!(value == expected, "{name} is {value}; expected {expected}");
             Ok(())
         };
         says("fetchway_gateway_connections", self.clients)?;
@@ -197,24 +194,24 @@ impl Outcome {
         let (connects, deletes) = (of("connects"), of("deletes"));
         ensure!(
             connects == self.clients && deletes == 0 && of("out_of_order") == 0,
-            "clients came again, were dropped, or had messages overtake one another: {}",
+            "clients reconnected, were disconnected, or their messages were out of order: {}",
             self.account
         );
         ensure!(
             echoed + self.lost == self.sent && (echoed..=self.sent).contains(&heard),
-            "{} were sent, {echoed} came back, {} were lost, the API heard {heard}",
+            "{} messages were sent, {echoed} echoed, {} lost, and {heard} received by the API",
             self.sent,
             self.lost
         );
         match delivery {
             Delivery::AtMostOnce => ensure!(
                 of("repeated") == 0,
-                "{} messages came twice to the API",
+                "the API received {} messages twice",
                 of("repeated")
             ),
             Delivery::AtLeastOnce => ensure!(
                 self.lost == 0 && of("skipped") == 0 && heard == self.sent,
-                "{} messages were lost; the API heard {heard} of {}",
+                "{} messages were lost; the API received {heard} of {}",
                 self.lost,
                 self.sent
             ),

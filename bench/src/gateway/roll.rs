@@ -1,4 +1,5 @@
-//! What each client has sent and got. Whatever comes is verified here: to the byte, and to its place.
+//! Records of each client's messages and pushes. Everything that a client receives is verified here: every byte,
+//! and the order.
 
 use anyhow::{Context as _, ensure};
 
@@ -8,24 +9,23 @@ use crate::swarm::Seen;
 /// One client.
 #[derive(Debug, Default)]
 pub(super) struct Member {
-    /// Messages sent, and of them those that came back and those of which the gateway said that they
-    /// are lost; each in its place.
+    /// Number of messages sent; of these, the numbers of messages echoed and of messages reported as lost.
     pub(super) sent: u32,
     pub(super) echoed: u32,
     pub(super) lost: u32,
-    /// Messages it has still to send.
+    /// Number of messages still to be sent.
     pub(super) quota: u32,
-    /// Pushes to it that were tried, and the ordinal of the last that it got.
+    /// Number of pushes that were tried, and the ordinal of the last one received.
     pub(super) tried: u32,
     pub(super) last_push: u32,
     pub(super) accepted: Pushes,
     pub(super) got: Pushes,
-    /// It reads nothing now, so nobody waits until it has got what was accepted.
+    /// True while the client does not read, so that its accepted pushes are not waited for.
     pub(super) slow: bool,
 }
 
-/// A set of pushes to one client, in so many bytes: how many, and a sum that is another one for other
-/// ordinals. Since ordinals come in rising order, none is in it twice.
+/// A set of pushes to one client, in constant space: the number of pushes, and a sum that depends on their
+/// ordinals. Ordinals arrive in rising order, so none is counted twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pushes {
     pub(super) count: u32,
@@ -41,22 +41,22 @@ impl Pushes {
     }
 }
 
-/// What has become of a client's next message.
+/// Result of a client's oldest outstanding message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Came {
-    /// It came back.
+    /// The message was echoed.
     Back(Stamp),
-    /// The gateway says that it is lost.
+    /// The gateway reported the message as lost.
     Lost,
 }
 
-/// The members, and what verifies their messages.
+/// Records of all clients, and the code that verifies their messages.
 pub(super) struct Roll {
     pub(super) members: Vec<Member>,
     pub(super) stamps: Stamps,
-    /// Messages travel as text.
+    /// True if messages are text, not binary.
     text: bool,
-    /// What the gateway sends in the place of an echo when a message is lost; none may be without.
+    /// Text that the gateway sends in place of an echo when a message is lost; without it, no loss is allowed.
     notice: Option<Box<[u8]>>,
 }
 
@@ -70,20 +70,22 @@ impl Roll {
         }
     }
 
-    /// Messages may be lost from now on, if the gateway says so by this text (`on-loss-message`).
+    /// Allows lost messages from now on, if the gateway reports them with this text (`on-loss-message`).
     pub(super) fn allow_losses(&mut self, notice: &str) {
         self.notice = Some(notice.as_bytes().into());
     }
 
-    /// Takes in what a client has seen. Gives what has become of its message, if that is what it saw.
+    /// Handles an event of a client; returns the result of its message if the event is one.
     pub(super) fn seen(&mut self, member: usize, seen: &Seen<'_>) -> anyhow::Result<Option<Came>> {
         let taken = match seen {
             Seen::Message { text, payload } => self.message(member, *text, payload),
             Seen::Opened => Ok(None),
-            Seen::Answer { .. } => Err(anyhow::anyhow!("an HTTP answer came over a WebSocket")),
-            Seen::Refused(status) => Err(anyhow::anyhow!("it was refused with {status}")),
-            Seen::Closed(code) => Err(anyhow::anyhow!("it was closed with {code:?}")),
-            Seen::Lost(why) => Err(anyhow::anyhow!("its connection was lost: {why}")),
+            Seen::Answer { .. } => Err(anyhow::anyhow!("an HTTP answer arrived on a WebSocket")),
+            Seen::Refused(status) => {
+                Err(anyhow::anyhow!("the handshake was refused with {status}"))
+            }
+            Seen::Closed(code) => Err(anyhow::anyhow!("the connection was closed with {code:?}")),
+            Seen::Lost(why) => Err(anyhow::anyhow!("the connection was lost: {why}")),
         };
         taken.with_context(|| format!("client {member}"))
     }
@@ -94,34 +96,37 @@ impl Roll {
         text: bool,
         payload: &[u8],
     ) -> anyhow::Result<Option<Came>> {
-        let member = self.members.get_mut(number).context("an unknown client")?;
+        let member = self.members.get_mut(number).context("unknown client")?;
         if self.notice.as_deref() == Some(payload) {
             ensure!(
                 member.answered() < member.sent,
-                "a message is said to be lost, and all {} were answered",
+                "a message was reported as lost, but all {} were already answered",
                 member.sent
             );
             member.lost += 1;
             return Ok(Some(Came::Lost));
         }
-        let stamp = self.stamps.read(payload).context("what it got is wrong")?;
+        let stamp = self
+            .stamps
+            .read(payload)
+            .context("the received payload is wrong")?;
         ensure!(
             stamp.member as usize == number,
-            "it got what is client {}'s",
+            "the payload belongs to client {}",
             stamp.member
         );
         match stamp.mark {
             Mark::Message => {
                 ensure!(
                     stamp.ordinal == member.answered() && stamp.ordinal < member.sent,
-                    "message {} came back after {} of {}: out of order, lost or twice",
+                    "message {} was echoed after {} of {}: out of order, lost or twice",
                     stamp.ordinal,
                     member.answered(),
                     member.sent
                 );
                 ensure!(
                     text == self.text,
-                    "a message came back in the other kind of frame"
+                    "a message was echoed in the other type of frame"
                 );
                 member.echoed += 1;
                 Ok(Some(Came::Back(stamp)))
@@ -129,7 +134,7 @@ impl Roll {
             Mark::Push => {
                 ensure!(
                     stamp.ordinal > member.last_push,
-                    "push {} came after {}",
+                    "push {} arrived after push {}",
                     stamp.ordinal,
                     member.last_push
                 );
@@ -140,14 +145,14 @@ impl Roll {
         }
     }
 
-    /// Whether everyone but the slow has got what was accepted for it.
+    /// Returns true once every client, except slow ones, has received the pushes that were accepted for it.
     pub(super) fn has_all_pushes(&self) -> bool {
         self.members
             .iter()
             .all(|member| member.slow || member.got.count >= member.accepted.count)
     }
 
-    /// The next message of a client.
+    /// Writes the next message of a client; returns whether it is text, and the payload.
     pub(super) fn next(&mut self, number: usize, size: usize) -> (bool, &[u8]) {
         let member = &mut self.members[number];
         let ordinal = member.sent;
@@ -159,19 +164,19 @@ impl Roll {
         (text, payload)
     }
 
-    /// Nothing is under way, nothing is missing, and nothing came that was not accepted.
+    /// Fails unless every message was answered, and every client has received exactly the pushes that were accepted.
     pub(super) fn ensure_complete(&self) -> anyhow::Result<()> {
         for (number, member) in self.members.iter().enumerate() {
             ensure!(
                 member.sent == member.answered(),
-                "client {number} sent {}; {} came back, {} were lost",
+                "client {number} sent {} messages; {} were echoed, {} were lost",
                 member.sent,
                 member.echoed,
                 member.lost
             );
             ensure!(
                 member.got == member.accepted,
-                "{} pushes to client {number} were accepted, and it got {}, or other ones",
+                "{} pushes to client {number} were accepted, but it received {}, or other ones",
                 member.accepted.count,
                 member.got.count
             );
@@ -181,7 +186,7 @@ impl Roll {
 }
 
 impl Member {
-    /// Messages whose fate is known.
+    /// Number of messages with a known result.
     fn answered(&self) -> u32 {
         self.echoed + self.lost
     }
@@ -213,13 +218,16 @@ mod tests {
             roll.seen(0, &Seen::Message { text, payload })
         };
         let sent: Vec<Vec<u8>> = (0..3).map(|_| roll.next(0, 64).1.to_vec()).collect();
-        assert!(message(b"lost", &mut roll).is_err(), "none may be lost yet");
+        assert!(
+            message(b"lost", &mut roll).is_err(),
+            "losses are not allowed yet"
+        );
         roll.allow_losses("lost");
         assert!(matches!(
             message(&sent[0], &mut roll),
             Ok(Some(Came::Back(_)))
         ));
-        assert!(message(&sent[2], &mut roll).is_err(), "one was passed over");
+        assert!(message(&sent[2], &mut roll).is_err(), "one was skipped");
         assert_eq!(
             message(b"lost", &mut roll).expect("allowed"),
             Some(Came::Lost)

@@ -1,8 +1,8 @@
-//! Clients that stop reading, beside others that go on.
+//! Clients that stop reading, next to others that send messages.
 //!
-//! Three kinds of phases take turns: the others alone; the others while clients that read are pushed to,
-//! at a rate; and the same while those do not read. The pushes cost something in either: what the second
-//! and the third differ by is what standing still costs.
+//! Three kinds of phases take turns: the senders alone; the senders while messages are pushed at a rate to
+//! clients that read; and the same while those clients do not read. Pushes cost the same in the second and the
+//! third kind, so their difference is the cost of clients that do not read.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,27 +16,27 @@ use crate::load::Run;
 use crate::say;
 use crate::spread::Spread;
 
-/// Bytes of a message of the others.
+/// Size of the senders' messages, in bytes.
 const SIZE: usize = 128;
 
-/// Who does what.
+/// Parameters of the phases.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slow {
-    /// Clients that are pushed to and stop reading, the first ones.
+    /// Number of clients that receive pushes and stop reading; these are the first clients.
     pub(crate) clients: usize,
-    /// Pushes in a second, to one after the other.
+    /// Pushes per second, to one client after the other.
     pub(crate) rate: f64,
-    /// Bytes of each.
+    /// Size of a push, in bytes.
     pub(crate) size: usize,
-    /// Of the others, so many send in lockstep.
+    /// Number of other clients that send in lockstep.
     pub(crate) senders: usize,
-    /// How long a phase takes. Less than the gateway's `write-stall`, or it rightly closes the slow.
+    /// Duration of a phase. Must be less than the gateway's `write-stall`, after which slow clients are closed.
     pub(crate) time: Duration,
     /// Phases of each kind.
     pub(crate) rounds: usize,
 }
 
-/// What stands beside the others.
+/// Kind of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Alone,
@@ -52,34 +52,34 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Alone => "alone",
-            Self::Reading => "beside pushes that are read",
-            Self::Stalled => "beside pushes that are not",
+            Self::Reading => "with pushes that are read",
+            Self::Stalled => "with pushes that are not read",
         })
     }
 }
 
-/// What came of all phases.
+/// Results of all phases.
 pub(crate) struct Slowed {
-    /// How pushes to clients that stood still were answered.
+    /// Answers to pushes to clients that did not read.
     pub(crate) answers: Answers,
-    /// Pushes of any phase that arrived.
+    /// Number of pushes that arrived, in all phases.
     pub(crate) arrived: usize,
-    /// The gateway's resident bytes before, and the most.
+    /// Resident memory of the gateway before the phases, and its maximum, in bytes.
     pub(crate) before: u64,
     pub(crate) most: u64,
 }
 
 impl Crowd {
-    /// All phases. After each, whoever stood still reads again: it must get each push that was accepted,
-    /// and no other.
+    /// Runs all phases. After each phase, the slow clients read again: each must receive every push that was
+    /// accepted, and no other.
     pub(crate) fn slow(&mut self, slow: &Slow, gauge: Gauge) -> anyhow::Result<Slowed> {
         ensure!(
             slow.clients > 0 && slow.clients < self.len(),
-            "some of {} clients must be slow and some not",
+            "of {} clients, some must be slow and some not: change --slow",
             self.len()
         );
-        ensure!(slow.rounds > 0, "there must be a round");
-        ensure!(slow.rate > 0.0, "the rate of pushes must be above zero");
+        ensure!(slow.rounds > 0, "--slow-rounds must be at least 1");
+        ensure!(slow.rate > 0.0, "--slow-rate must be above zero");
         let before = gauge.sizes()?.map_or(0, |sizes| sizes.resident);
         let mut slowed = Slowed {
             answers: Answers::default(),
@@ -89,7 +89,7 @@ impl Crowd {
         };
         let mut runs: [Vec<Run>; 3] = [const { Vec::new() }; 3];
         for round in 0..slow.rounds {
-            // The first in turns too: what the machine does besides hits all alike.
+            // Another kind is first in each round: other work of the machine then affects all kinds equally.
             for turn in 0..Kind::ALL.len() {
                 let at = (round + turn) % Kind::ALL.len();
                 let kind = Kind::ALL[at];
@@ -101,7 +101,7 @@ impl Crowd {
                     self.read_again(slow.clients)?;
                     slowed
                         .answers
-                        .add(pushed.context("nobody was pushed to")?.answers);
+                        .add(pushed.context("no push was sent")?.answers);
                 }
                 self.ensure_complete()?;
                 runs[at].push(run);
@@ -117,7 +117,7 @@ impl Crowd {
         let pushing = match kind {
             Kind::Alone => None,
             Kind::Reading | Kind::Stalled => {
-                // Over new connections: on one that has taken much the kernel holds ever more.
+                // New connections, because the kernel's buffer of a connection grows with the received bytes.
                 let all: Vec<usize> = (0..slow.clients).collect();
                 self.arrive(&all, Coming::FREELY.at_once, |_| usize::MAX)?;
                 let pushing = self.pushing(0..slow.clients, slow.size)?;
@@ -133,13 +133,13 @@ impl Crowd {
         self.beside((slow.clients, slow.senders), SIZE, slow.time, pushing)
     }
 
-    /// Until every client that stood still has got as many as were accepted for it.
+    /// Reads until every slow client has received as many pushes as were accepted for it.
     fn read_again(&mut self, clients: usize) -> anyhow::Result<()> {
         for (number, member) in self.roll.members[..clients].iter_mut().enumerate() {
             member.slow = false;
             self.swarm.pause(POSTERS + number, false);
         }
-        let mut patience = Patience::new("the slow clients read again");
+        let mut patience = Patience::new("reading at the slow clients");
         while !self.roll.has_all_pushes() {
             let roll = &mut self.roll;
             let mut moved = false;
@@ -152,7 +152,7 @@ impl Crowd {
                     Ok(())
                 })?;
             patience.check(moved, || {
-                "some of them lack pushes that were accepted".to_owned()
+                "some of them have not received all accepted pushes".to_owned()
             })?;
         }
         Ok(())
@@ -175,7 +175,7 @@ fn say_phase(kind: Kind, run: &Run, pushed: Option<&Pushed>, sizes: Option<Sizes
 
 fn say_ratios(runs: &[Vec<Run>; 3]) {
     let [alone, reading, stalled] = runs;
-    say("  of the others, median (least..most of the rounds)");
+    say("  senders, median of the rounds (minimum..maximum)");
     for (kind, runs) in Kind::ALL.iter().zip(runs) {
         let of = |of: &dyn Fn(&Run) -> f64, digits| {
             Spread::of(&runs.iter().map(of).collect::<Vec<_>>(), digits).to_string()

@@ -1,4 +1,4 @@
-//! Payloads that say what they are, so that whoever gets one can verify it without remembering it:
+//! Payloads that describe themselves, so that a receiver can verify them without a copy:
 //!
 //! ```text
 //! m 0000001f 00000002 00000000001e8480 9d3c01aa abcdefgh…
@@ -6,32 +6,32 @@
 //! └ m a message, p a push
 //! ```
 //!
-//! without the blanks. It is text, so that it may travel in either kind of frame.
+//! without the blanks. Payloads are text, so that they fit into both types of frames.
 
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use fetchway_test_origins::{Kind, filler};
 
-/// Bytes of the shortest payload.
+/// Size of the shortest payload, in bytes.
 pub(super) const MIN: usize = 41;
-/// Bytes of the longest.
+/// Size of the longest payload, in bytes.
 pub(super) const MAX: usize = 1 << 20;
 
-/// What a payload is.
+/// Kind of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     Message = b'm' as isize,
     Push = b'p' as isize,
 }
 
-/// What a payload says.
+/// Contents of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) mark: Mark,
     pub(super) member: u32,
     pub(super) ordinal: u32,
-    /// Since the stamps' beginning.
+    /// Time of writing, in microseconds since the start of [`Stamps`].
     pub(super) micros: u64,
 }
 
@@ -44,7 +44,7 @@ impl Stamp {
             self.micros,
             size as u64,
         ];
-        // Multiply and mix: enough to tell any two of them apart by more than chance.
+        // Multiplication and mixing suffice to distinguish any two payloads.
         let hash = parts.into_iter().fold(0x9E37_79B9_7F4A_7C15, |hash, part| {
             let mixed: u64 = hash ^ part;
             mixed.wrapping_mul(0xFF51_AFD7_ED55_8CCD).rotate_left(29)
@@ -69,12 +69,12 @@ impl Stamps {
         }
     }
 
-    /// The moment that a stamp was written.
+    /// Time at which a stamp was written.
     pub(super) fn moment(&self, stamp: &Stamp) -> Instant {
         self.began + Duration::from_micros(stamp.micros)
     }
 
-    /// A payload of `size` bytes, from [`MIN`] to [`MAX`], written now.
+    /// Writes a payload of `size` bytes, from [`MIN`] to [`MAX`], with the current time.
     pub(super) fn write(&mut self, mark: Mark, member: u32, ordinal: u32, size: usize) -> &[u8] {
         let stamp = Stamp {
             mark,
@@ -93,14 +93,17 @@ impl Stamps {
         out
     }
 
-    /// Reads a payload. It is whole and unchanged, or this is an error.
+    /// Reads a payload; fails if it is incomplete or was changed.
     pub(super) fn read(&self, payload: &[u8]) -> anyhow::Result<Stamp> {
         let size = payload.len();
-        ensure!((MIN..=MAX).contains(&size), "it has {size} bytes");
+        ensure!(
+            (MIN..=MAX).contains(&size),
+            "a payload of {size} bytes is too short or too long"
+        );
         let mark = match payload[0] {
             b'm' => Mark::Message,
             b'p' => Mark::Push,
-            _ => anyhow::bail!("it is neither message nor push"),
+            _ => anyhow::bail!("the payload is neither a message nor a push"),
         };
         let stamp = Stamp {
             mark,
@@ -123,7 +126,7 @@ fn put_hex(out: &mut Vec<u8>, value: u64, digits: u32) {
     }
 }
 
-/// The value of hexadecimal digits; what is none counts as something wrong that the check will see.
+/// Value of hexadecimal digits; other characters give a value that the check will reject.
 fn hex(digits: &[u8]) -> u64 {
     digits.iter().fold(0, |value, digit| {
         let digit = (*digit as char).to_digit(16).unwrap_or(0);
@@ -131,7 +134,7 @@ fn hex(digits: &[u8]) -> u64 {
     })
 }
 
-/// The id of a member: 36 bytes in the form of a UUID, the same for the same seed.
+/// Id of a client: 36 bytes in the form of a UUID; the same seed gives the same id.
 pub(super) fn id(seed: u64, member: usize) -> String {
     let member = member as u64;
     let mixed = (seed ^ member).wrapping_mul(0xFF51_AFD7_ED55_8CCD);

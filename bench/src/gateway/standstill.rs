@@ -1,5 +1,5 @@
-//! Many clients stop reading while they are pushed to: the gateway's memory stays bounded, the others go
-//! on, and each push was answered truthfully.
+//! Many clients stop reading while messages are pushed to them: the gateway's memory must stay below a limit,
+//! the other clients must not be disturbed, and each push must be answered correctly.
 
 use anyhow::ensure;
 use clap::Args;
@@ -11,10 +11,10 @@ use crate::process::Folder;
 use crate::swarm::Stop;
 use crate::{Programs, say};
 
-/// `gateways.send-buffer`: what may wait for one client.
+/// Value of `gateways.send-buffer`, the bytes that may wait for one client.
 const SEND_BUFFER: u64 = 256 << 10;
-/// What may be resident beside it, as a part of it and by itself: what the allocator rounds up, and what
-/// is on its way between sockets.
+/// Additional resident memory that is allowed, as a fraction of the buffers and as a constant: rounding of the
+/// allocator, and data that is being moved between sockets.
 const BESIDE_PART: u64 = 4;
 const BESIDE: u64 = 64 << 20;
 
@@ -25,15 +25,15 @@ pub(crate) struct Settings {
     /// Clients
     #[arg(long, default_value_t = 8_000)]
     clients: usize,
-    /// Of them, those that are pushed to and stop reading
+    /// Number of clients that receive pushes and stop reading
     #[arg(long, default_value_t = 1_000)]
     slow: usize,
-    /// Of the others, those that send in lockstep
+    /// Number of other clients that send in lockstep
     #[arg(long, default_value_t = 64)]
     senders: usize,
     #[command(flatten)]
     pushes: SlowPushes,
-    /// How the gateway speaks to the API: http or h2c
+    /// Protocol between the gateway and the API: http or h2c
     #[arg(long, default_value = "http", value_parser = ["http", "h2c"])]
     upstream: String,
 }
@@ -69,17 +69,17 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let answers = slowed.answers;
     ensure!(
         answers.sent + answers.queued + answers.full == answers.total(),
-        "pushes to clients that were there were answered otherwise than by 200, 202 or 429: {answers}"
+        "pushes to connected clients had other answers than 200, 202 or 429: {answers}"
     );
     ensure!(
         answers.full > 0,
-        "no push was refused, so nobody was full: use more of --slow-rate or --slow-time"
+        "no push was refused, so no buffer was full: raise --slow-rate or --slow-time"
     );
     let bound = slow.clients as u64 * SEND_BUFFER;
     let most = bound + bound / BESIDE_PART + BESIDE;
     ensure!(
         slowed.most - slowed.before <= most,
-        "{} MiB were resident more than before; {} wait at most, and {} are allowed",
+        "resident memory grew by {} MiB; the buffers hold at most {} MiB, and {} MiB are allowed",
         (slowed.most - slowed.before) >> 20,
         bound >> 20,
         most >> 20
@@ -88,7 +88,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let of = |name: &str| stats[name].as_u64();
     ensure!(
         of("messages") == Some(sent) && of("out_of_order") == Some(0),
-        "the others sent {sent} messages, and the API counted {stats}"
+        "the senders sent {sent} messages, but the API counted {stats}"
     );
     Ok(())
 }

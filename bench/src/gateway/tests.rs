@@ -1,4 +1,4 @@
-//! The crowd against a small gateway that echoes by itself, and against ones that do it wrong.
+//! Tests of the crowd with a small gateway that echoes messages itself, and with faulty ones.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +18,7 @@ use super::{Coming, Crowd, Gateway, Gauge, post};
 use crate::Volume;
 use crate::swarm::Stop;
 
-/// What the server does wrong with messages.
+/// Fault of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
@@ -26,11 +26,11 @@ enum Fault {
     Repeats,
     Closes,
     Refuses,
-    /// Delivers pushes, and says that it has not.
+    /// Delivers pushes, but answers that they were refused.
     Denies,
 }
 
-/// Answers handshakes, echoes messages and POSTs, delivers pushes.
+/// Server that answers handshakes, echoes messages and POSTs, and delivers pushes.
 #[derive(Clone)]
 struct Server {
     addr: SocketAddr,
@@ -44,7 +44,7 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.expect("a free port");
         let server = Self {
-            addr: listener.local_addr().expect("it is bound"),
+            addr: listener.local_addr().expect("a bound listener"),
             fault,
             clients: Arc::default(),
             pongs: Arc::default(),
@@ -52,7 +52,7 @@ impl Server {
         let accepting = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // A client that drops its connection is no matter.
+                // A client may drop its connection.
                 tokio::spawn(accepting.clone().serve(stream));
             }
         });
@@ -90,7 +90,7 @@ impl Server {
                     answer = answer.replace("200 OK", "429 Too Many Requests");
                 }
             } else {
-                // Nobody's: an API, which echoes.
+                // Not a client's path: the server acts as an API that echoes.
                 let body = String::from_utf8_lossy(&input[..length]);
                 answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
             }
@@ -152,7 +152,7 @@ impl Server {
     }
 }
 
-/// Has `work` done by a crowd before such servers, on a thread of its own.
+/// Runs `work` with a crowd at such servers, on a separate thread.
 async fn crowd<T: Send + 'static>(
     servers: &[&Server],
     work: impl FnOnce(&mut Crowd) -> anyhow::Result<T> + Send + 'static,
@@ -192,7 +192,7 @@ async fn every_message_and_push_arrives_and_is_counted() {
         crowd.ensure_complete()
     })
     .await
-    .expect("all is well");
+    .expect("no fault");
     let pongs = one.pongs.load(Ordering::Relaxed) + two.pongs.load(Ordering::Relaxed);
     assert_eq!(pongs, 100, "each connection answers its ping");
 }
@@ -216,7 +216,7 @@ async fn slow_clients_get_what_was_accepted_once_they_read() {
         Ok(slowed)
     })
     .await
-    .expect("all is well");
+    .expect("no fault");
     let answers = slowed.answers;
     assert!(
         answers.sent > 0 && answers.sent == answers.total(),
@@ -224,7 +224,7 @@ async fn slow_clients_get_what_was_accepted_once_they_read() {
     );
     assert!(
         slowed.arrived > answers.sent,
-        "reading clients get some too"
+        "clients that read receive pushes too"
     );
 }
 
@@ -244,7 +244,7 @@ async fn a_push_that_was_refused_must_not_arrive() {
         crowd.slow(&slow, Gauge::new(None)?)
     })
     .await;
-    let error = done.err().expect("it is seen");
+    let error = done.err().expect("a detected fault");
     assert!(format!("{error:#}").contains("or other ones"), "{error:#}");
 }
 
@@ -263,7 +263,7 @@ async fn what_a_server_does_wrong_is_seen() {
         })
         .await;
         let Err(error) = done else {
-            panic!("{fault:?} was not seen");
+            panic!("{fault:?} was not detected");
         };
         assert!(format!("{error:#}").contains(sign), "{error:#}");
     }
@@ -278,6 +278,6 @@ async fn posts_come_back_too() {
     };
     let posts =
         tokio::task::spawn_blocking(move || post(server.addr, volume, 128, 7, &Stop::default()));
-    let run = posts.await.expect("no panic").expect("all is well");
+    let run = posts.await.expect("no panic").expect("no fault");
     assert_eq!(run.requests, 1_000);
 }

@@ -1,4 +1,4 @@
-//! Everybody reconnects at once: what the clients see must agree with what the API knows.
+//! All clients reconnect at once: afterwards, the API must know each client as connected.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::process::Folder;
 use crate::swarm::Stop;
 use crate::{Programs, say};
 
-/// How long the API may take to hear of everything.
+/// Longest time until the API has received all requests.
 const CALM: Duration = Duration::from_secs(30);
 
 #[derive(Args, Clone, Debug)]
@@ -24,13 +24,13 @@ pub(crate) struct Settings {
     /// Clients
     #[arg(long, default_value_t = 8_000)]
     clients: usize,
-    /// Seconds in which all of them reconnect
+    /// Seconds within which all clients reconnect
     #[arg(long, default_value_t = 2.0)]
     within: f64,
-    /// How often they do
+    /// Number of times that all clients reconnect
     #[arg(long, default_value_t = 3)]
     storms: usize,
-    /// How the gateway speaks to the API: http or h2c
+    /// Protocol between the gateway and the API: http or h2c
     #[arg(long, default_value = "http", value_parser = ["http", "h2c"])]
     upstream: String,
 }
@@ -45,9 +45,9 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
 
 async fn one(settings: &Settings, epochs: bool) -> anyhow::Result<()> {
     say(if epochs {
-        "an API that knows epochs"
+        "an API that uses epochs"
     } else {
-        "an API that knows no epochs"
+        "an API that does not use epochs"
     });
     let folder = Folder::new()?;
     let mut api = OriginProcess::start(&settings.programs.origin_program, &["api"]).await?;
@@ -83,21 +83,21 @@ async fn one(settings: &Settings, epochs: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the API has heard of everything, which must leave it knowing every client.
+/// Waits until the API has received all requests and knows each client as connected; returns its counters.
 async fn knows_all(api: &mut OriginProcess, clients: usize, epochs: bool) -> anyhow::Result<Value> {
     let name = if epochs { "known_by_epoch" } else { "known" };
     let until = Instant::now() + CALM;
     let mut last = Value::Null;
     loop {
         let stats = api.stats().await?;
-        // Nothing new for a while: DELETEs that were late have come.
+        // Unchanged counters: late DELETEs have arrived.
         let is_calm = stats == last;
         if is_calm && stats[name].as_u64() == Some(clients as u64) {
             return Ok(stats);
         }
         ensure!(
             Instant::now() < until,
-            "{clients} clients are connected, and after {CALM:?} the API knows otherwise: {stats}"
+            "{clients} clients are connected, but the API's counters differ after {CALM:?}: {stats}"
         );
         last = stats;
         sleep(Duration::from_millis(500)).await;

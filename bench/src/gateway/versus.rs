@@ -1,6 +1,6 @@
-//! The gateway beside nginx as a reverse proxy, and beside Pushpin: the same API, the same small messages,
-//! the same concurrency, in turns. nginx's work for a POST is the floor: one request in, one out. Pushpin
-//! does what the gateway does.
+//! The gateway compared with nginx as a reverse proxy and with Pushpin: the same API, the same small messages and
+//! the same concurrency, in alternating runs. nginx's work for a POST is the baseline: one request in, one out.
+//! Pushpin performs the same task as the gateway.
 
 use std::path::PathBuf;
 
@@ -17,13 +17,13 @@ use crate::pushpin::Pushpin;
 use crate::swarm::Stop;
 use crate::{Programs, Volume, say};
 
-/// What the ids are made from, other ones for each way to the API.
+/// Seeds of the ids, a different one for each way to the API.
 const SEEDS: [u64; 3] = [1, 2, 4];
 const NGINX_SEED: u64 = 3;
 
-/// Of a run's messages Pushpin gets this part: it is so much slower.
+/// Pushpin gets this fraction of a run's messages, because it is slower by about this factor.
 const PUSHPIN_PART: usize = 10;
-/// With 256 handshakes at once it refuses some with 502.
+/// Pace for Pushpin, which answers some of 256 simultaneous handshakes with 502.
 const PUSHPIN_COMING: Coming = Coming {
     rate: 0.0,
     at_once: 64,
@@ -36,31 +36,31 @@ pub(crate) struct Settings {
     /// The nginx binary
     #[arg(long, default_value = "/usr/sbin/nginx")]
     nginx: PathBuf,
-    /// The Pushpin binary, with zurl beside it; without it Pushpin is left out
+    /// The Pushpin binary, with zurl in the same folder [default: Pushpin is not measured]
     #[arg(long)]
     pushpin: Option<PathBuf>,
-    /// Clients open at Pushpin; with those at the gateways this process has so many descriptors
+    /// Clients open at Pushpin; this process needs a file descriptor for each of them and for each gateway client
     #[arg(long, default_value_t = 3_000)]
     pushpin_open: usize,
     /// Rounds; each measures all ways
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// What to measure
+    /// Ways to measure
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Way::ALL)]
     ways: Vec<Way>,
     /// Clients open at each gateway
     #[arg(long, default_value_t = 8_000)]
     open: usize,
-    /// Clients of them that send in lockstep, and connections to nginx
+    /// Clients that send in lockstep, and connections to nginx
     #[arg(long, default_value_t = 64)]
     few: usize,
-    /// Clients that send in the ways with many
+    /// Clients that send in the ways with many senders
     #[arg(long, default_value_t = 1_000)]
     many: usize,
-    /// Messages of a run
+    /// Messages per run
     #[arg(long, default_value_t = 200_000)]
     total: usize,
-    /// Bytes of a message
+    /// Size of a message in bytes
     #[arg(long, default_value_t = 128)]
     size: usize,
 }
@@ -117,35 +117,35 @@ pub(crate) async fn run(mut settings: Settings) -> anyhow::Result<()> {
         bench.crowds[2] = Some((crowd, pushpin.pids.clone()));
     }
     let performed = tokio::task::spawn_blocking(move || bench.perform().map(|()| bench));
-    let bench = performed.await.context("the load's thread failed")??;
-    // Its clients are still open.
+    let bench = performed.await.context("the thread of the load failed")??;
+    // The clients of the bench are still connected.
     let sent = bench.sent;
     let stats = api.stats().await?;
     let of = |name: &str| stats[name].as_u64();
     ensure!(
         of("messages") == Some(sent as u64) && of("out_of_order") == Some(0),
-        "{sent} messages were sent, and the API counted {stats}"
+        "{sent} messages were sent, but the API counted {stats}"
     );
     ensure!(
         of("repeated") == Some(0) && of("deletes") == Some(0),
-        "messages came twice or clients were dropped: {stats}"
+        "messages were repeated or clients were disconnected: {stats}"
     );
     Ok(())
 }
 
 struct Bench {
     settings: Settings,
-    /// Its address and its worker.
+    /// Address of nginx, and the process id of its worker.
     nginx: (std::net::SocketAddr, i32),
-    /// The clients of each gateway, and its processes.
+    /// Clients of each gateway, and the process ids of the gateway.
     crowds: [Option<(Crowd, Vec<i32>)>; 3],
     stop: Stop,
-    /// Messages sent so far, one way or another.
+    /// Messages sent so far, by all ways together.
     sent: usize,
 }
 
 impl Bench {
-    /// Everything, on this thread.
+    /// Performs all rounds on this thread.
     fn perform(&mut self) -> anyhow::Result<()> {
         let settings = &self.settings;
         say(&format!(
@@ -169,7 +169,7 @@ impl Bench {
             let took = crowd.grow(open, coming)?.as_secs_f64();
             let more = resident_of_all(pids)?.saturating_sub(before);
             say(&format!(
-                "{open} clients opened in {took:.2} s, {:.0}/s; {:.1} KiB resident more for each",
+                "{open} clients connected in {took:.2} s, {:.0}/s; {:.1} KiB more resident for each",
                 open as f64 / took,
                 more as f64 / 1024.0 / open as f64
             ));
@@ -180,7 +180,7 @@ impl Bench {
         }
         let mut costs: Vec<Vec<Cost>> = ways.iter().map(|_| Vec::new()).collect();
         for round in 0..self.settings.rounds {
-            // In turns, and the first in turns too: what the machine does besides hits all alike.
+            // Alternating, with another one first in each round: other work of the machine then affects all equally.
             for turn in 0..ways.len() {
                 let at = (round + turn) % ways.len();
                 costs[at].push(self.through(ways[at], self.settings.total)?);
@@ -226,7 +226,7 @@ impl Bench {
                 Ok((cpu_of_all(&[worker])?.since(before), run))
             }
         };
-        let (used, run) = measured().with_context(|| format!("by way of {}", way.name()))?;
+        let (used, run) = measured().with_context(|| format!("way {}", way.name()))?;
         Ok(Cost {
             cpu: used.each(total),
             run,

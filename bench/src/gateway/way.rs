@@ -1,4 +1,4 @@
-//! The ways that a message may go to the API, and what each has cost.
+//! The ways of a message to the API, and the cost of each.
 
 use clap::ValueEnum;
 
@@ -7,20 +7,20 @@ use crate::process::Each;
 use crate::say;
 use crate::spread::Spread;
 
-/// How a message gets to the API.
+/// Way of a message to the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Way {
     /// POSTs through nginx
     Nginx,
-    /// WebSockets at Pushpin, if it is there
+    /// WebSockets at Pushpin, if it is installed
     Pushpin,
-    /// WebSockets, the API over HTTP/1.1
+    /// WebSockets at a gateway that uses HTTP/1.1 to the API
     Http1,
-    /// WebSockets, the API over HTTP/2 with prior knowledge
+    /// WebSockets at a gateway that uses HTTP/2 with prior knowledge to the API
     H2c,
-    /// As http1, with many senders
+    /// Like http1, with many senders
     Http1Many,
-    /// As h2c, with many senders
+    /// Like h2c, with many senders
     H2cMany,
 }
 
@@ -45,7 +45,7 @@ impl Way {
         }
     }
 
-    /// Which of the crowds sends by it: ours over HTTP/1.1, ours over h2c, Pushpin's.
+    /// Index of the crowd that sends this way: gateway over HTTP/1.1, gateway over h2c, Pushpin.
     pub(super) fn crowd(self) -> Option<usize> {
         match self {
             Self::Nginx => None,
@@ -56,18 +56,18 @@ impl Way {
     }
 }
 
-/// What a run has cost, and what came of it.
+/// Cost and results of one run.
 pub(super) struct Cost {
     pub(super) cpu: Each,
     pub(super) run: Run,
 }
 
-/// The figures of each way, and how they stand to one another.
+/// Prints the figures of each way, and their ratios.
 pub(super) fn report(ways: &[Way], costs: &[Vec<Cost>]) {
     let figures =
         |costs: &[Cost], of: &dyn Fn(&Cost) -> f64| costs.iter().map(of).collect::<Vec<_>>();
     say("");
-    say("median (least..most of the rounds)");
+    say("median of the rounds (minimum..maximum)");
     for (way, costs) in ways.iter().zip(costs) {
         let name = way.name();
         let cpu = Spread::of(&figures(costs, &|cost| cost.cpu.total), 1);

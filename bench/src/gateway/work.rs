@@ -1,4 +1,4 @@
-//! Messages in lockstep and pushes, one of them or both at a time.
+//! Messages in lockstep, and pushes: either, or both at the same time.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,22 +13,22 @@ use super::stamp::{MAX, MIN};
 use crate::load::{Recorder, Run};
 use crate::swarm::{Out, Speaks};
 
-/// How long to wait for something to happen before looking whether anything does.
+/// Longest wait for an event before progress is checked.
 const TURN: Duration = Duration::from_millis(100);
-/// With pushes that come at a rate: whether one is due is looked for so often.
+/// Interval at which due pushes are sent, for pushes at a rate.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Messages to be sent, each by a client that waits for the echo before it sends its next.
+/// Messages to send; each client waits for the echo of a message before it sends the next one.
 pub(crate) struct Echo {
     size: usize,
-    /// Messages under way, and those that have come back.
+    /// Number of outstanding messages, and number of those that were echoed.
     under_way: usize,
     done: usize,
-    /// Clients that have not begun, in the order in which they will.
+    /// Clients that have not started yet, in the order in which they will.
     waiting: VecDeque<usize>,
-    /// Those of them to begin now.
+    /// Number of waiting clients that should start now.
     begin: usize,
-    /// None is sent after this, whatever the clients have still to send.
+    /// Time after which no message is sent, even if clients have messages left.
     until: Option<Instant>,
     recorder: Recorder,
 }
@@ -36,13 +36,13 @@ pub(crate) struct Echo {
 pub(super) fn checked(size: usize) -> anyhow::Result<usize> {
     ensure!(
         (MIN..=MAX).contains(&size),
-        "a message must have {MIN} to {MAX} bytes to be verified"
+        "the size of a message must be from {MIN} to {MAX} bytes"
     );
     Ok(size)
 }
 
 impl Crowd {
-    /// `senders` of the clients from `first` on, evenly chosen, send `total` messages in lockstep.
+    /// Sends `total` messages in lockstep from `senders` clients, chosen evenly from those from `first` on.
     pub(crate) fn echo(
         &mut self,
         first: usize,
@@ -50,35 +50,38 @@ impl Crowd {
         total: usize,
         size: usize,
     ) -> anyhow::Result<Run> {
-        ensure!(total >= senders, "each sender must have a message to send");
+        ensure!(total >= senders, "each sender needs at least one message");
         let quota = |place: usize| ((total + place) / senders) as u32;
         let echo = self.lockstep(first, senders, size, quota)?;
         let (run, _) = self.work(Some(echo), None)?;
-        run.context("there was nothing to send")
+        run.context("there is no message to send")
     }
 
-    /// Each of these clients sends one message, `at_once` of them at a time.
+    /// Sends one message from each of these clients, from `at_once` of them at the same time.
     pub(crate) fn message_each(
         &mut self,
         who: Range<usize>,
         at_once: usize,
         size: usize,
     ) -> anyhow::Result<Run> {
-        ensure!(at_once > 0, "at least one must send at a time");
+        ensure!(
+            at_once > 0,
+            "at least one message at a time must be allowed: change --at-once"
+        );
         for member in who.clone() {
             self.roll.members[member].quota = 1;
         }
         let echo = Echo::of(who.collect(), at_once, checked(size)?)?;
         let (run, _) = self.work(Some(echo), None)?;
-        run.context("there was nothing to send")
+        run.context("there is no message to send")
     }
 
-    /// Pushes to each of these clients once. Each must get it.
+    /// Sends one push to each of these clients, which must receive it.
     pub(crate) fn push_each(&mut self, who: Range<usize>, size: usize) -> anyhow::Result<Pushed> {
         let total = who.len();
         let pushing = self.pushing(who, size)?;
         let (_, pushed) = self.work(None, Some(pushing))?;
-        let pushed = pushed.context("there was nobody to push to")?;
+        let pushed = pushed.context("there is no client to push to")?;
         let answers = pushed.answers;
         ensure!(
             answers.sent + answers.queued == total,
@@ -87,7 +90,7 @@ impl Crowd {
         Ok(pushed)
     }
 
-    /// Messages in lockstep for so long, with these pushes all the while.
+    /// Sends messages in lockstep for the given time, together with these pushes.
     pub(super) fn beside(
         &mut self,
         (first, senders): (usize, usize),
@@ -98,10 +101,10 @@ impl Crowd {
         let mut echo = self.lockstep(first, senders, size, |_| u32::MAX)?;
         echo.until = Some(Instant::now() + time);
         let (run, pushed) = self.work(Some(echo), pushing)?;
-        Ok((run.context("nobody has sent anything")?, pushed))
+        Ok((run.context("no message was sent")?, pushed))
     }
 
-    /// `quota` is how many each of the senders has to send.
+    /// Prepares messages in lockstep; `quota` is the number of messages of each sender.
     fn lockstep(
         &mut self,
         first: usize,
@@ -112,7 +115,7 @@ impl Crowd {
         let able = self.len().saturating_sub(first);
         ensure!(
             (1..=able).contains(&senders),
-            "{senders} of {able} clients can't send"
+            "{senders} senders were requested, but only {able} clients can send"
         );
         let waiting: VecDeque<usize> = (0..senders)
             .map(|sender| first + sender * able / senders)
@@ -123,21 +126,21 @@ impl Crowd {
         Echo::of(waiting, senders, checked(size)?)
     }
 
-    /// Until all messages have come back, all pushes were answered, and every client but the slow
-    /// ones has got the pushes that were accepted. Pushes that go on by themselves end with the messages.
+    /// Runs until all messages were echoed, all pushes were answered, and every client, except slow ones, has
+    /// received its accepted pushes. Continuous pushes end with the messages.
     pub(super) fn work(
         &mut self,
         mut echo: Option<Echo>,
         mut pushing: Option<Pushing>,
     ) -> anyhow::Result<(Option<Run>, Option<Pushed>)> {
         if pushing.is_some() {
-            // Anew, as an idle connection may be about to be closed.
+            // New connections, because an idle one may be about to be closed.
             for place in 0..POSTERS {
                 let to = self.gateway(place).push;
                 self.swarm.connect(place, to, Speaks::Http, "")?;
             }
         }
-        let mut patience = Patience::new("messages and pushes travel");
+        let mut patience = Patience::new("sending messages and pushes");
         let mut ran = None;
         loop {
             if let Some(echo) = &mut echo {
@@ -155,12 +158,12 @@ impl Crowd {
                 match (place.checked_sub(POSTERS), &mut pushing) {
                     (Some(member), _) => {
                         if let Some(came) = roll.seen(member, &seen)? {
-                            let echo = echo.as_mut().context("nobody sends now")?;
+                            let echo = echo.as_mut().context("no message was expected")?;
                             echo.came(member, came, roll, out);
                         }
                     }
                     (None, Some(pushing)) => pushing.seen(place, &seen, roll)?,
-                    // A pusher of before.
+                    // A pusher of an earlier action.
                     (None, None) => {}
                 }
                 Ok(())
@@ -181,13 +184,13 @@ impl Crowd {
                 let done = echo.as_ref().map_or(0, |echo| echo.done);
                 let answers = pushing.as_ref().map(|pushing| pushing.answers());
                 let answers = answers.unwrap_or_default();
-                format!("{done} messages came back, pushes: {answers}")
+                format!("{done} messages were echoed, pushes: {answers}")
             })?;
         }
         Ok((ran, pushing.map(Pushing::finish).transpose()?))
     }
 
-    /// Has those begin to send whose turn it is.
+    /// Lets the next clients send their first message.
     fn begin(&mut self, echo: &mut Echo) {
         while echo.begin > 0
             && let Some(member) = echo.waiting.pop_front()
@@ -214,7 +217,7 @@ impl Echo {
         })
     }
 
-    /// A client knows what has become of its message: it sends its next, or another client begins.
+    /// Handles the result of a client's message: the client sends its next one, or another client starts.
     fn came(&mut self, member: usize, came: Came, roll: &mut Roll, out: &mut Out) {
         self.under_way -= 1;
         if let Came::Back(stamp) = came {

@@ -1,16 +1,16 @@
-//! What a WebSocket client and an HTTP client read, as far as a load needs it. Written apart from
-//! `fetchway-ws`, so that a load sees what a server of ours really sends.
+//! Parsers for WebSocket frames and HTTP answers, as far as a load needs them. They are independent of
+//! `fetchway-ws`, so that they also find errors that both ends would share.
 
 use anyhow::{Context as _, bail};
 
-/// The key of every handshake, and what belongs to it (RFC 6455 section 1.3).
+/// Key of every handshake, and the value that accepts it (RFC 6455, section 1.3).
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// Bytes of the longest head of an answer.
+/// Longest head of an answer, in bytes.
 const MAX_HEAD: usize = 16 << 10;
 
-/// One whole frame of a server.
+/// One complete frame from a server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
     Message { text: bool, payload: &'a [u8] },
@@ -19,8 +19,8 @@ pub(crate) enum Frame<'a> {
     Close(Option<u16>),
 }
 
-/// Reads a frame from the front of `bytes`: it and its length. Messages in fragments are refused, as
-/// no gateway should send them.
+/// Reads the frame at the start of `bytes`; returns the frame and its length. Fragmented messages are errors,
+/// because gateways do not send them.
 pub(crate) fn frame(bytes: &[u8]) -> anyhow::Result<Option<(Frame<'_>, usize)>> {
     let [first, second, ..] = *bytes else {
         return Ok(None);
@@ -35,7 +35,7 @@ pub(crate) fn frame(bytes: &[u8]) -> anyhow::Result<Option<(Frame<'_>, usize)>> 
             Some(raw) => (u64::from_be_bytes(raw.try_into()?), 10),
             None => return Ok(None),
         },
-        _ => bail!("a server's frame is masked"),
+        _ => bail!("the server sent a masked frame"),
     };
     let end = head + usize::try_from(len)?;
     let Some(payload) = bytes.get(head..end) else {
@@ -52,12 +52,12 @@ pub(crate) fn frame(bytes: &[u8]) -> anyhow::Result<Option<(Frame<'_>, usize)>> 
         }),
         0x89 => Frame::Ping(payload),
         0x8A => Frame::Pong,
-        other => bail!("a frame begins with {other:#04x}: a fragment, or no WebSocket"),
+        other => bail!("a frame begins with {other:#04x}: a fragment, or not a WebSocket frame"),
     };
     Ok(Some((frame, end)))
 }
 
-/// A client's handshake.
+/// Request of a client's handshake.
 pub(crate) fn upgrade(host: &str, path: &str) -> Vec<u8> {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -66,20 +66,23 @@ pub(crate) fn upgrade(host: &str, path: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The head of an answer: its status and length, and its body's length.
+/// Head of an answer: its status and length, and the length of its body.
 pub(crate) struct Head {
     pub(crate) status: u16,
     pub(crate) len: usize,
     pub(crate) body: usize,
 }
 
-/// Reads the head at the front of `bytes`, once it is whole.
+/// Reads the head at the start of `bytes`, once it is complete.
 pub(crate) fn head(bytes: &[u8]) -> anyhow::Result<Option<Head>> {
     let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else {
-        anyhow::ensure!(bytes.len() < MAX_HEAD, "an answer's head is over 16 KiB");
+        anyhow::ensure!(
+            bytes.len() < MAX_HEAD,
+            "the head of an answer is longer than 16 KiB"
+        );
         return Ok(None);
     };
-    let text = std::str::from_utf8(&bytes[..end]).context("an answer's head is not text")?;
+    let text = std::str::from_utf8(&bytes[..end]).context("the head of an answer is not UTF-8")?;
     let mut lines = text.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1));
     let status: Option<u16> = status.and_then(|status| status.parse().ok());
@@ -87,11 +90,17 @@ pub(crate) fn head(bytes: &[u8]) -> anyhow::Result<Option<Head>> {
     let mut body = 0;
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         if name.eq_ignore_ascii_case("content-length") {
-            body = value.trim().parse().context("a content-length")?;
+            body = value
+                .trim()
+                .parse()
+                .context("the content-length is not a number")?;
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            bail!("an answer is chunked, which this load does not read");
+            bail!("the answer is chunked, which this load does not support");
         } else if name.eq_ignore_ascii_case("sec-websocket-accept") {
-            anyhow::ensure!(value.trim() == ACCEPT, "Sec-WebSocket-Accept is wrong");
+            anyhow::ensure!(
+                value.trim() == ACCEPT,
+                "the value of Sec-WebSocket-Accept is wrong"
+            );
         }
     }
     Ok(Some(Head {

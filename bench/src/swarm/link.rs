@@ -1,4 +1,4 @@
-//! One socket that is never waited for, with or without TLS.
+//! One non-blocking socket, with or without TLS.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -9,49 +9,49 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use socket2::{Domain, Socket, Type};
 
-/// Bytes of a segment on most networks, and of the receive buffer of a socket that is to be like one
-/// there; the kernel doubles it.
+/// Bytes of a segment on most networks; also the receive buffer of a socket that imitates a remote one, which
+/// the kernel doubles.
 const NETWORK_SEGMENT: u32 = 1_460;
 const NETWORK_BUFFER: usize = 8 << 10;
 
-/// What is spoken over a socket.
+/// Protocol of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Speaks {
     /// A handshake, then frames.
     WebSocket,
-    /// Requests and answers, one at a time.
+    /// Requests and answers, one after the other.
     Http,
 }
 
-/// How far a socket has come.
+/// State of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Connecting,
-    /// The handshake is on its way.
+    /// The handshake was sent, and its answer has not arrived.
     Asking,
     Open,
 }
 
-/// One socket. Between messages it holds no buffer.
+/// One socket. Between messages, no buffer is allocated.
 pub(super) struct Link {
     pub(super) stream: TcpStream,
     tls: Option<Box<ClientConnection>>,
     pub(super) speaks: Speaks,
     pub(super) phase: Phase,
-    /// It is not read.
+    /// True if the socket is not read.
     paused: bool,
-    /// What the socket has not taken yet.
+    /// Bytes that the socket has not accepted yet.
     unsent: Vec<u8>,
-    /// What came and is not whole yet.
+    /// Bytes of an incomplete frame or answer.
     pub(super) partial: Vec<u8>,
 }
 
 impl Link {
-    /// Begins to connect; `first` is sent as soon as it is connected.
+    /// Starts to connect; `first` is sent once the socket is connected.
     ///
-    /// `as_afar` has it take what comes as a socket far away would: in small segments, and not much ahead
-    /// of what is read. Loopback's are of 64 KiB, and the server's kernel holds megabytes of them, so that
-    /// the server would hardly feel that nobody reads.
+    /// With `as_afar`, the socket receives like a remote one: in small segments, with a small buffer. Segments
+    /// on loopback have 64 KiB, and the server's kernel holds megabytes of them, so that the server would
+    /// hardly notice that the client does not read.
     pub(super) fn connect(
         to: SocketAddr,
         tls: Option<&Arc<ClientConfig>>,
@@ -87,7 +87,7 @@ impl Link {
         self.paused
     }
 
-    /// Whether the socket has connected by now.
+    /// Returns true once the socket is connected.
     pub(super) fn connected(&mut self) -> io::Result<bool> {
         if let Some(error) = self.stream.take_error()? {
             return Err(error);
@@ -112,7 +112,7 @@ impl Link {
         self.paused = paused;
     }
 
-    /// Sends; what the socket does not take now waits.
+    /// Sends bytes; those that the socket does not accept now are kept.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(tls) = &mut self.tls {
             tls.writer().write_all(bytes)?;
@@ -128,7 +128,7 @@ impl Link {
         Ok(())
     }
 
-    /// Goes on sending what waits.
+    /// Sends the bytes that were kept.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         if let Some(tls) = &mut self.tls {
             while tls.wants_write() && written(tls.write_tls(&mut self.stream))? > 0 {}
@@ -146,12 +146,12 @@ impl Link {
         Ok(())
     }
 
-    /// Reads into `buffer`: how much, and whether there may be more at once. `None` at the end.
+    /// Reads into `buffer`; returns the number of bytes, and whether more may be available. `None` at the end.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<(usize, bool)>> {
         let Some(tls) = &mut self.tls else {
             return match self.stream.read(buffer) {
                 Ok(0) => Ok(None),
-                // A short read has emptied the socket: what comes later is a new event.
+                // A short read has emptied the socket; later bytes cause a new event.
                 Ok(n) => Ok(Some((n, n == buffer.len()))),
                 Err(error) if is_early(&error) => Ok(Some((0, false))),
                 Err(error) => Err(error),
@@ -178,21 +178,22 @@ impl Link {
     }
 }
 
-/// Both must be set before the handshake tells the server of them.
+/// Connects with a small segment size and receive buffer, which must be set before TCP's handshake announces
+/// them.
 fn connect_as_afar(to: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_mss(NETWORK_SEGMENT)?;
     socket.set_recv_buffer_size(NETWORK_BUFFER)?;
     match socket.connect(&to.into()) {
-        // It goes on by itself.
+        // The kernel continues by itself.
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
         done => done?,
     }
     Ok(TcpStream::from_std(socket.into()))
 }
 
-/// Nothing to be done now.
+/// Returns true if the operation would block or was interrupted.
 fn is_early(error: &io::Error) -> bool {
     matches!(
         error.kind(),

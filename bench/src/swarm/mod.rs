@@ -1,8 +1,8 @@
-//! Thousands of WebSocket clients, and a few HTTP clients beside them, in one epoll loop and one
-//! thread: as light as it can be, since a load shares the machine with what it measures.
+//! Thousands of WebSocket clients and a few HTTP clients in one epoll loop on one thread. The loop uses little
+//! CPU, because the load shares the machine with the measured program.
 //!
-//! Read `frames` (what is read from the wire), `link` (a socket), then [`Swarm`]: the loop. What the
-//! clients do is told elsewhere, by whoever turns it.
+//! Read `frames` (parsers), `link` (a socket), then [`Swarm`]: the loop. The callers of [`Swarm::turn`] decide
+//! on the actions of the clients.
 
 mod frames;
 mod link;
@@ -24,34 +24,34 @@ use self::link::{Link, Phase};
 
 pub(crate) use self::link::Speaks;
 
-/// Bytes read at a time.
+/// Bytes of one read.
 const READ: usize = 64 << 10;
-/// Sockets told of at a time.
+/// Events of one call of epoll.
 const EVENTS: usize = 1_024;
 
-/// What one client has seen.
+/// Event of one client.
 #[derive(Debug)]
 pub(crate) enum Seen<'a> {
-    /// The WebSocket is open, or the HTTP client connected.
+    /// The WebSocket is open, or the HTTP client is connected.
     Opened,
     /// A message.
     Message { text: bool, payload: &'a [u8] },
     /// An answer to an HTTP client.
     Answer { status: u16, body: &'a [u8] },
-    /// The upgrade was refused with that status. The client is gone.
+    /// The upgrade was refused with this status. The client has been removed.
     Refused(u16),
-    /// The server has closed the WebSocket with that code. The client is gone.
+    /// The server closed the WebSocket with this code. The client has been removed.
     Closed(Option<u16>),
-    /// The connection has ended without a Close. The client is gone.
+    /// The connection ended without a Close frame. The client has been removed.
     Lost(String),
 }
 
-/// Ends the loops of a swarm that runs on another thread, when dropped.
+/// Ends the loop of a swarm on another thread when dropped.
 #[derive(Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Another handle on the same order: what it is given to ends when either is dropped.
+    /// Returns another handle to the same flag: the loop ends when either handle is dropped.
     pub(crate) fn linked(other: &Self) -> Self {
         Self(Arc::clone(&other.0))
     }
@@ -63,26 +63,26 @@ impl Drop for Stop {
     }
 }
 
-/// What is to be sent on the socket in hand.
+/// Bytes to send on the current socket.
 pub(crate) struct Out {
     bytes: BytesMut,
     key: u32,
 }
 
 impl Out {
-    /// A message.
+    /// Adds a message.
     pub(crate) fn message(&mut self, text: bool, payload: &[u8]) {
         let opcode = if text { Opcode::Text } else { Opcode::Binary };
         self.frame(opcode, payload);
     }
 
-    /// Bytes as they are, for an HTTP client.
+    /// Adds bytes of an HTTP request.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
     fn frame(&mut self, opcode: Opcode, payload: &[u8]) {
-        // Any key masks; a new one each time, as real clients have, is xorshift's next.
+        // Like real clients, each frame has a new masking key, here from xorshift.
         self.key ^= self.key << 13;
         self.key ^= self.key >> 17;
         self.key ^= self.key << 5;
@@ -95,26 +95,26 @@ impl Out {
     }
 }
 
-/// The clients, each at a place of its own.
+/// The clients, each at its own place.
 pub(crate) struct Swarm {
     poll: Poll,
     events: Events,
     links: Vec<Option<Link>>,
-    /// Places to read at though no event says so.
+    /// Places to read at without an event.
     resumed: Vec<usize>,
     buffer: Box<[u8]>,
     out: Out,
     tls: Option<Arc<ClientConfig>>,
-    /// Places whose sockets are as if far away.
+    /// Places whose sockets imitate remote ones.
     afar: Range<usize>,
     stop: Arc<AtomicBool>,
 }
 
 impl Swarm {
-    /// None yet. With `tls` the WebSocket clients speak it; HTTP clients never do.
+    /// Creates a swarm without clients. With `tls`, WebSocket clients use TLS; HTTP clients never do.
     pub(crate) fn new(tls: Option<Arc<ClientConfig>>, stop: &Stop) -> anyhow::Result<Self> {
         Ok(Self {
-            poll: Poll::new().context("no epoll")?,
+            poll: Poll::new().context("epoll is not available")?,
             events: Events::with_capacity(EVENTS),
             links: Vec::new(),
             resumed: Vec::new(),
@@ -129,13 +129,13 @@ impl Swarm {
         })
     }
 
-    /// Who connects at these places from now on takes what comes as a socket far away would, not one on
+    /// Makes sockets that connect at these places from now on receive like remote ones, not like those on
     /// loopback.
     pub(crate) fn set_afar(&mut self, places: Range<usize>) {
         self.afar = places;
     }
 
-    /// Begins to connect at a place; what was there before is dropped. `path` is the handshake's.
+    /// Starts to connect at a place, whose previous socket is dropped. `path` is the path of the handshake.
     pub(crate) fn connect(
         &mut self,
         place: usize,
@@ -148,13 +148,14 @@ impl Swarm {
             Speaks::Http => (None, Vec::new()),
         };
         let as_afar = self.afar.contains(&place);
-        let mut link = Link::connect(to, tls, speaks, first, as_afar)
-            .with_context(|| format!("no socket to {to}; is the descriptor limit high enough?"))?;
+        let mut link = Link::connect(to, tls, speaks, first, as_afar).with_context(|| {
+            format!("no socket to {to}: check the limit of open files (`ulimit -Hn`)")
+        })?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll
             .registry()
             .register(&mut link.stream, Token(place), interest)
-            .context("epoll takes no more")?;
+            .context("the socket cannot be added to epoll")?;
         if self.links.len() <= place {
             self.links.resize_with(place + 1, || None);
         }
@@ -172,19 +173,19 @@ impl Swarm {
         }
     }
 
-    /// Sends at a place, outside of a turn. A broken connection shows at the next turn.
+    /// Sends at a place, outside of a turn. A failed connection is reported by the next turn.
     pub(crate) fn send(&mut self, place: usize, put: impl FnOnce(&mut Out)) {
         let Some(Some(link)) = self.links.get_mut(place) else {
             return;
         };
         self.out.bytes.clear();
         put(&mut self.out);
-        // The socket tells again when it is read: as lost.
+        // The error is reported when the socket is read, as a lost connection.
         let _ = link.write(&self.out.bytes);
     }
 
-    /// Waits for events, for so long at most, and tells of what each client has seen. What is put
-    /// out is sent on the same client's socket.
+    /// Waits for events, for at most `wait`, and passes the events of each client to `on`. Bytes that `on` adds
+    /// are sent on the same client's socket.
     pub(crate) fn turn(
         &mut self,
         wait: Duration,
@@ -192,7 +193,7 @@ impl Swarm {
     ) -> anyhow::Result<()> {
         ensure!(!self.stop.load(Ordering::Relaxed), "the load was ended");
         let resumed = std::mem::take(&mut self.resumed);
-        // Shorter, so that the order to stop is heard.
+        // Limited, so that the flag to stop is noticed.
         let wait = wait.min(Duration::from_millis(100));
         let wait = if resumed.is_empty() {
             wait
@@ -229,11 +230,11 @@ impl Swarm {
     }
 }
 
-/// Why a client goes no further.
+/// Reason why a client or the load ends.
 enum Ended {
-    /// Its connection broke.
+    /// The connection failed: the client ends.
     Io(std::io::Error),
-    /// What came is not what should: the load ends.
+    /// The received bytes are wrong: the load ends.
     Wrong(anyhow::Error),
 }
 
@@ -249,7 +250,7 @@ impl From<anyhow::Error> for Ended {
     }
 }
 
-/// Does what can be done on a socket now. Gives whether the client is still there.
+/// Writes and reads on a socket as far as possible. Returns true if the client still exists.
 fn serve(
     link: &mut Link,
     buffer: &mut [u8],
@@ -269,7 +270,10 @@ fn serve(
     link.flush()?;
     while !link.is_paused() {
         let Some((n, more)) = link.read(buffer)? else {
-            on(Seen::Lost("it ended without a Close".to_owned()), out)?;
+            on(
+                Seen::Lost("the connection ended without a Close frame".to_owned()),
+                out,
+            )?;
             return Ok(false);
         };
         if n > 0 && !take(link, &buffer[..n], out, on)? {
@@ -282,7 +286,7 @@ fn serve(
     Ok(true)
 }
 
-/// Takes in what was read. Gives whether the client is still there.
+/// Handles received bytes. Returns true if the client still exists.
 fn take(
     link: &mut Link,
     read: &[u8],
@@ -312,7 +316,7 @@ fn take(
             Some((Frame::Close(code), _)) => {
                 let payload = code.map(u16::to_be_bytes);
                 out.frame(Opcode::Close, payload.as_ref().map_or(&[], |code| code));
-                // The connection ends with it; whether it is heard does not matter.
+                // The connection ends with this frame; whether the server receives it does not matter.
                 let _ = link.write(&out.bytes);
                 on(Seen::Closed(code), out)?;
                 return Ok(false);

@@ -1,17 +1,17 @@
-//! Test origins as a process of their own, so that what they cost is not counted as another's.
+//! Test origins as separate processes, so that their CPU and memory are not counted with those of others.
 //!
-//! The first line it writes is JSON with its address. Each line it reads is answered with a line of
-//! counters; when its input ends, so does it: no origin outlives the bench that started it.
+//! The first line of output is JSON with the address. Each line of input is answered with a line of counters.
+//! The process ends when its input is closed, so no origin outlives the bench that started it.
 //!
-//! To `api` a line may be a command: `delay MS`, `fail STATUS` or `close` for every request from then
-//! on, `normal` to end that, `break` for all open connections, `down` and `up` as if it were killed and
-//! started again.
+//! Commands of `api`: `delay MS`, `fail STATUS` and `close` apply to every request from then on, and `normal`
+//! ends them; `break` closes all open connections; `down` and `up` act as if the API were killed and
+//! restarted.
 //!
-//! To `ledger`: `delay MS`, `fail STATUS EVERY` and `stall EVERY` for items whose number is a multiple of
-//! EVERY, `limit N fixed` or `limit N sliding` for 429 above N a second, `normal` to end them; `arrivals N`
-//! and `left` are answered when so many requests have come since the start and when no connection is
-//! left; `write FILE` writes the arrivals, a line each (microseconds, item, status), `forget` lets go of
-//! them.
+//! Commands of `ledger`: `delay MS` delays answers; `fail STATUS EVERY` and `stall EVERY` apply to items whose
+//! number is a multiple of EVERY; `limit N fixed` and `limit N sliding` answer 429 above N requests per
+//! second; `normal` ends all of them. `arrivals N` is answered once N requests have arrived since the start,
+//! and `left` once no connection is open. `write FILE` writes the arrivals, one a line (microseconds, item,
+//! status), and `forget` discards them.
 
 mod told;
 
@@ -27,23 +27,23 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 #[derive(Parser)]
 #[command(about = "A test origin that runs until standard input ends")]
 struct Args {
-    /// fast: one small answer at the least cost; slow: the test origin's routes; tls: the same over TLS;
-    /// api: accepts and echoes what a gateway brings; ledger: writes down when each item was asked for
+    /// fast: one small answer at minimal cost; slow: the test origin's routes; tls: the same over TLS;
+    /// api: accepts a gateway's clients and echoes their messages; ledger: records the arrival of each item
     #[arg(value_enum)]
     kind: Kind,
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Bytes of the fast origin's body, or of the filler in the ledger's
+    /// Bytes of the fast origin's body, or of the filler in the ledger's body
     #[arg(long, default_value_t = 100)]
     body: usize,
-    /// Streams the TLS origin allows on one HTTP/2 connection
+    /// Streams that the TLS origin allows on one HTTP/2 connection
     #[arg(long, default_value_t = 100)]
     streams: u32,
-    /// A file in which the API keeps its account, and with which it goes on
+    /// File in which the API records its requests, and from which it continues after a restart
     #[arg(long)]
     journal: Option<PathBuf>,
-    /// Where to write the certificate authority of the TLS origin
+    /// File to write the TLS origin's certificate authority to
     #[arg(long)]
     ca_out: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! What the origins that take commands do with one.
+//! Commands of the origins `api` and `ledger`.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use fetchway_test_origins::{Api, ApiReply, Ledger, Limit, LimitKind, Rules};
 
-/// Does what a line says; an empty one says nothing.
+/// Runs a command of the API; an empty line does nothing.
 pub(crate) async fn api(api: &Api, line: &str) -> anyhow::Result<()> {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words.as_slice() {
@@ -33,12 +33,12 @@ pub(crate) async fn api(api: &Api, line: &str) -> anyhow::Result<()> {
                 Some(ApiReply::new(200, echo).after(delay))
             });
         }
-        _ => bail!("the API has no command {line}"),
+        _ => bail!("the API has no command `{line}`"),
     }
     Ok(())
 }
 
-/// The same for the ledger. `rules` are those told so far.
+/// Runs a command of the ledger. `rules` are the current ones.
 pub(crate) async fn ledger(ledger: &Ledger, rules: &mut Rules, line: &str) -> anyhow::Result<()> {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words.as_slice() {
@@ -49,7 +49,9 @@ pub(crate) async fn ledger(ledger: &Ledger, rules: &mut Rules, line: &str) -> an
         }
         ["write", path] => return write(ledger, Path::new(path)),
         ["arrivals", least] => {
-            let least: u64 = least.parse().context("the arrivals are no number")?;
+            let least: u64 = least
+                .parse()
+                .context("the number of arrivals is not a number")?;
             ledger.wait_until(|counts| counts.arrivals >= least).await;
             return Ok(());
         }
@@ -63,21 +65,21 @@ pub(crate) async fn ledger(ledger: &Ledger, rules: &mut Rules, line: &str) -> an
         ["stall", every] => rules.stall = Some(multiple(every)?),
         ["limit", per_second, kind] => {
             rules.limit = Some(Limit {
-                per_second: per_second.parse().context("the limit is no number")?,
+                per_second: per_second.parse().context("the limit is not a number")?,
                 kind: match *kind {
                     "fixed" => LimitKind::Fixed,
                     "sliding" => LimitKind::Sliding,
-                    _ => bail!("a limit's windows are fixed or sliding"),
+                    _ => bail!("the windows of a limit must be `fixed` or `sliding`"),
                 },
             });
         }
-        _ => bail!("the ledger has no command {line}"),
+        _ => bail!("the ledger has no command `{line}`"),
     }
     ledger.rule(*rules);
     Ok(())
 }
 
-/// A line for each arrival: its time in microseconds, the item, the status.
+/// Writes a line for each arrival: time in microseconds, item, status.
 fn write(ledger: &Ledger, path: &Path) -> anyhow::Result<()> {
     let written = File::create(path).and_then(|file| {
         let mut file = BufWriter::new(file);
@@ -87,11 +89,11 @@ fn write(ledger: &Ledger, path: &Path) -> anyhow::Result<()> {
         }
         file.flush()
     });
-    written.with_context(|| format!("{} can't be written", path.display()))
+    written.with_context(|| format!("{} cannot be written", path.display()))
 }
 
 fn time(millis: &str) -> anyhow::Result<Duration> {
-    let millis = millis.parse().context("the delay is no number")?;
+    let millis = millis.parse().context("the delay is not a number")?;
     Ok(Duration::from_millis(millis))
 }
 
@@ -102,7 +104,7 @@ fn failure(status: &str) -> anyhow::Result<u16> {
 }
 
 fn multiple(every: &str) -> anyhow::Result<u32> {
-    let every = every.parse().context("the items' multiple is no number")?;
-    ensure!(every > 0, "the items' multiple must be 1 or more");
+    let every = every.parse().context("EVERY is not a number")?;
+    ensure!(every > 0, "EVERY must be at least 1");
     Ok(every)
 }
