@@ -13,9 +13,9 @@ use crate::http::{REQUEST_TOKEN, health, log_request, not_found, read_only, refu
 use crate::listener::{Handler, Peer};
 use crate::metrics::{Metrics, Refused, Scrape};
 use crate::origin_check::OriginCheck;
-use crate::problem::{Answer, answer, json, problem};
 use crate::profile;
-use crate::shutdown::{Phase, Shutdown};
+use fetchway_service::problem::{Answer, answer, json, problem};
+use fetchway_service::{Phase, Shutdown};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

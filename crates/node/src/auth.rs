@@ -9,11 +9,10 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use fetchway_policy::guard::AddressPolicy;
-use fetchway_relay::{Limits, Place, Places, Principal};
+use fetchway_service::{Limits, Places, Principal};
 use http::header::{AUTHORIZATION, HeaderMap, SEC_WEBSOCKET_PROTOCOL};
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
-use tokio::sync::Semaphore;
 
 use crate::config::{Config, ReadError, RelaySection, Secret, read_token};
 
@@ -184,40 +183,7 @@ pub(crate) struct Holder {
     limits: Limits,
     policy: Arc<AddressPolicy>,
     lanes: Option<Arc<BTreeSet<String>>>,
-    places: Arc<HolderPlaces>,
-}
-
-/// How many sessions and sockets a holder may have.
-struct HolderPlaces {
-    /// Each session holds a permit until it has ended.
-    sessions: Arc<Semaphore>,
-    /// Each socket without a session holds one.
-    sockets: Arc<Semaphore>,
-}
-
-impl HolderPlaces {
-    fn new(sessions: usize) -> Self {
-        let of = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
-        Self {
-            sessions: of(sessions),
-            sockets: of(sessions.max(LEAST_SOCKETS)),
-        }
-    }
-}
-
-impl Places for HolderPlaces {
-    fn session(&self) -> Option<Place> {
-        place(&self.sessions)
-    }
-
-    fn socket(&self) -> Option<Place> {
-        place(&self.sockets)
-    }
-}
-
-fn place(of: &Arc<Semaphore>) -> Option<Place> {
-    let permit = Arc::clone(of).try_acquire_owned().ok()?;
-    Some(Box::new(permit))
+    places: Arc<Places>,
 }
 
 impl Holder {
@@ -232,12 +198,15 @@ impl Holder {
             limits: relay.to_limits(),
             policy,
             lanes: lanes.map(|lanes| Arc::new(lanes.iter().cloned().collect())),
-            places: Arc::new(HolderPlaces::new(relay.max_sessions)),
+            places: Arc::new(Places::new(
+                relay.max_sessions,
+                relay.max_sessions.max(LEAST_SOCKETS),
+            )),
         }
     }
 
     /// The places of its sessions.
-    pub(crate) fn places(&self) -> Arc<dyn Places> {
+    pub(crate) fn places(&self) -> Arc<Places> {
         self.places.clone()
     }
 

@@ -15,7 +15,7 @@ use fetchway_fetch::{
 };
 use fetchway_policy::guard::HostPattern;
 use fetchway_policy::{FetchError, OriginLimits};
-use fetchway_relay::Principal;
+use fetchway_service::Principal;
 use tokio::time::Instant;
 use url::Url;
 

@@ -16,8 +16,8 @@ use crate::http::Main;
 use crate::listener::{Entry, Handler, Server, bind};
 use crate::metrics::{ListenerName, Metrics, Scrape, Told};
 use crate::origin_check::OriginCheck;
-use crate::shutdown::{Phase, Shutdown};
 use crate::start_error::StartError;
+use fetchway_service::{Phase, Shutdown, StreamService, StreamServices};
 
 /// What all servers of a node share.
 pub(crate) struct Core {
@@ -40,9 +40,10 @@ impl Core {
         let observer = Arc::clone(&metrics);
         let shutdown = Shutdown::default();
         let batches = Batches::new(config, engine.clone(), shutdown.clone());
-        let relay = Relay::new(engine.clone(), observer);
+        let services = StreamServices::new(vec![Arc::clone(&batches) as Arc<dyn StreamService>]);
+        let relay = Relay::new(engine.clone(), observer, services, shutdown.clone());
         Ok(Self {
-            relay: relay.with_service(Arc::<Batches>::clone(&batches)),
+            relay,
             batches,
             metrics,
             engine,

@@ -20,9 +20,9 @@ use crate::http::{log_request, refuse, unauthorized};
 use crate::listener::{Entry, Handler, Peer};
 use crate::metrics::{GatewayMetrics, ListenerName, Metrics, Refused, Told};
 use crate::origin_check::OriginCheck;
-use crate::problem::Answer;
 use crate::start_error::StartError;
 use crate::tls::Tls;
+use fetchway_service::problem::Answer;
 
 /// What a gateway is to be, with the files read that its section names.
 pub(crate) struct Plan<'a> {

@@ -15,8 +15,8 @@ use crate::batches::{Batches, Reply, refused};
 use crate::listener::{Handler, Peer};
 use crate::metrics::{Metrics, Refused};
 use crate::origin_check::{self, OriginCheck};
-use crate::problem::{Answer, json, problem, problem_with, text};
-use crate::shutdown::{Phase, Shutdown};
+use fetchway_service::problem::{Answer, json, problem, problem_with, text};
+use fetchway_service::{Phase, Shutdown};
 
 /// The relay's JSON encoding, by its subprotocol.
 const JSON_PROTOCOL: &str = "fetchway.json";

@@ -25,8 +25,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::HttpSection;
 use crate::metrics::{ListenerName, Metrics};
 use crate::proxied;
-use crate::shutdown::{Phase, Shutdown};
 use crate::tls::Tls;
+use fetchway_service::{Phase, Shutdown};
 
 /// Connections that wait to be accepted. A smaller backlog costs a burst a second per lost SYN; the
 /// system caps it at net.core.somaxconn.

@@ -7,21 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fetchway_fetch::Engine;
-use fetchway_relay::Relay;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::auth::{Keyring, digest_of};
-use crate::batches::Batches;
 use crate::config::{Loaded, ReadError, read_token};
 use crate::core::{Core, require_token};
 use crate::fdlimit::{self, Advice};
 use crate::gateways::{Plan, Running};
 use crate::metrics::ListenerName;
-use crate::shutdown::{Phase, Shutdown};
 use crate::signals::{Signal, Signals};
 use crate::start_error::StartError;
 use crate::tls::Tls;
+use fetchway_service::{Phase, Shutdown};
 
 /// Time for answers that are being written when the last session has closed.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
@@ -58,8 +56,6 @@ pub struct Node {
     addr: Option<SocketAddr>,
     admin_addr: Option<SocketAddr>,
     engine: Engine,
-    relay: Relay,
-    batches: Arc<Batches>,
     gateways: Vec<Running>,
     shutdown: Shutdown,
     grace: Duration,
@@ -140,8 +136,6 @@ impl Node {
             addr,
             admin_addr,
             engine: core.engine,
-            relay: core.relay,
-            batches: core.batches,
             gateways,
             shutdown: core.shutdown,
             grace: config.shutdown.grace.0.0,
@@ -231,8 +225,6 @@ impl Node {
             // Errors are logged there.
             let _ = self.reload_tls();
         }
-        // First: who hears that the node is not ready gets no fetch in any more.
-        self.relay.leave();
         self.shutdown.advance(Phase::Draining);
         tracing::info!(grace = ?self.grace, "shutting down: finishing what is in flight");
         let second = async { while next().await == Signal::Reload {} };
@@ -262,15 +254,13 @@ impl Node {
 impl Node {
     /// Relay, batches and gateways side by side; true if nothing had to be cut off.
     async fn drain(&self) -> bool {
-        let mut others = JoinSet::new();
-        let (batches, grace) = (Arc::clone(&self.batches), self.grace);
-        others.spawn(async move { timeout(grace, batches.over()).await.is_ok() });
+        let mut gateways = JoinSet::new();
         for running in &self.gateways {
             let (gateway, grace) = (running.gateway().clone(), self.grace);
-            others.spawn(async move { gateway.shutdown(grace).await });
+            gateways.spawn(async move { gateway.shutdown(grace).await });
         }
-        let mut drained = self.relay.shutdown(self.grace).await;
-        while let Some(other) = others.join_next().await {
+        let mut drained = self.shutdown.drain(self.grace).await;
+        while let Some(other) = gateways.join_next().await {
             drained &= other.unwrap_or_else(|error| {
                 tracing::error!(%error, "what waits for an end panicked; this is a fault of fetchway");
                 false
@@ -283,7 +273,6 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.shutdown.advance(Phase::Ended);
-        self.relay.abort();
         for running in &self.gateways {
             running.gateway().abort();
         }

@@ -11,7 +11,7 @@ use http::uri::Authority;
 use http::{StatusCode, Uri};
 
 use crate::config::{Text, WebOrigin};
-use crate::problem::{Answer, problem};
+use fetchway_service::problem::{Answer, problem};
 
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

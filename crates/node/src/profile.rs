@@ -8,7 +8,7 @@ use jemalloc_pprof::PROF_CTL;
 use pprof::protos::Message;
 use tokio::task::spawn_blocking;
 
-use crate::problem::{Answer, answer, problem};
+use fetchway_service::problem::{Answer, answer, problem};
 
 /// Samples a second. No divisor of usual periods, so that it does not beat in time with them.
 const FREQUENCY: i32 = 99;

@@ -1,4 +1,4 @@
-//! How sessions end, and where the relay is on its way out.
+//! The end of a session: its reason, and what its client is told.
 
 use std::io;
 use std::time::Duration;
@@ -7,80 +7,143 @@ use fetchway_ws::{CloseCode, ProtocolError, Receiver, close_payload};
 use tokio::io::AsyncRead;
 use tokio::task::{JoinError, JoinHandle};
 
-/// How long a closing session waits for its last bytes to be taken, and then for the client's Close.
+/// Time that a closing session waits for its last bytes to be taken, and then for the client's Close.
 pub(crate) const CLOSING: Duration = Duration::from_secs(5);
 
-/// Where the relay is on its way out.
+/// Reason why a session or one of its sockets ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Not at all.
-    Open,
-    /// No new fetches; sessions close as they fall quiet.
-    Leaving,
-    /// Every session closes now.
-    Over,
+pub enum EndReason {
+    /// The client closed the session.
+    Client,
+    /// The socket was lost, and the session with it.
+    Gone,
+    /// Nothing was received from the client for the idle timeout.
+    Idle,
+    /// The client took none of the bytes that waited for it.
+    Stalled,
+    /// The client broke the protocol.
+    Protocol,
+    /// The node shuts down.
+    Shutdown,
+    /// The session was without a socket for too long.
+    Expired,
+    /// The session was without a socket, and too many others were too.
+    Evicted,
+    /// The session continues on a newer socket. Only a socket ends like this.
+    Replaced,
+    /// The credential had no place for a new session. Only a socket ends like this.
+    Refused,
 }
 
-/// How a session or its socket ends: why, and what its client is told.
+impl EndReason {
+    /// All reasons, in the order of their declaration.
+    pub const ALL: [Self; 10] = [
+        Self::Client,
+        Self::Gone,
+        Self::Idle,
+        Self::Stalled,
+        Self::Protocol,
+        Self::Shutdown,
+        Self::Expired,
+        Self::Evicted,
+        Self::Replaced,
+        Self::Refused,
+    ];
+
+    /// Returns the value of the metric label `reason`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Gone => "gone",
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+            Self::Protocol => "protocol",
+            Self::Shutdown => "shutdown",
+            Self::Expired => "expired",
+            Self::Evicted => "evicted",
+            Self::Replaced => "replaced",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The end of a session or of one of its sockets.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    pub(crate) why: &'static str,
-    /// Without it the socket is gone already.
+    pub(crate) reason: EndReason,
+    /// Close frame for the client; `None` if the socket is gone already.
     pub(crate) close: Option<(CloseCode, &'static str)>,
 }
 
 impl Ending {
-    pub(crate) fn of(why: &'static str, code: CloseCode, reason: &'static str) -> Self {
+    pub(crate) fn of(reason: EndReason, code: CloseCode, text: &'static str) -> Self {
         Self {
-            why,
-            close: Some((code, reason)),
+            reason,
+            close: Some((code, text)),
         }
     }
 
+    /// The client has closed the WebSocket.
+    pub(crate) const CLIENT: Self = Self {
+        reason: EndReason::Client,
+        close: Some((CloseCode::Normal, "")),
+    };
+
+    /// The node shuts down, and the session has nothing left to send.
+    pub(crate) const SHUTDOWN: Self = Self {
+        reason: EndReason::Shutdown,
+        close: Some((CloseCode::GoingAway, "this node is shutting down")),
+    };
+
     /// The socket is gone.
     pub(crate) const GONE: Self = Self {
-        why: "gone",
+        reason: EndReason::Gone,
         close: None,
     };
 
-    /// The reader's error: a breach of RFC 6455, or a broken socket.
+    /// Classifies an error of the reader: a violation of RFC 6455, or a broken socket.
     pub(crate) fn broken(error: &io::Error) -> Self {
         let inner = error.get_ref();
         match inner.and_then(|inner| inner.downcast_ref::<ProtocolError>()) {
-            Some(protocol) => Self::of("protocol", protocol.code, protocol.reason),
+            Some(protocol) => Self::of(EndReason::Protocol, protocol.code, protocol.reason),
             None => Self::GONE,
         }
     }
 
-    /// The writer has ended of itself: its socket failed, or took nothing for too long.
+    /// Classifies the end of the writer: its socket failed, or took nothing for too long.
     pub(crate) fn unwritten(written: &Result<io::Result<()>, JoinError>) -> Self {
         let stalled = matches!(written, Ok(Err(e)) if e.kind() == io::ErrorKind::TimedOut);
         Self {
-            why: if stalled { "stalled" } else { "gone" },
+            reason: if stalled {
+                EndReason::Stalled
+            } else {
+                EndReason::Gone
+            },
             close: None,
         }
     }
 
-    /// Closes the socket: `say` gives the Close to the writer, which ends with it.
+    /// Closes the socket. `send_close` hands the Close frame to the writer, which ends after it.
     pub(crate) async fn close<R: AsyncRead + Unpin>(
         &self,
-        say: impl FnOnce(Vec<u8>),
+        send_close: impl FnOnce(Vec<u8>),
         mut writing: JoinHandle<io::Result<()>>,
         receiver: &mut Receiver<R>,
     ) {
         let written = match self.payload() {
             Some(payload) => {
-                say(payload);
+                send_close(payload);
                 tokio::time::timeout(CLOSING, &mut writing).await.is_ok()
             }
             None => false,
         };
         if !written {
             writing.abort();
-            // What it holds is given back before the session counts as ended. The error only says
-            // that it was aborted.
+            // The writer gives back what it holds before the session counts as ended. The error only
+            // says that the writer was aborted.
             let _ = writing.await;
-        } else if self.why != "client" {
+        } else if self.reason != EndReason::Client {
             // The client's own Close, or its end, comes last (RFC 6455 section 7.1.1).
             let _ = tokio::time::timeout(CLOSING, receiver.until_close()).await;
         }

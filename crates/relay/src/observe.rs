@@ -1,14 +1,14 @@
-//! What the relay tells whoever counts.
+//! The observer of sessions, for metrics.
 
-/// Hears of sessions. Calls come from hot paths: implementations must not block.
+use crate::ending::EndReason;
+
+/// Observer of sessions. Calls come from hot paths: implementations must not block.
 pub trait SessionObserver: Send + Sync + 'static {
     /// A session has begun; exactly one `session_closed` follows.
     fn session_opened(&self);
-    /// It has ended, and why: the `client` closed, is `gone`, was `idle` for too long, `stalled`
-    /// (took nothing for too long), broke the `protocol`; this node is leaving (`shutdown`); or its
-    /// time without a socket has `expired`, or it was `evicted` as too much was without one.
-    fn session_closed(&self, why: &'static str);
-    /// A session that would be one too many of its credential was refused.
+    /// A session has ended.
+    fn session_closed(&self, reason: EndReason);
+    /// A session was refused, as its credential has as many as it may.
     fn session_refused(&self);
     /// Bytes received from clients.
     fn bytes_in(&self, n: u64);
@@ -16,13 +16,13 @@ pub trait SessionObserver: Send + Sync + 'static {
     fn bytes_out(&self, n: u64);
 }
 
-/// Counts nothing.
+/// An observer that ignores every call.
 #[derive(Debug)]
 pub struct NoSessionObserver;
 
 impl SessionObserver for NoSessionObserver {
     fn session_opened(&self) {}
-    fn session_closed(&self, _: &'static str) {}
+    fn session_closed(&self, _: EndReason) {}
     fn session_refused(&self) {}
     fn bytes_in(&self, _: u64) {}
     fn bytes_out(&self, _: u64) {}

@@ -1,26 +1,23 @@
-//! The relay: WebSockets become sessions, and all sessions end together.
+//! The relay: WebSockets become sessions.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use fetchway_fetch::{Account, AccountLimits, Engine};
+use fetchway_service::{Places, Principal, Shutdown, StreamServices, Work};
+use fetchway_ws::HandshakeError;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 
-use crate::ending::{CLOSING, Ending, Phase};
-use crate::limits::Principal;
+use crate::ending::{EndReason, Ending};
 use crate::observe::SessionObserver;
-use crate::places::{Places, Refusal};
-use crate::service::Service;
 use crate::v1::Directory;
 use crate::{json, v1};
 
-/// What is spoken over a WebSocket, by its subprotocol.
+/// Encoding of a session's messages, chosen by the WebSocket's subprotocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// Without a subprotocol, or with `fetchway.json`.
@@ -29,44 +26,58 @@ pub enum Encoding {
     V1,
 }
 
+/// Reason why a request has not become a WebSocket.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The request is no valid handshake.
+    Handshake(HandshakeError),
+    /// All of the credential's places are taken.
+    Full,
+}
+
+impl From<HandshakeError> for Refusal {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error)
+    }
+}
+
 /// The relay of one node. Clones are one and the same.
 #[derive(Clone)]
 pub struct Relay {
     engine: Engine,
     pub(crate) observer: Arc<dyn SessionObserver>,
-    /// What serves streams that are addressed to the node itself.
-    pub(crate) service: Option<Arc<dyn Service>>,
-    /// The binary sessions, to be found by their tokens.
+    /// Services of node streams, which only the binary encoding has. Without any, a URL of scheme
+    /// `fetchway` is refused like one of any unknown scheme.
+    pub(crate) services: StreamServices,
+    /// The binary sessions, found by their tokens.
     pub(crate) directory: Arc<Directory>,
-    /// Each session holds a receiver, so the channel closes with the last of them.
-    pub(crate) phase: Arc<watch::Sender<Phase>>,
+    /// Each session is a unit of work.
+    pub(crate) shutdown: Shutdown,
 }
 
 impl std::fmt::Debug for Relay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Relay({} sessions)", self.phase.receiver_count())
+        f.write_str("Relay")
     }
 }
 
 impl Relay {
-    /// A relay whose sessions fetch through `engine`.
-    pub fn new(engine: Engine, observer: Arc<dyn SessionObserver>) -> Self {
+    /// Returns a relay whose sessions fetch through `engine`, and have node streams served by `services`.
+    /// When `shutdown` drains, sessions take no new fetches, and close with 1001 when their last answer is
+    /// written; after the grace they close at once.
+    pub fn new(
+        engine: Engine,
+        observer: Arc<dyn SessionObserver>,
+        services: StreamServices,
+        shutdown: Shutdown,
+    ) -> Self {
         Self {
             engine,
             observer,
-            service: None,
+            services,
             directory: Arc::default(),
-            phase: Arc::new(watch::Sender::new(Phase::Open)),
+            shutdown,
         }
-    }
-
-    /// The same with something that serves streams which are addressed to the node itself, by a URL of
-    /// scheme `fetchway`. Without it they are refused like those of any scheme that is not known. They
-    /// are in the binary encoding only.
-    #[must_use]
-    pub fn with_service(mut self, service: Arc<dyn Service>) -> Self {
-        self.service = Some(service);
-        self
     }
 
     /// Answers a WebSocket handshake and, once the connection is handed over, runs the session.
@@ -80,7 +91,7 @@ impl Relay {
         mut request: Request<Incoming>,
         principal: Principal,
         (encoding, protocol): (Encoding, Option<HeaderValue>),
-        places: Arc<dyn Places>,
+        places: Arc<Places>,
     ) -> Result<Response<Full<Bytes>>, Refusal> {
         let mut response = fetchway_ws::accept(request.method(), request.headers())?;
         let place = match encoding {
@@ -97,7 +108,7 @@ impl Relay {
                 .insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
         }
         let upgraded = hyper::upgrade::on(&mut request);
-        let (relay, phase) = (self.clone(), self.phase.subscribe());
+        let (relay, work) = (self.clone(), self.shutdown.begin());
         tokio::spawn(async move {
             let Ok(upgraded) = upgraded.await else {
                 // The client left between its handshake and our answer.
@@ -106,13 +117,13 @@ impl Relay {
             let io = TokioIo::new(upgraded);
             match encoding {
                 Encoding::Json => {
-                    relay.session(io, principal, phase).await;
+                    relay.session(io, principal, work).await;
                     drop(place);
                 }
                 Encoding::V1 => {
                     let socket = Some(place);
                     let entry = v1::Entry { socket, places };
-                    v1::serve(&relay, io, principal, entry, phase).await;
+                    v1::serve(&relay, io, principal, entry, work).await;
                 }
             }
         });
@@ -120,38 +131,33 @@ impl Relay {
     }
 
     /// Runs a session of the JSON encoding.
-    pub(crate) async fn session<S>(
-        &self,
-        io: S,
-        principal: Principal,
-        phase: watch::Receiver<Phase>,
-    ) -> Ending
+    pub(crate) async fn session<S>(&self, io: S, principal: Principal, work: Work) -> Ending
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let name = self.opened(&principal);
-        let ending = json::serve(self, io, principal, phase).await;
-        self.closed(&name, ending.why);
+        let ending = json::serve(self, io, principal, work).await;
+        self.closed(&name, ending.reason);
         ending
     }
 
-    /// A session has begun. Gives the name that its end is told by.
+    /// Counts and logs the beginning of a session. Returns the name for the log line of its end.
     pub(crate) fn opened(&self, principal: &Principal) -> Arc<str> {
         self.observer.session_opened();
         tracing::debug!(client = %principal.name, "session opened");
         principal.name.clone()
     }
 
-    /// A session that would be one too many has been refused.
+    /// Counts and logs the refusal of a session beyond the limit.
     pub(crate) fn refused(&self, client: &str) {
         tracing::info!(client, "a session over the limit was refused");
         self.observer.session_refused();
     }
 
-    /// A session has ended.
-    pub(crate) fn closed(&self, client: &str, why: &'static str) {
-        tracing::debug!(client, why, "session closed");
-        self.observer.session_closed(why);
+    /// Counts and logs the end of a session.
+    pub(crate) fn closed(&self, client: &str, reason: EndReason) {
+        tracing::debug!(client, why = reason.as_str(), "session closed");
+        self.observer.session_closed(reason);
     }
 
     /// Opens the account of a client's session.
@@ -163,32 +169,5 @@ impl Relay {
             queued_bytes: limits.queued_bytes,
         };
         principal.account(&self.engine, limits)
-    }
-
-    /// Takes no new fetches from now on. To be followed by [`Self::shutdown`].
-    pub fn leave(&self) {
-        self.phase.send_replace(Phase::Leaving);
-    }
-
-    /// Takes no new fetches, closes each session with 1001 when its last answer is written, and
-    /// after `grace` closes the rest as they are. Returns whether none had to be: then every fetch
-    /// has been answered.
-    pub async fn shutdown(&self, grace: Duration) -> bool {
-        self.leave();
-        if tokio::time::timeout(grace, self.phase.closed())
-            .await
-            .is_ok()
-        {
-            return true;
-        }
-        self.phase.send_replace(Phase::Over);
-        // Each session closes within its own bound.
-        let _ = tokio::time::timeout(CLOSING * 2, self.phase.closed()).await;
-        false
-    }
-
-    /// Closes every session now, whatever is in flight.
-    pub fn abort(&self) {
-        self.phase.send_replace(Phase::Over);
     }
 }

@@ -22,7 +22,7 @@ use http_body::Frame;
 use super::Failure;
 use super::order::Order;
 use super::places::Place;
-use crate::shutdown::{Phase, Shutdown};
+use fetchway_service::{Phase, Shutdown};
 
 /// Bytes of one piece, about: a frame of the binary encoding carries as much.
 const PIECE: usize = 16 << 10;

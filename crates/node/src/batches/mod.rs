@@ -22,16 +22,14 @@ use bytes::Bytes;
 use fetchway_batch::RunConfig;
 use fetchway_fetch::{AccountLimits, Engine};
 use fetchway_policy::{FetchError, RetryPolicy};
-use fetchway_relay::Principal;
+use fetchway_service::{Phase, Principal, Shutdown};
 use futures_util::Stream;
 use http::StatusCode;
-use tokio::sync::watch;
 
 pub(crate) use reply::{Reply, refused};
 
 use crate::batch::{LocalFetches, Origins};
 use crate::config::{BatchSection, Config, DEFAULT};
-use crate::shutdown::{Phase, Shutdown};
 use items::Items;
 use lines::Lines;
 use order::{Gate, Order};
@@ -51,8 +49,6 @@ pub(crate) struct Batches {
     wait_cap: Duration,
     shutdown: Shutdown,
     places: Places,
-    /// Each batch over HTTP holds a receiver, so that the channel closes with the last of them.
-    alive: watch::Sender<()>,
 }
 
 /// Why a batch has not begun.
@@ -103,7 +99,6 @@ impl Batches {
             wait_cap: config.fetch.retry_after_cap.0.0,
             shutdown,
             places: Places::new(config.batch.max_at_once),
-            alive: watch::Sender::new(()),
         })
     }
 
@@ -161,10 +156,5 @@ impl Batches {
         };
         let account = principal.account(&self.engine, limits);
         LocalFetches::on_behalf(principal.clone(), account, self.origins.clone(), timeout)
-    }
-
-    /// Returns when no batch over HTTP is left. Those over sessions end with these.
-    pub(crate) async fn over(&self) {
-        self.alive.closed().await;
     }
 }

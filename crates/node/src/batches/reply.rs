@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::problem::Answer;
+use fetchway_service::problem::Answer;
 
 /// A client that still sends when all is answered is read on, until it is silent for so long.
 pub(super) const LINGER: Duration = Duration::from_secs(5);

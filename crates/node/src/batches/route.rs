@@ -13,21 +13,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use fetchway_batch::Handle;
 use fetchway_policy::{ErrorName, FetchError};
-use fetchway_relay::Principal;
+use fetchway_service::{Phase, Principal};
 use futures_util::stream;
 use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::lines::Lines;
 use super::reply::{LINGER, Reply, Streamed, expects, refused};
 use super::spool::{Bounds, Spool};
 use super::{Batches, NDJSON};
-use crate::problem::{Answer, answer, problem, problem_with};
+use fetchway_service::problem::{Answer, answer, problem, problem_with};
 
 /// Pieces of the answer on their way to the connection.
 const PIECES: usize = 2;
@@ -72,9 +72,16 @@ impl Batches {
             idle: self.bounds.idle_timeout.0.0,
             taken: AtomicBool::new(false),
             heard: AtomicBool::new(false),
-            _alive: self.alive.subscribe(),
         };
-        tokio::spawn(exchange.run(lines, first, body));
+        // A batch over a session is part of the session's work; a batch over HTTP is work of its own.
+        let mut work = self.shutdown.begin();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = exchange.run(lines, first, body) => {}
+                // Dropping the exchange cuts the batch off.
+                () = work.reached(Phase::Closing) => {}
+            }
+        });
         let head = answer(StatusCode::OK, NDJSON, Bytes::new());
         head.map(|_| Reply::Lines(Streamed::new(pieces)))
     }
@@ -140,7 +147,6 @@ struct Exchange {
     /// It has taken something, or sent something, since that was last asked.
     taken: AtomicBool,
     heard: AtomicBool,
-    _alive: watch::Receiver<()>,
 }
 
 impl Exchange {

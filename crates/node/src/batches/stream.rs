@@ -1,4 +1,4 @@
-//! A batch over a session: one stream, whose credit is the batch's.
+//! A batch over a session: one node stream, whose credit bounds the batch.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -6,25 +6,21 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use fetchway_fetch::StreamedBody;
 use fetchway_policy::FetchError;
-use fetchway_relay::{Call, Principal, Service};
+use fetchway_service::{Call, Principal, StreamService};
 use futures_util::Stream;
 use http::header::ALLOW;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
 use super::{Batches, NDJSON};
-use crate::problem::{Answer, answer, problem, problem_with};
+use fetchway_service::problem::{Answer, answer, problem, problem_with};
 
-/// What is asked for.
-const BATCH: &str = "batch";
+impl StreamService for Batches {
+    fn path(&self) -> &'static str {
+        "batch"
+    }
 
-impl Service for Batches {
     fn call(&self, principal: &Principal, call: Call) -> Response<StreamedBody> {
-        if call.path != BATCH {
-            let shown: String = call.path.chars().take(100).collect();
-            let detail = format!("This node has no {shown:?} of its own: there is fetchway:batch.");
-            return streamed(problem(StatusCode::NOT_FOUND, &detail));
-        }
         if call.method != Method::POST {
             let detail = "A batch is asked for with POST: its body brings the items.";
             let refused = problem_with(StatusCode::METHOD_NOT_ALLOWED, detail, ALLOW, "POST");

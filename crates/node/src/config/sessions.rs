@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fetchway_policy::guard::IpNet;
-use fetchway_relay::{BinaryLimits, Limits};
+use fetchway_service::{BinaryLimits, Limits};
 use serde::{Deserialize, Serialize};
 
 use super::{Dur, Secret, Size, Text};

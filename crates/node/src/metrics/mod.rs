@@ -6,23 +6,16 @@ mod histogram;
 mod process;
 mod scrape;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use fetchway_fetch::{Moved, Observer, Outcome};
 use fetchway_policy::ErrorName;
-use fetchway_relay::SessionObserver;
+use fetchway_relay::{EndReason, SessionObserver};
 
 pub(crate) use gateways::{GatewayMetrics, Told};
 use histogram::Histogram;
 pub(crate) use scrape::Scrape;
-
-/// Reasons for a session's end that are told apart; there are fewer in the code.
-const MAX_REASONS: usize = 32;
-/// What a further reason counts as.
-const OTHER_REASON: &str = "other";
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -113,8 +106,8 @@ pub(crate) struct Metrics {
     connections_opened: Count,
     connections_closed: Count,
     sessions_opened: Count,
-    /// Sessions end seldom enough for a lock.
-    sessions_closed: Mutex<BTreeMap<&'static str, u64>>,
+    /// By the position of the reason in [`EndReason::ALL`].
+    sessions_closed: [Count; EndReason::ALL.len()],
     session_bytes_in: Count,
     session_bytes_out: Count,
     listeners: [Listener; ListenerName::ALL.len()],
@@ -138,7 +131,7 @@ impl Metrics {
             connections_opened: Count::default(),
             connections_closed: Count::default(),
             sessions_opened: Count::default(),
-            sessions_closed: Mutex::new(BTreeMap::new()),
+            sessions_closed: Default::default(),
             session_bytes_in: Count::default(),
             session_bytes_out: Count::default(),
             listeners: Default::default(),
@@ -206,15 +199,8 @@ impl SessionObserver for Metrics {
         self.sessions_opened.add(1);
     }
 
-    fn session_closed(&self, why: &'static str) {
-        let mut closed = self
-            .sessions_closed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let known = closed.len() < MAX_REASONS || closed.contains_key(why);
-        *closed
-            .entry(if known { why } else { OTHER_REASON })
-            .or_default() += 1;
+    fn session_closed(&self, reason: EndReason) {
+        self.sessions_closed[reason as usize].add(1);
     }
 
     fn session_refused(&self) {
@@ -232,6 +218,8 @@ impl SessionObserver for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -245,19 +233,23 @@ mod tests {
         for (index, name) in ListenerName::ALL.iter().enumerate() {
             assert_eq!(*name as usize, index);
         }
+        for (index, reason) in EndReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+        }
     }
 
     #[test]
-    fn reasons_are_bounded() {
+    fn each_reason_of_an_end_is_counted_under_its_own_label() {
         let metrics = Metrics::new(["default"]);
-        let names: Vec<&'static str> = (0..100)
-            .map(|i| &*Box::leak(format!("reason {i}").into_boxed_str()))
-            .collect();
-        for name in names {
-            metrics.session_closed(name);
+        for (index, reason) in EndReason::ALL.iter().enumerate() {
+            for _ in 0..=index {
+                metrics.session_closed(*reason);
+            }
         }
-        let closed = metrics.sessions_closed.lock().expect("not poisoned");
-        assert_eq!(closed.len(), MAX_REASONS + 1);
-        assert_eq!(closed[OTHER_REASON], 100 - MAX_REASONS as u64);
+        let counts: Vec<u64> = metrics.sessions_closed.iter().map(Count::get).collect();
+        let expected: Vec<u64> = (1..=EndReason::ALL.len() as u64).collect();
+        assert_eq!(counts, expected);
+        let labels: BTreeSet<&str> = EndReason::ALL.iter().map(|it| it.as_str()).collect();
+        assert_eq!(labels.len(), EndReason::ALL.len());
     }
 }

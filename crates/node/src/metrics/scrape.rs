@@ -1,10 +1,11 @@
 //! Writes everything down in OpenMetrics form.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use fetchway_fetch::Engine;
 use fetchway_policy::ErrorName;
+use fetchway_relay::EndReason;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -239,15 +240,13 @@ impl Page<'_> {
             "Sessions opened.",
             &metrics.sessions_opened,
         )?;
-        let closed = metrics
-            .sessions_closed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let closed = EndReason::ALL.iter().zip(&metrics.sessions_closed);
+        let closed = closed.map(|(reason, count)| (("reason", reason.as_str()), count.get()));
         self.counters(
             "fetchway_sessions_closed",
             "Sessions closed.",
-            closed.iter().map(|(why, n)| (("reason", *why), *n)),
+            // Reasons that have not occurred have no line.
+            closed.filter(|(_, count)| *count > 0),
         )?;
         self.counter(
             "fetchway_session_in_bytes",

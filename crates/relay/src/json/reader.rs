@@ -3,19 +3,19 @@
 use std::io;
 use std::sync::Arc;
 
+use fetchway_service::{Phase, Work};
 use fetchway_ws::{CloseCode, Event, Liveness, Receiver, Silence};
 use tokio::io::AsyncRead;
-use tokio::sync::watch;
 
 use super::session::Session;
-use crate::ending::{Ending, Phase};
+use crate::ending::{EndReason, Ending};
 use crate::observe::SessionObserver;
 
 /// What one session reads, and when it last heard from its client.
 pub(crate) struct Reader<'a, R> {
     pub(crate) session: &'a Arc<Session>,
     pub(crate) receiver: Receiver<R>,
-    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) work: Work,
     pub(crate) observer: &'a dyn SessionObserver,
     pub(crate) liveness: Liveness,
     pub(crate) serial: u64,
@@ -33,13 +33,10 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
     /// Reads until the session is to end.
     pub(crate) async fn run(&mut self) -> Ending {
         loop {
-            let phase = *self.phase.borrow_and_update();
-            if phase == Phase::Over || phase == Phase::Leaving && self.session.is_done() {
-                return Ending::of(
-                    "shutdown",
-                    CloseCode::GoingAway,
-                    "this node is shutting down",
-                );
+            let phase = self.work.phase();
+            let draining = phase != Phase::Serving;
+            if phase >= Phase::Closing || draining && self.session.is_done() {
+                return Ending::SHUTDOWN;
             }
             let session = self.session;
             let full = session.outbox.is_over();
@@ -47,14 +44,14 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 biased;
                 event = self.receiver.next(), if !full => Next::Event(event),
                 () = session.outbox.below(), if full => Next::Readable,
-                _ = self.phase.changed() => Next::PhaseChanged,
-                () = session.outbox.emptied(), if phase == Phase::Leaving => Next::Emptied,
+                () = self.work.changed() => Next::PhaseChanged,
+                () = session.outbox.emptied(), if draining => Next::Emptied,
                 () = self.liveness.tick() => Next::Tick,
             };
             let ended = match next {
                 Next::Event(event) => {
-                    // It may have changed while there was nothing to read.
-                    let leaving = *self.phase.borrow() != Phase::Open;
+                    // The phase may have changed while there was nothing to read.
+                    let leaving = !self.work.may_begin_more();
                     self.events(event, leaving)
                 }
                 Next::Readable => {
@@ -105,7 +102,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
             Event::TooLong(len) => self.session.too_long(len),
             Event::Ping(payload) => self.session.outbox.pong(payload),
             Event::Pong(_) => {}
-            Event::Close(..) => return Some(Ending::of("client", CloseCode::Normal, "")),
+            Event::Close(..) => return Some(Ending::CLIENT),
         }
         None
     }
@@ -120,7 +117,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         match self.liveness.silence() {
             Silence::TooLong => {
                 let reason = "nothing was heard for the idle timeout";
-                return Some(Ending::of("idle", CloseCode::Policy, reason));
+                return Some(Ending::of(EndReason::Idle, CloseCode::Policy, reason));
             }
             Silence::Long => self.session.outbox.ping(),
             Silence::Short => {}

@@ -3,23 +3,17 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use fetchway_service::{Principal, Work};
 use fetchway_ws::{Decoder, Liveness, Receiver, Role};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 
 use super::reader::Reader;
 use super::session::Session;
 use super::writer;
-use crate::ending::{Ending, Phase};
-use crate::limits::Principal;
+use crate::ending::Ending;
 use crate::upgrade::Relay;
 
-pub(crate) async fn serve<S>(
-    relay: &Relay,
-    io: S,
-    principal: Principal,
-    phase: watch::Receiver<Phase>,
-) -> Ending
+pub(crate) async fn serve<S>(relay: &Relay, io: S, principal: Principal, work: Work) -> Ending
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -39,7 +33,7 @@ where
             BytesMut::new(),
             Decoder::new(Role::Server, limits.message),
         ),
-        phase,
+        work,
         observer: &*relay.observer,
         liveness: Liveness::new(limits.ping_interval, limits.idle_timeout),
         serial: 0,
@@ -52,7 +46,9 @@ where
         }
     };
     session.abort();
-    let say = |payload| session.outbox.close(payload);
-    ending.close(say, writing, &mut reader.receiver).await;
+    let send_close = |payload| session.outbox.close(payload);
+    ending
+        .close(send_close, writing, &mut reader.receiver)
+        .await;
     ending
 }

@@ -5,13 +5,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fetchway_fetch::{Account, FetchRequest, Hold, Queued, RequestBody};
 use fetchway_policy::{ErrorName, FetchError};
+use fetchway_service::Principal;
 use fetchway_wire::json::{
     Answer, FetchMessage, Id, Message, Outcome, Refusal, Timing, decode_request,
 };
 
 use super::outbox::{ANSWER_WEIGHT, Outbox, Waiting};
 use super::running::{Entry, Running};
-use crate::limits::{Principal, leaving, too_many};
+use crate::refusals::{leaving, too_many};
 
 /// One client's session.
 #[derive(Debug)]

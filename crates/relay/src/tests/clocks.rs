@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use fetchway_service::Limits;
 use fetchway_ws::{Event, Opcode};
 use tokio::time::{Instant, sleep};
 
-use super::{LINK, Peer, relay};
-use crate::Limits;
+use super::{EndReason, LINK, Peer, relay};
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_pinged_and_closed_after_the_idle_timeout() {
@@ -27,7 +27,7 @@ async fn a_silent_client_is_pinged_and_closed_after_the_idle_timeout() {
         "{silent:?}"
     );
     assert!(pings >= 2, "{pings}");
-    assert_eq!(peer.ended.await.expect("no panic"), "idle");
+    assert_eq!(peer.ended.await.expect("no panic"), EndReason::Idle);
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,7 +60,10 @@ async fn a_client_that_takes_nothing_is_cut_off_at_its_own_limit() {
     // It is silent for longer than the idle timeout, but may just not have come to reading.
     sleep(limits.write_stall - Duration::from_secs(1)).await;
     assert!(limits.write_stall > limits.idle_timeout && !peer.ended.is_finished());
-    assert_eq!((&mut peer.ended).await.expect("no panic"), "stalled");
+    assert_eq!(
+        (&mut peer.ended).await.expect("no panic"),
+        EndReason::Stalled
+    );
     assert!(
         began.elapsed() <= limits.write_stall + Duration::from_secs(1),
         "{:?}",

@@ -12,11 +12,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use fetchway_fetch::{Engine, EngineConfig, NoObserver};
 use fetchway_policy::guard::AddressPolicy;
+use fetchway_service::{Limits, Principal, Shutdown, StreamServices};
 use fetchway_ws::{Decoder, Event, Opcode, Receiver, Role, put_frame};
 use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
 
-use crate::{Limits, NoSessionObserver, Principal, Relay};
+use crate::ending::EndReason;
+use crate::{NoSessionObserver, Relay};
 
 /// Bytes that the link holds each way, as a socket's buffers would.
 const LINK: usize = 64 << 10;
@@ -27,7 +29,8 @@ const NO_JSON: &[u8] = &[b'x'; 1_000];
 fn relay() -> Relay {
     let engine =
         Engine::new(EngineConfig::default(), Arc::new(NoObserver)).expect("the defaults work");
-    Relay::new(engine, Arc::new(NoSessionObserver))
+    let (services, shutdown) = (StreamServices::default(), Shutdown::default());
+    Relay::new(engine, Arc::new(NoSessionObserver), services, shutdown)
 }
 
 /// The other end of a session.
@@ -35,7 +38,7 @@ struct Peer {
     read: Receiver<ReadHalf<DuplexStream>>,
     write: WriteHalf<DuplexStream>,
     /// Why the session ended.
-    ended: JoinHandle<&'static str>,
+    ended: JoinHandle<EndReason>,
 }
 
 impl Peer {
@@ -51,12 +54,12 @@ impl Peer {
             lanes: None,
         };
         let (ours, theirs) = tokio::io::duplex(LINK);
-        let (relay, phase) = (relay.clone(), relay.phase.subscribe());
+        let (relay, work) = (relay.clone(), relay.shutdown.begin());
         let (read, write) = tokio::io::split(ours);
         Self {
             read: Receiver::new(read, BytesMut::new(), Decoder::new(Role::Client, 1 << 20)),
             write,
-            ended: tokio::spawn(async move { relay.session(theirs, principal, phase).await.why }),
+            ended: tokio::spawn(async move { relay.session(theirs, principal, work).await.reason }),
         }
     }
 

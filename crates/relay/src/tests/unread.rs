@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use fetchway_ws::{Event, Opcode, put_frame};
 use tokio::io::AsyncWriteExt;
 
-use super::{LINK, NO_JSON, Peer, answer, relay, settled};
+use super::{EndReason, LINK, NO_JSON, Peer, answer, relay, settled};
 use crate::json::LOOSE_BYTES;
 
 /// Messages sent: a hundred times what the relay may take in unread.
@@ -48,7 +48,7 @@ async fn garbage_is_read_only_as_fast_as_its_answers_are() {
         "it is of use still"
     );
     peer.send(Opcode::Close, b"").await;
-    assert_eq!(peer.ended.await.expect("no panic"), "client");
+    assert_eq!(peer.ended.await.expect("no panic"), EndReason::Client);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,27 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fetchway_service::{Place, Places, Principal};
 use fetchway_wire::v1::{self, Config, Frame, Hello, Violation, decode};
-use fetchway_ws::{CloseCode, Event, Receiver};
+use fetchway_ws::{Event, Receiver};
 use tokio::io::AsyncRead;
 
 use super::closing::{broken, full, silent, text, too_long};
 use super::session::Session;
 use super::writer::Socket;
 use crate::ending::Ending;
-use crate::limits::Principal;
-use crate::places::{Place, Places};
 use crate::upgrade::Relay;
 
-/// How long a client may take for its HELLO.
+/// Time that a client may take to send its HELLO.
 const HELLO_TIME: Duration = Duration::from_secs(10);
 
-/// What a socket came in by.
+/// The place of a socket, and the places of its credential.
 pub(crate) struct Entry {
-    /// Its place until its session has one.
+    /// The socket's place, until its session has one.
     pub(crate) socket: Option<Place>,
-    /// Where that comes from.
-    pub(crate) places: Arc<dyn Places>,
+    /// All places of the credential.
+    pub(crate) places: Arc<Places>,
 }
 
 /// A session, and the socket that it is on now.
@@ -32,7 +31,7 @@ pub(super) struct Attached {
     pub(super) session: Arc<Session>,
     pub(super) socket: Arc<Socket>,
     pub(super) number: u64,
-    /// What it was resumed to: the client has yet to show that it knows this token.
+    /// Token of a resumed session that the client has not shown to know yet.
     pub(super) unconfirmed: Option<[u8; v1::TOKEN]>,
 }
 
@@ -58,7 +57,7 @@ async fn first<R: AsyncRead + Unpin>(receiver: &mut Receiver<R>) -> Result<(Hell
             }
             Ok(Some(Event::TooLong(_))) => return Err(too_long()),
             Ok(Some(Event::Ping(_) | Event::Pong(_))) => {}
-            Ok(Some(Event::Close(..))) => return Err(Ending::of("client", CloseCode::Normal, "")),
+            Ok(Some(Event::Close(..))) => return Err(Ending::CLIENT),
             Ok(None) => return Err(Ending::GONE),
             Err(error) => return Err(Ending::broken(&error)),
         }
@@ -108,8 +107,8 @@ pub(super) fn attach(
     let machine = v1::Session::relay(config, hello, token, refused);
     let account = relay.account(&principal);
     relay.opened(&principal);
-    let service = relay.service.clone();
-    let session = Session::new(account, principal, service, machine, (token, place));
+    let services = relay.services.clone();
+    let session = Session::new(account, principal, services, machine, (token, place));
     let session = Arc::new(session);
     let socket = Arc::new(Socket::default());
     session.lock().socket = Some(socket.clone());

@@ -1,13 +1,13 @@
-//! How sockets of binary sessions end: `docs/protocol.md`, "Close codes".
+//! Close codes of binary sessions' sockets: `docs/protocol.md`, "Close codes".
 
 use fetchway_wire::v1::Violation;
 use fetchway_ws::CloseCode;
 
-use crate::ending::Ending;
+use crate::ending::{EndReason, Ending};
 
 pub(super) fn broken(violation: Violation) -> Ending {
     Ending::of(
-        "protocol",
+        EndReason::Protocol,
         CloseCode::Private(violation.code()),
         violation.reason(),
     )
@@ -15,38 +15,30 @@ pub(super) fn broken(violation: Violation) -> Ending {
 
 pub(super) fn replaced() -> Ending {
     let reason = "a newer socket has taken over";
-    Ending::of("replaced", CloseCode::Private(4409), reason)
-}
-
-pub(super) fn leaving() -> Ending {
-    Ending::of(
-        "shutdown",
-        CloseCode::GoingAway,
-        "this node is shutting down",
-    )
+    Ending::of(EndReason::Replaced, CloseCode::Private(4409), reason)
 }
 
 pub(super) fn text() -> Ending {
     let reason = "a text message came in the binary encoding";
-    Ending::of("protocol", CloseCode::Unsupported, reason)
+    Ending::of(EndReason::Protocol, CloseCode::Unsupported, reason)
 }
 
 pub(super) fn too_long() -> Ending {
     Ending::of(
-        "protocol",
+        EndReason::Protocol,
         CloseCode::TooBig,
         "a message is longer than 64 KiB",
     )
 }
 
-/// No session begins with such a socket, so its client hears of it here only.
+/// No HELLO came: no session begins, so only the Close tells the client.
 pub(super) fn silent() -> Ending {
     let code = CloseCode::Private(4401);
-    Ending::of("protocol", code, "no HELLO came within 10 s")
+    Ending::of(EndReason::Protocol, code, "no HELLO came within 10 s")
 }
 
-/// The same: there is no place for a new session.
+/// The credential has no place for a new session: only the Close tells the client.
 pub(super) fn full() -> Ending {
     let reason = "there are as many sessions as this token may have";
-    Ending::of("refused", CloseCode::Private(4430), reason)
+    Ending::of(EndReason::Refused, CloseCode::Private(4430), reason)
 }

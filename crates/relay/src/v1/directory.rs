@@ -3,12 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fetchway_service::Place;
 use fetchway_wire::v1::TOKEN;
 use tokio::time::Instant;
 
 use super::park::TRIM;
 use super::session::Session;
-use crate::places::Place;
 
 /// Tokens of one session that are good at a time: the one that its client is known to have, and those
 /// that it may have been given since.
@@ -180,12 +180,13 @@ mod tests {
 
     use fetchway_fetch::{Engine, EngineConfig, NoObserver};
     use fetchway_policy::guard::AddressPolicy;
+    use fetchway_service::{BinaryLimits, Limits, Places, Principal, Shutdown, StreamServices};
     use fetchway_wire::v1::{self, Config, Hello};
     use futures_util::FutureExt as _;
 
     use super::super::writer::Socket;
     use super::*;
-    use crate::{BinaryLimits, Limits, NoSessionObserver, Principal, Relay};
+    use crate::{NoSessionObserver, Relay};
 
     fn session(relay: &Relay, parked: usize) -> Arc<Session> {
         let binary = BinaryLimits {
@@ -203,11 +204,11 @@ mod tests {
         };
         let machine = v1::Session::relay(Config::default(), &Hello::default(), [1; TOKEN], None);
         let account = relay.account(&principal);
-        let place: Place = Box::new(());
+        let place = Places::new(1, 0).session().expect("a place is free");
         Arc::new(Session::new(
             account,
             principal,
-            None,
+            StreamServices::default(),
             machine,
             ([1; TOKEN], place),
         ))
@@ -218,6 +219,8 @@ mod tests {
         Relay::new(
             engine.expect("the defaults work"),
             Arc::new(NoSessionObserver),
+            StreamServices::default(),
+            Shutdown::default(),
         )
     }
 

@@ -11,10 +11,10 @@ use http::{HeaderMap, Method, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
-use super::own::is_own;
+use super::node_stream::is_node_stream;
 use super::session::{Fetches, Running, Session};
 use super::upload::{Upload, UploadBody};
-use crate::limits::{leaving, too_many};
+use crate::refusals::{leaving, too_many};
 
 /// What an answer brings back of its request.
 struct Asked {
@@ -95,10 +95,8 @@ impl Session {
         head: RequestHead,
         end: bool,
     ) -> Result<(), FetchError> {
-        if let Some(service) = &self.service
-            && is_own(&head.url)
-        {
-            return self.begin_own(&**service, stream, head, end);
+        if !self.services.is_empty() && is_node_stream(&head.url) {
+            return self.begin_node_stream(stream, head, end);
         }
         let url = redirect::parse_url(&head.url)?;
         let method = headers::method(head.method.as_str())?;

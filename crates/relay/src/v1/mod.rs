@@ -1,16 +1,17 @@
 //! The binary encoding, `fetchway.v1`: `docs/protocol.md`. The machine that knows its rules is
 //! `fetchway_wire::v1::Session`; here is what it drives.
 //!
-//! `session` holds the machine and the fetches under way, `fetch` is one of them, `own` a
-//! stream that is for the node itself, `upload` the request body of either, `directory` finds sessions by their tokens and bounds those without a socket. `serve` is one
-//! socket from beginning to end: `attach` its HELLO, `reader` and `writer` its halves, `park` what
-//! comes of a session that has lost it, `closing` how it is closed.
+//! `session` holds the machine and the fetches in progress. `fetch` performs one of them, `node_stream`
+//! serves a stream that addresses the node, and `upload` is the request body of either. `directory` finds
+//! sessions by their tokens, and bounds those without a socket. `serve` runs one socket from beginning to
+//! end: `attach` handles its HELLO, `reader` and `writer` are its halves, `park` keeps a session that has
+//! lost its socket, and `closing` has the close codes.
 
 mod attach;
 mod closing;
 mod directory;
 mod fetch;
-mod own;
+mod node_stream;
 mod park;
 mod reader;
 mod serve;

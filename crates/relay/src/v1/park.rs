@@ -1,26 +1,27 @@
-//! A session without a socket: it waits for its next one, until its time is over.
+//! A session without a socket waits for its next socket until its time is over.
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use fetchway_service::{Phase, Work};
 use tokio::time::Instant;
 
 use super::attach::Attached;
 use super::session::Session;
-use crate::ending::Phase;
+use crate::ending::EndReason;
 use crate::upgrade::Relay;
 
-/// How often it is seen to that the parked sessions of a credential keep within their bounds: what is
-/// parked may go on to receive.
+/// Interval of the checks that a credential's sessions without a socket keep within their bounds: they
+/// may still receive answers.
 pub(super) const TRIM: Duration = Duration::from_secs(1);
 
-/// Keeps the session for its next socket. Gives why it is over, or nothing if it goes on elsewhere.
+/// Keeps the session for its next socket. Returns why the session is over, or `None` if it continues on
+/// another socket.
 pub(super) async fn park(
     relay: &Relay,
     attached: &Attached,
-    mut phase: watch::Receiver<Phase>,
-    lost: &'static str,
-) -> Option<&'static str> {
+    mut work: Work,
+    lost: EndReason,
+) -> Option<EndReason> {
     let Attached {
         session,
         socket,
@@ -37,31 +38,31 @@ pub(super) async fn park(
         state.socket = None;
         state.machine.disconnect();
     }
-    if within.is_zero() || *phase.borrow_and_update() != Phase::Open {
+    if within.is_zero() || work.phase() != Phase::Serving {
         return ended(session, *number, lost);
     }
     relay.directory.park(session);
     let until = Instant::now() + within;
-    let why = loop {
+    let reason = loop {
         tokio::select! {
             biased;
             _ = sockets.wait_for(|newest| newest != number) => return None,
-            () = session.evicted.notified() => break "evicted",
-            _ = phase.changed() => break "shutdown",
-            () = tokio::time::sleep_until(until) => break "expired",
+            () = session.evicted.notified() => break EndReason::Evicted,
+            () = work.changed() => break EndReason::Shutdown,
+            () = tokio::time::sleep_until(until) => break EndReason::Expired,
             () = tokio::time::sleep(TRIM) => relay.directory.trim(session),
         }
     };
-    ended(session, *number, why)
+    ended(session, *number, reason)
 }
 
 /// Marks the session as over, unless it was resumed at the last moment.
-fn ended(session: &Session, number: u64, why: &'static str) -> Option<&'static str> {
+fn ended(session: &Session, number: u64, reason: EndReason) -> Option<EndReason> {
     let mut state = session.lock();
-    // Its next socket may have come, and gone again.
+    // The next socket may have come, and may be lost already.
     if state.socket.is_some() || *session.sockets.borrow() != number {
         return None;
     }
     state.finish();
-    Some(why)
+    Some(reason)
 }

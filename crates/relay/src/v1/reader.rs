@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fetchway_service::{Phase, Work};
 use fetchway_wire::v1::{Event as Happened, TOKEN, Violation, decode};
 use fetchway_ws::{CloseCode, Event, Liveness, Receiver, Silence};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
-use super::closing::{broken, leaving, replaced, text, too_long};
+use super::closing::{broken, replaced, text, too_long};
 use super::directory::Directory;
 use super::session::{Session, now};
 use super::writer::Socket;
-use crate::ending::{Ending, Phase};
+use crate::ending::{EndReason, Ending};
 use crate::observe::SessionObserver;
 
 /// What one socket reads, and when it last heard from its client.
@@ -24,7 +25,7 @@ pub(super) struct Reader<'a, R> {
     pub(super) socket: &'a Arc<Socket>,
     pub(super) directory: &'a Directory,
     pub(super) receiver: &'a mut Receiver<R>,
-    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) work: Work,
     /// Counts the session's sockets; ours is the one that was newest when it was made.
     pub(super) sockets: watch::Receiver<u64>,
     pub(super) observer: &'a dyn SessionObserver,
@@ -43,9 +44,9 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
         let mut acks = Acks::new();
         loop {
-            let phase = *self.phase.borrow_and_update();
-            if phase != Phase::Open && self.leave(phase) {
-                return leaving();
+            let phase = self.work.phase();
+            if phase != Phase::Serving && self.leave(phase) {
+                return Ending::SHUTDOWN;
             }
             acks.arm(self.due);
             let ended = tokio::select! {
@@ -54,7 +55,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 _ = self.sockets.changed() => {
                     Some(replaced())
                 }
-                _ = self.phase.changed() => None,
+                () = self.work.changed() => None,
                 () = &mut acks.sleep, if acks.armed => {
                     acks.armed = false;
                     // One that is over is the writer's affair, however long the socket takes.
@@ -80,7 +81,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
             }
             state.machine.open_streams() == 0 && state.machine.is_flushed()
         });
-        phase == Phase::Over || done
+        phase >= Phase::Closing || done
     }
 
     /// Acts on an event and on all that came in the same read.
@@ -107,9 +108,11 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 Event::TooLong(_) => return Some(too_long()),
                 Event::Ping(payload) => self.socket.pong(payload),
                 Event::Pong(_) => {}
-                Event::Close(1000, _) => return Some(Ending::of("client", CloseCode::Normal, "")),
+                Event::Close(1000, _) => return Some(Ending::CLIENT),
                 // Whatever made it leave, it may come back.
-                Event::Close(..) => return Some(Ending::of("gone", CloseCode::Normal, "")),
+                Event::Close(..) => {
+                    return Some(Ending::of(EndReason::Gone, CloseCode::Normal, ""));
+                }
             }
             next = match self.receiver.ready() {
                 Ok(None) => return None,
@@ -150,7 +153,11 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         match self.liveness.silence() {
             Silence::TooLong => {
                 let reason = "nothing was heard for the idle timeout";
-                return Some(Ending::of("idle", CloseCode::Private(4408), reason));
+                return Some(Ending::of(
+                    EndReason::Idle,
+                    CloseCode::Private(4408),
+                    reason,
+                ));
             }
             Silence::Long => self.socket.ping(),
             Silence::Short => {}

@@ -1,5 +1,5 @@
-//! One socket of a binary session: its HELLO finds or makes the session; at its end the session is
-//! over, or parked until the next socket comes or its time is up.
+//! One socket of a binary session: its HELLO finds or makes the session. When the socket ends, the session
+//! ends too, or is parked until the next socket comes or the session's time is up.
 //!
 //! ```text
 //!   HELLO ──▶ new or resumed ──▶ served ──▶ over
@@ -8,27 +8,26 @@
 //! ```
 
 use bytes::{Bytes, BytesMut};
+use fetchway_service::{Phase, Principal, Work};
 use fetchway_wire::v1::MAX_MESSAGE;
 use fetchway_ws::{Decoder, Liveness, Opcode, Receiver, Role, put_frame};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::watch;
 
 use super::attach::{Attached, Entry, attach, hello};
-use super::closing::{leaving, replaced};
+use super::closing::replaced;
 use super::park::park;
 use super::reader::Reader;
 use super::writer::write;
-use crate::ending::{CLOSING, Ending, Phase};
-use crate::limits::Principal;
+use crate::ending::{CLOSING, EndReason, Ending};
 use crate::upgrade::Relay;
 
-/// Runs a socket to its end, and its session if that ends with it.
+/// Runs a socket to its end, and its session if both end together.
 pub(crate) async fn serve<S>(
     relay: &Relay,
     io: S,
     principal: Principal,
     mut entry: Entry,
-    mut phase: watch::Receiver<Phase>,
+    mut work: Work,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -38,7 +37,7 @@ pub(crate) async fn serve<S>(
     let greeted = tokio::select! {
         biased;
         greeted = hello(&mut receiver) => greeted,
-        _ = phase.wait_for(|phase| *phase != Phase::Open) => Err(leaving()),
+        () = work.reached(Phase::Draining) => Err(Ending::SHUTDOWN),
     };
     let attached = greeted.and_then(|(hello, rest)| {
         let attached = attach(relay, principal, &hello, &mut entry)?;
@@ -48,41 +47,45 @@ pub(crate) async fn serve<S>(
         Ok(attached) => attached,
         Err(ending) => return refuse(write, &ending).await,
     };
-    let ending = run(relay, &attached, receiver, write, rest, phase.clone()).await;
+    let ending = run(relay, &attached, receiver, write, rest, work.clone()).await;
     let session = &attached.session;
-    let why = match ending.why {
-        "replaced" => None,
-        // It is over already.
-        "client" | "protocol" => Some(ending.why),
-        "shutdown" => session.end(&attached.socket).then_some(ending.why),
-        lost => park(relay, &attached, phase, lost).await,
+    let reason = match ending.reason {
+        EndReason::Replaced | EndReason::Refused => None,
+        // `run` has ended the session already.
+        EndReason::Client | EndReason::Protocol => Some(ending.reason),
+        EndReason::Shutdown => session.end(&attached.socket).then_some(ending.reason),
+        EndReason::Gone
+        | EndReason::Idle
+        | EndReason::Stalled
+        | EndReason::Expired
+        | EndReason::Evicted => park(relay, &attached, work, ending.reason).await,
     };
-    if let Some(why) = why {
+    if let Some(reason) = reason {
         session.abort();
         relay.directory.remove(session);
-        relay.closed(&session.principal.name, why);
+        relay.closed(&session.principal.name, reason);
     }
 }
 
-/// Closes a socket that has not got a session, or has lost it before it began.
+/// Closes a socket that has no session, or has lost the session before it was served.
 async fn refuse<W: AsyncWrite + Unpin>(mut io: W, ending: &Ending) {
     if let Some(payload) = ending.payload() {
         let mut close = BytesMut::new();
         put_frame(&mut close, Opcode::Close, &payload, None);
-        // Nobody is left to be told that this failed.
+        // If this fails, nobody is left to be told.
         let _ = tokio::time::timeout(CLOSING, io.write_all(&close)).await;
         let _ = tokio::time::timeout(CLOSING, io.shutdown()).await;
     }
 }
 
-/// Serves the socket until it ends; if it has been replaced by now, its client is told just that.
+/// Serves the socket until it ends. If the socket has been replaced already, only tells its client.
 pub(super) async fn run<R, W>(
     relay: &Relay,
     attached: &Attached,
     mut receiver: Receiver<R>,
     io: W,
     rest: Bytes,
-    phase: watch::Receiver<Phase>,
+    work: Work,
 ) -> Ending
 where
     R: AsyncRead + Unpin,
@@ -110,7 +113,7 @@ where
         socket,
         directory: &relay.directory,
         receiver: &mut receiver,
-        phase,
+        work,
         sockets,
         observer: &*relay.observer,
         liveness: Liveness::new(limits.ping_interval, limits.idle_timeout),
@@ -121,10 +124,11 @@ where
         ending = reader.run(rest) => ending,
         written = &mut writing => return Ending::unwritten(&written),
     };
-    // At once: the rest only sees to it that the client hears of it. One that leaves in order has
+    // The session ends at once: what follows only tells the client. A client that leaves in order has
     // nothing left but its GOAWAY.
-    if matches!(ending.why, "client" | "protocol") && !session.end(socket) {
-        // What comes on a socket that the session has left does not concern it.
+    let ends_session = matches!(ending.reason, EndReason::Client | EndReason::Protocol);
+    if ends_session && !session.end(socket) {
+        // The session has left this socket, so the socket's end does not concern it.
         ending = replaced();
     }
     ending

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fetchway_fetch::Account;
+use fetchway_service::{Place, Principal, StreamServices};
 use fetchway_wire::v1::{self, TOKEN};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -12,16 +13,13 @@ use tokio::time::Instant;
 
 use super::upload::Upload;
 use super::writer::Socket;
-use crate::limits::Principal;
-use crate::places::Place;
-use crate::service::Service;
 
 /// One client's session. It outlives its sockets.
 pub(crate) struct Session {
     pub(super) account: Account,
     pub(super) principal: Principal,
-    /// What serves streams that are addressed to the node itself.
-    pub(super) service: Option<Arc<dyn Service>>,
+    /// Services of node streams.
+    pub(super) services: StreamServices,
     state: Mutex<State>,
     /// Its own lock: fetches begin while others are answered.
     running: Mutex<Fetches>,
@@ -85,14 +83,14 @@ impl Session {
     pub(super) fn new(
         account: Account,
         principal: Principal,
-        service: Option<Arc<dyn Service>>,
+        services: StreamServices,
         machine: v1::Session,
         (token, place): ([u8; TOKEN], Place),
     ) -> Self {
         Self {
             account,
             principal,
-            service,
+            services,
             state: Mutex::new(State {
                 machine,
                 socket: None,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use fetchway_service::Place;
 use fetchway_wire::v1::session::FILL;
 use fetchway_ws::{MAX_HEADER, Opcode, put_frame, seal, write_within};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -13,7 +14,6 @@ use tokio::sync::Notify;
 
 use super::session::{Session, now};
 use crate::observe::SessionObserver;
-use crate::places::Place;
 
 /// Room for a message at first, so that it does not grow frame by frame.
 const ROOM: usize = 4 << 10;

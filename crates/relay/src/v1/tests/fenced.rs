@@ -1,13 +1,16 @@
 //! What comes on a socket that a newer one has just replaced does not concern the session.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
+use fetchway_service::Places;
 use fetchway_wire::v1::{Frame, Hello};
 use fetchway_ws::{Decoder, Event, Opcode, Receiver, Role};
 use tokio::io::AsyncWriteExt as _;
 
 use super::super::attach::attach;
 use super::super::serve::run;
-use super::{Bound, Entry, Peer, asking, failing, principal, relay, settled};
+use super::{EndReason, Entry, Peer, asking, failing, principal, relay, settled};
 
 /// Of each case: what is written to the older socket.
 fn cases() -> [(&'static str, Opcode, Vec<u8>); 6] {
@@ -73,7 +76,7 @@ async fn a_socket_that_is_replaced_before_it_begins_is_told() {
     let (relay, _ended) = relay();
     let mut first = Peer::connect(&relay, |_| {});
     let token = first.hello(Hello::default()).await.token;
-    let places = Bound::new(0, 0);
+    let places = Arc::new(Places::new(0, 0));
     let attached = [(); 2].map(|()| {
         let mut entry = Entry {
             socket: None,
@@ -85,9 +88,9 @@ async fn a_socket_that_is_replaced_before_it_begins_is_told() {
     let (ours, theirs) = tokio::io::duplex(1 << 10);
     let (read, write) = tokio::io::split(theirs);
     let receiver = Receiver::new(read, BytesMut::new(), Decoder::new(Role::Server, 1 << 10));
-    let phase = relay.phase.subscribe();
-    let ending = run(&relay, &attached[0], receiver, write, Bytes::new(), phase).await;
-    assert_eq!(ending.why, "replaced");
+    let work = relay.shutdown.begin();
+    let ending = run(&relay, &attached[0], receiver, write, Bytes::new(), work).await;
+    assert_eq!(ending.reason, EndReason::Replaced);
     let mut ours = Receiver::new(ours, BytesMut::new(), Decoder::new(Role::Client, 1 << 10));
     let told = ours.next().await.expect("a frame");
     assert!(matches!(told, Some(Event::Close(4409, _))), "{told:?}");

@@ -12,24 +12,25 @@ use std::time::Duration;
 use bytes::BytesMut;
 use fetchway_fetch::{Engine, EngineConfig, NoObserver};
 use fetchway_policy::guard::AddressPolicy;
+use fetchway_service::{Limits, Places, Principal, Shutdown, StreamServices};
 use fetchway_wire::v1::frame::Part;
 use fetchway_wire::v1::{Frame, Hello, RequestHead, TOKEN, decode};
 use fetchway_ws::{Decoder, Event, Opcode, Receiver, Role, put_frame};
 use http::Method;
 use tokio::io::{AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use super::Entry;
-use crate::{Limits, Place, Places, Principal, Relay, SessionObserver};
+use crate::{EndReason, Relay, SessionObserver};
 
 /// Tells of ended sessions, and why they have.
 struct Told(mpsc::Sender<&'static str>);
 
 impl SessionObserver for Told {
     fn session_opened(&self) {}
-    fn session_closed(&self, why: &'static str) {
+    fn session_closed(&self, reason: EndReason) {
         // A test that has seen enough hears no more.
-        let _ = self.0.try_send(why);
+        let _ = self.0.try_send(reason.as_str());
     }
     fn session_refused(&self) {
         // The same.
@@ -43,36 +44,14 @@ fn relay() -> (Relay, mpsc::Receiver<&'static str>) {
     let engine = Engine::new(EngineConfig::default(), Arc::new(NoObserver));
     let (told, ended) = mpsc::channel(100);
     (
-        Relay::new(engine.expect("the defaults work"), Arc::new(Told(told))),
+        Relay::new(
+            engine.expect("the defaults work"),
+            Arc::new(Told(told)),
+            StreamServices::default(),
+            Shutdown::default(),
+        ),
         ended,
     )
-}
-
-/// So many sessions may there be, and sockets without one.
-struct Bound {
-    sessions: Arc<Semaphore>,
-    sockets: Arc<Semaphore>,
-}
-
-impl Bound {
-    fn new(sessions: usize, sockets: usize) -> Arc<Self> {
-        Arc::new(Self {
-            sessions: Arc::new(Semaphore::new(sessions)),
-            sockets: Arc::new(Semaphore::new(sockets)),
-        })
-    }
-}
-
-impl Places for Bound {
-    fn session(&self) -> Option<Place> {
-        let permit = self.sessions.clone().try_acquire_owned().ok()?;
-        Some(Box::new(permit))
-    }
-
-    fn socket(&self) -> Option<Place> {
-        let permit = self.sockets.clone().try_acquire_owned().ok()?;
-        Some(Box::new(permit))
-    }
 }
 
 fn principal(change: impl FnOnce(&mut Limits)) -> Principal {
@@ -94,15 +73,19 @@ struct Peer {
 
 impl Peer {
     fn connect(relay: &Relay, change: impl FnOnce(&mut Limits)) -> Self {
-        Self::bound(relay, principal(change), Bound::new(1_000, 1_000))
+        Self::bound(
+            relay,
+            principal(change),
+            Arc::new(Places::new(1_000, 1_000)),
+        )
     }
 
-    fn bound(relay: &Relay, principal: Principal, places: Arc<Bound>) -> Self {
+    fn bound(relay: &Relay, principal: Principal, places: Arc<Places>) -> Self {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
-        let (relay, phase) = (relay.clone(), relay.phase.subscribe());
+        let (relay, work) = (relay.clone(), relay.shutdown.begin());
         let socket = Some(places.socket().expect("few sockets"));
         let entry = Entry { socket, places };
-        tokio::spawn(async move { super::serve(&relay, theirs, principal, entry, phase).await });
+        tokio::spawn(async move { super::serve(&relay, theirs, principal, entry, work).await });
         let (read, write) = tokio::io::split(ours);
         let decoder = Decoder::new(Role::Client, 64 << 10);
         let read = Receiver::new(read, BytesMut::new(), decoder);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use fetchway_service::Limits;
 use fetchway_wire::v1::{Frame, Hello};
 use fetchway_ws::Event;
 use tokio::time::Instant;
 
 use super::{Peer, asking, failing, relay};
-use crate::Limits;
 
 #[tokio::test(start_paused = true)]
 async fn one_that_says_nothing_is_closed_after_ten_seconds() {
@@ -91,7 +91,7 @@ async fn a_relay_that_leaves_waits_for_no_parked_session() {
     idle.hello(Hello::default()).await;
     let began = Instant::now();
     let (left, going, closed) = tokio::join!(
-        relay.shutdown(Duration::from_secs(30)),
+        relay.shutdown.drain(Duration::from_secs(30)),
         async {
             loop {
                 if let Frame::GoingAway(going) = idle.frame().await {
@@ -115,7 +115,10 @@ async fn a_relay_that_leaves_waits_for_none_that_says_nothing() {
     let mut silent = Peer::connect(&relay, |_| {});
     super::settled().await;
     let began = Instant::now();
-    let (left, code) = tokio::join!(relay.shutdown(Duration::from_secs(30)), silent.close_code());
+    let (left, code) = tokio::join!(
+        relay.shutdown.drain(Duration::from_secs(30)),
+        silent.close_code()
+    );
     assert!(left && code == 1001, "{code}");
     assert_eq!(began.elapsed(), Duration::ZERO);
     assert!(ended.try_recv().is_err(), "there was no session");

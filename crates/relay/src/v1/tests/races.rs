@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fetchway_service::Limits;
 use fetchway_wire::v1::{Frame, Hello};
 use fetchway_ws::Event;
 use futures_util::future::join_all;
 use tokio::sync::Barrier;
 
 use super::{Peer, asking, relay};
-use crate::{Limits, Relay};
+use crate::Relay;
 
 const ROUNDS: usize = 40;
 const SESSIONS: usize = 16;
@@ -79,6 +80,6 @@ async fn a_session_that_many_ask_for_at_once_is_ones() {
             assert_eq!(why, Some("expired"), "round {round}");
         }
     }
-    assert!(relay.shutdown(PATIENCE).await);
+    assert!(relay.shutdown.drain(PATIENCE).await);
     assert!(ended.try_recv().is_err(), "each ended once");
 }

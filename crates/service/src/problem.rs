@@ -1,25 +1,22 @@
-//! Answers of the node itself: plain texts, JSON, and problem documents (RFC 9457).
+//! Answers that a node or a capability gives itself: plain text, JSON, and problem documents (RFC 9457).
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
-/// A whole answer.
-pub(crate) type Answer = Response<Full<Bytes>>;
+/// A response whose body is whole.
+pub type Answer = Response<Full<Bytes>>;
 
-/// A body of the given type. Never stored: whatever the node answers is of this moment.
-pub(crate) fn answer(
-    status: StatusCode,
-    content_type: &'static str,
-    body: impl Into<Bytes>,
-) -> Answer {
+/// Returns a response with a body of the given type. Caches must not store it, as it holds for this moment.
+#[must_use]
+pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // A browser must not take an answer for a script or page of another kind.
+    // A browser must not take the body for a script or page.
     headers.insert(
         HeaderName::from_static("x-content-type-options"),
         HeaderValue::from_static("nosniff"),
@@ -27,18 +24,21 @@ pub(crate) fn answer(
     response
 }
 
-/// A short text.
-pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+/// Returns a short plain text.
+#[must_use]
+pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     answer(status, "text/plain; charset=utf-8", body)
 }
 
-/// A JSON document.
-pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
+/// Returns a JSON document.
+#[must_use]
+pub fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
     answer(status, "application/json", body.to_string())
 }
 
-/// A problem document. `detail` says what happened, to what, and what to do.
-pub(crate) fn problem(status: StatusCode, detail: &str) -> Answer {
+/// Returns a problem document. `detail` says what happened, to what, and what to do.
+#[must_use]
+pub fn problem(status: StatusCode, detail: &str) -> Answer {
     let body = serde_json::json!({
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or("Error"),
@@ -48,8 +48,9 @@ pub(crate) fn problem(status: StatusCode, detail: &str) -> Answer {
     answer(status, "application/problem+json", body.to_string())
 }
 
-/// A problem document with one more header.
-pub(crate) fn problem_with(
+/// Returns a problem document with one more response field.
+#[must_use]
+pub fn problem_with(
     status: StatusCode,
     detail: &str,
     name: HeaderName,

@@ -1,33 +1,33 @@
-//! A stream that is addressed to the node itself: from its OPEN to its end.
+//! A node stream, from its OPEN to its end: its URL has the scheme `fetchway`, and the node serves it.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 
 use fetchway_fetch::StreamedBody;
 use fetchway_policy::{ErrorName, FetchError, headers};
+use fetchway_service::problem::problem;
+use fetchway_service::{Call, StreamServices};
 use fetchway_wire::v1::{RequestHead, ResponseHead};
-use http::Response;
+use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use url::Url;
 
 use super::fetch::give;
 use super::session::{Running, Session};
-use crate::service::{Call, Service};
 
-/// What its URL begins with.
+/// Beginning of a node stream's URL.
 const SCHEME: &str = "fetchway:";
 
-/// Whether a stream's URL is for the node itself, and not for an origin.
-pub(super) fn is_own(url: &str) -> bool {
+/// Whether a stream's URL addresses the node, and not an origin.
+pub(super) fn is_node_stream(url: &str) -> bool {
     let scheme = url.as_bytes().get(..SCHEME.len());
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME.as_bytes()))
 }
 
 impl Session {
-    /// Begins a stream that [`is_own`] and that `service` serves.
-    pub(super) fn begin_own(
+    /// Begins a stream whose URL [addresses the node](is_node_stream).
+    pub(super) fn begin_node_stream(
         self: &Arc<Self>,
-        service: &dyn Service,
         stream: u64,
         head: RequestHead,
         end: bool,
@@ -49,21 +49,29 @@ impl Session {
                 (Some(upload), body)
             }
         };
-        let call = Call {
-            method,
-            path: url.path().to_owned(),
-            query: url.query().unwrap_or_default().to_owned(),
-            body,
-        };
-        let response = service.call(&self.principal, call);
-        // The lock is held until the entry stands, so that the task finds it however fast it is.
-        let task = tokio::spawn(Box::pin(self.clone().pass_on(stream, head, response)));
+        let response = self.call_node(&url, method, body);
+        // The lock is held until the entry stands, so that the task finds the entry however fast it is.
+        let task = tokio::spawn(Box::pin(self.clone().forward(stream, head, response)));
         let task = task.abort_handle();
         running.by_stream.insert(stream, Running { task, upload });
         Ok(())
     }
 
-    async fn pass_on(
+    /// Has the service that is registered for the URL's path answer.
+    fn call_node(&self, url: &Url, method: Method, body: StreamedBody) -> Response<StreamedBody> {
+        let Some(service) = self.services.find(url.path()) else {
+            return no_service(url.path(), &self.services);
+        };
+        let query = url.query().unwrap_or_default().to_owned();
+        let call = Call {
+            method,
+            query,
+            body,
+        };
+        service.call(&self.principal, call)
+    }
+
+    async fn forward(
         self: Arc<Self>,
         stream: u64,
         head: RequestHead,
@@ -82,7 +90,7 @@ impl Session {
         self.running().by_stream.remove(&stream);
     }
 
-    /// Sends head and body, until the body has ended or nobody wants it.
+    /// Sends head and body until the body has ended, or until the stream is gone.
     async fn stream_out(
         &self,
         stream: u64,
@@ -108,4 +116,14 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn no_service(path: &str, services: &StreamServices) -> Response<StreamedBody> {
+    let shown: String = path.chars().take(100).collect();
+    let detail = format!(
+        "This node has no {shown:?} to serve; ask for one of these: {}.",
+        services.urls()
+    );
+    let refusal = problem(StatusCode::NOT_FOUND, &detail);
+    refusal.map(|body| -> StreamedBody { Box::pin(body.map_err(|never| match never {})) })
 }
