@@ -3,24 +3,21 @@
 //! Tokens are compared by their SHA-256 digests, all of them each time: neither the time taken nor
 //! the length of what was compared depends on a token.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use fetchway_policy::guard::AddressPolicy;
-use fetchway_service::{Limits, Places, Principal};
-use http::header::{AUTHORIZATION, HeaderMap, SEC_WEBSOCKET_PROTOCOL};
+use fetchway_service::{PlaceCounts, Places, Principal, TOKEN_PROTOCOL, offered_protocols};
+use http::header::{AUTHORIZATION, HeaderMap};
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use crate::config::{Config, ReadError, RelaySection, Secret, read_token};
 
-/// An offered subprotocol that begins so carries a token, in base64url without padding.
-pub(crate) const TOKEN_PROTOCOL: &str = "fetchway.token.";
-/// Sockets without a session that a holder may always have, however few its sessions: a client whose
-/// last sockets have not ended yet must be able to come back for its session.
-const LEAST_SOCKETS: usize = 8;
+/// Sockets without a session that every credential may have, however few its sessions: a client whose
+/// last sockets have not ended yet must be able to resume its session.
+const MIN_SOCKETS: usize = 8;
 
 /// A header of a request holds no more than this anyway.
 const MAX_TOKEN: usize = 4 << 10;
@@ -61,23 +58,24 @@ pub(crate) enum Unauthorized {
     Unknown,
 }
 
-/// Everyone who may open sessions.
+/// The principals of all configured tokens.
 pub(crate) struct Keyring {
-    holders: Vec<(TokenDigest, Holder)>,
-    /// Anyone, where no token is configured.
-    anonymous: Holder,
+    holders: Vec<(TokenDigest, Principal)>,
+    /// Principal of every client, if no token is configured.
+    anonymous: Principal,
 }
 
 impl Keyring {
     /// Reads the token files that `config` names.
     pub(crate) fn new(config: &Config) -> Result<Self, ReadError> {
         let policy = Arc::new(config.address_policy(&[]));
-        let mut holders: Vec<(TokenDigest, Holder)> = Vec::with_capacity(config.tokens.len());
+        let batches = config.batch.max_at_once;
+        let mut holders: Vec<(TokenDigest, Principal)> = Vec::with_capacity(config.tokens.len());
         for (index, section) in config.tokens.iter().enumerate() {
             let key = format!("tokens[{index}].token-file");
             let token = read_token(&key, &section.token, &section.token_file)?;
             let digest = TokenDigest::of(token.expose().as_bytes());
-            let same = |(known, _): &(TokenDigest, Holder)| bool::from(digest.equals(known));
+            let same = |(known, _): &(TokenDigest, Principal)| bool::from(digest.equals(known));
             if let Some(same) = holders.iter().position(same) {
                 return Err(same_token(config, same, index));
             }
@@ -87,10 +85,10 @@ impl Keyring {
                 nets => Arc::new(config.address_policy(nets)),
             };
             let lanes = section.lanes.as_deref();
-            let holder = Holder::new(&section.name, &limits, own_policy, lanes);
+            let holder = principal(&section.name, &limits, batches, own_policy, lanes);
             holders.push((digest, holder));
         }
-        let anonymous = Holder::new("anonymous", &config.relay, policy, None);
+        let anonymous = principal("anonymous", &config.relay, batches, policy, None);
         Ok(Self { holders, anonymous })
     }
 
@@ -99,8 +97,8 @@ impl Keyring {
         !self.holders.is_empty()
     }
 
-    /// On whose behalf a request with these headers comes.
-    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<&Holder, Unauthorized> {
+    /// Returns the principal whose token these header fields carry.
+    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<&Principal, Unauthorized> {
         if !self.is_required() {
             return Ok(&self.anonymous);
         }
@@ -151,7 +149,7 @@ fn sent_token(headers: &HeaderMap) -> Option<Vec<u8>> {
     if headers.contains_key(AUTHORIZATION) {
         return bearer(headers);
     }
-    offered(headers)
+    offered_protocols(headers)
         .find_map(|protocol| protocol.strip_prefix(TOKEN_PROTOCOL))
         .and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok())
 }
@@ -167,67 +165,31 @@ fn bearer(headers: &HeaderMap) -> Option<Vec<u8>> {
         .then(|| token.trim().as_bytes().to_vec())
 }
 
-/// The WebSocket subprotocols that a client offers (RFC 6455 section 11.3.4: the field may repeat).
-pub(crate) fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-}
-
-/// One token's rights, and the sessions it has.
-pub(crate) struct Holder {
-    name: Arc<str>,
-    limits: Limits,
+/// Returns the client that sessions and batches of one credential run for.
+fn principal(
+    name: &str,
+    relay: &RelaySection,
+    batches: usize,
     policy: Arc<AddressPolicy>,
-    lanes: Option<Arc<BTreeSet<String>>>,
-    places: Arc<Places>,
-}
-
-impl Holder {
-    fn new(
-        name: &str,
-        relay: &RelaySection,
-        policy: Arc<AddressPolicy>,
-        lanes: Option<&[String]>,
-    ) -> Self {
-        Self {
-            name: Arc::from(name),
-            limits: relay.to_limits(),
-            policy,
-            lanes: lanes.map(|lanes| Arc::new(lanes.iter().cloned().collect())),
-            places: Arc::new(Places::new(
-                relay.max_sessions,
-                relay.max_sessions.max(LEAST_SOCKETS),
-            )),
-        }
-    }
-
-    /// The places of its sessions.
-    pub(crate) fn places(&self) -> Arc<Places> {
-        self.places.clone()
-    }
-
-    /// On whose behalf this holder's sessions run.
-    pub(crate) fn principal(&self) -> Principal {
-        Principal {
-            name: Arc::clone(&self.name),
-            limits: self.limits.clone(),
-            policy: Arc::clone(&self.policy),
-            lanes: self.lanes.clone(),
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    lanes: Option<&[String]>,
+) -> Principal {
+    Principal {
+        name: Arc::from(name),
+        limits: relay.to_limits(),
+        policy,
+        lanes: lanes.map(|lanes| Arc::new(lanes.iter().cloned().collect())),
+        places: Places::new(PlaceCounts {
+            sessions: relay.max_sessions,
+            sockets: relay.max_sessions.max(MIN_SOCKETS),
+            batches,
+        }),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use fetchway_service::Limits;
+
     use super::*;
     use crate::config::Layers;
 
@@ -268,11 +230,11 @@ mod tests {
             headers(&[("authorization", "bearer   token-of-bob")]),
             headers(&[("sec-websocket-protocol", offer.as_str())]),
         ] {
-            let found = ring.identify(&fields).map(Holder::name);
+            let found = ring.identify(&fields).map(|found| &*found.name);
             assert_eq!(found, Ok("bob"), "{fields:?}");
         }
         let ann = headers(&[("authorization", "Bearer token-of-ann")]);
-        assert_eq!(ring.identify(&ann).map(Holder::name), Ok("ann"));
+        assert_eq!(ring.identify(&ann).map(|found| &*found.name), Ok("ann"));
     }
 
     #[test]
@@ -313,7 +275,7 @@ mod tests {
                 Unauthorized::Unknown,
             ),
         ] {
-            let found = ring.identify(&fields).map(Holder::name);
+            let found = ring.identify(&fields).map(|found| &*found.name);
             assert_eq!(found, Err(expected), "{fields:?}");
         }
     }
@@ -322,16 +284,12 @@ mod tests {
     fn a_token_brings_its_rights() {
         let ring = keyring(TWO);
         let known = headers(&[("authorization", "Bearer token-of-bob")]);
-        let holder = ring.identify(&known).expect("bob is known");
-        let principal = holder.principal();
+        let principal = ring.identify(&known).expect("bob is known");
         assert_eq!(&*principal.name, "bob");
         assert_eq!(principal.limits.message, 1 << 20);
         assert_eq!(principal.limits.in_flight, Limits::default().in_flight);
-        assert!(
-            principal
-                .lanes
-                .is_some_and(|lanes| lanes.contains("default"))
-        );
+        let lanes = principal.lanes.as_ref();
+        assert!(lanes.is_some_and(|lanes| lanes.contains("default")));
         let inside = "10.1.2.3".parse().expect("an address");
         assert!(principal.policy.check_address(inside).is_ok());
         assert!(ring.anonymous.policy.check_address(inside).is_err());
@@ -341,21 +299,20 @@ mod tests {
     fn without_tokens_anyone_is_anonymous() {
         let ring = keyring("");
         let found = ring.identify(&headers(&[("authorization", "Bearer x")]));
-        assert_eq!(found.map(Holder::name), Ok("anonymous"));
+        assert_eq!(found.map(|found| &*found.name), Ok("anonymous"));
     }
 
     #[test]
     fn there_are_as_many_sessions_as_there_may_be() {
         let ring = keyring(TWO);
         let known = headers(&[("authorization", "Bearer token-of-bob")]);
-        let holder = ring.identify(&known).expect("bob is known");
-        let places = holder.places();
+        let places = &ring.identify(&known).expect("bob is known").places;
         let (first, second) = (places.session(), places.session());
         assert!(first.is_some() && second.is_some() && places.session().is_none());
         drop(second);
         assert!(places.session().is_some());
         let sockets: Vec<_> = std::iter::from_fn(|| places.socket()).collect();
-        assert_eq!(sockets.len(), LEAST_SOCKETS);
+        assert_eq!(sockets.len(), MIN_SOCKETS);
         drop(sockets);
         assert!(places.socket().is_some());
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use fetchway_batches::Batches;
 use fetchway_fetch::Engine;
 use fetchway_relay::Relay;
 use tokio::net::TcpListener;
@@ -10,21 +11,20 @@ use tokio::task::JoinHandle;
 
 use crate::admin::Admin;
 use crate::auth::{Keyring, TokenDigest};
-use crate::batches::Batches;
-use crate::config::{Config, HttpSection};
+use crate::config::{Config, DEFAULT, HttpSection};
 use crate::http::Main;
 use crate::listener::{Entry, Handler, Server, bind};
 use crate::metrics::{ListenerName, Metrics, Scrape, Told};
 use crate::origin_check::OriginCheck;
 use crate::start_error::StartError;
-use fetchway_service::{Phase, Shutdown, StreamService, StreamServices};
+use fetchway_service::{Phase, Route, Shutdown, StreamService, StreamServices};
 
 /// What all servers of a node share.
 pub(crate) struct Core {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) engine: Engine,
-    pub(crate) relay: Relay,
-    pub(crate) batches: Arc<Batches>,
+    /// Routes of the main listener.
+    routes: Vec<Arc<dyn Route>>,
     pub(crate) shutdown: Shutdown,
     pub(crate) http: HttpSection,
 }
@@ -39,12 +39,19 @@ impl Core {
         let engine = Engine::new(config.engine_config()?, observer).map_err(StartError::Engine)?;
         let observer = Arc::clone(&metrics);
         let shutdown = Shutdown::default();
-        let batches = Batches::new(config, engine.clone(), shutdown.clone());
+        let lane = config.lanes.get(DEFAULT);
+        let retry = lane.map(|lane| lane.to_lane().retry).unwrap_or_default();
+        let batches = Arc::new(Batches::new(
+            engine.clone(),
+            config.origin_rules(),
+            config.batch_limits(),
+            (retry, config.fetch.retry_after_cap.0.0),
+            shutdown.clone(),
+        ));
         let services = StreamServices::new(vec![Arc::clone(&batches) as Arc<dyn StreamService>]);
         let relay = Relay::new(engine.clone(), observer, services, shutdown.clone());
         Ok(Self {
-            relay,
-            batches,
+            routes: vec![Arc::new(relay), batches],
             metrics,
             engine,
             shutdown,
@@ -77,12 +84,10 @@ impl Core {
     pub(crate) fn main(&self, config: &Config, keyring: Keyring, addr: SocketAddr) -> Main {
         let open_to_anyone = is_loopback(addr) && !keyring.is_required();
         Main {
-            relay: self.relay.clone(),
-            batches: Arc::clone(&self.batches),
+            routes: self.routes.clone(),
             keyring,
             origins: OriginCheck::new(&config.allow_origins, open_to_anyone),
             metrics: Arc::clone(&self.metrics),
-            shutdown: self.shutdown.clone(),
         }
     }
 

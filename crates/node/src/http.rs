@@ -1,47 +1,31 @@
-//! The routes of the main listener: the relay, batches, and a few answers for whoever comes by HTTP.
+//! The main listener: routes of the capabilities behind the checks of web origin and token, and a few pages.
 
 use std::sync::Arc;
 
-use fetchway_relay::{Encoding, Refusal, Relay};
-use fetchway_wire::v1::SUBPROTOCOL;
-use http::header::{
-    ALLOW, HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
-};
+use fetchway_service::Route;
+use fetchway_service::problem::{Answer, json, problem, problem_with, text};
+use fetchway_service::reply::{self, Reply};
+use http::header::{ALLOW, WWW_AUTHENTICATE};
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 
-use crate::auth::{Keyring, TOKEN_PROTOCOL, Unauthorized, offered};
-use crate::batches::{Batches, Reply, refused};
+use crate::auth::{Keyring, Unauthorized};
 use crate::listener::{Handler, Peer};
 use crate::metrics::{Metrics, Refused};
 use crate::origin_check::{self, OriginCheck};
-use fetchway_service::problem::{Answer, json, problem, problem_with, text};
-use fetchway_service::{Phase, Shutdown};
 
-/// The relay's JSON encoding, by its subprotocol.
-const JSON_PROTOCOL: &str = "fetchway.json";
-
-/// How a token is sent where a session is asked for.
-const SESSION_TOKEN: &str = "send it as `Authorization: Bearer TOKEN`, or where headers can't be \
-    set, offer it beside an encoding: `new WebSocket(url, [\"fetchway.json\", \
-    \"fetchway.token.BASE64URL\"])`";
-
-/// How it is sent with any other request.
+/// How a token is sent to listeners without routes.
 pub(crate) const REQUEST_TOKEN: &str = "send it as `Authorization: Bearer TOKEN`";
-
-/// Where batches are asked for.
-const BATCHES: &str = "/v1/batches";
 
 const WELCOME: &str = "This is fetchway. Open a WebSocket here to have fetches made for you.\n";
 
 /// Answers the main listener's requests.
 pub(crate) struct Main {
-    pub(crate) relay: Relay,
-    pub(crate) batches: Arc<Batches>,
+    /// Routes of the capabilities. The first one that serves a request answers it.
+    pub(crate) routes: Vec<Arc<dyn Route>>,
     pub(crate) keyring: Keyring,
     pub(crate) origins: OriginCheck,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) shutdown: Shutdown,
 }
 
 impl Handler for Main {
@@ -49,122 +33,43 @@ impl Handler for Main {
 
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Reply> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let answer = self.route(request).await;
+        let answer = self.answer(request).await;
         log_request("main", peer, &method, &uri, &answer);
         answer
     }
 }
 
 impl Main {
-    async fn route(&self, request: Request<Incoming>) -> Response<Reply> {
-        let checked = self.origins.check(request.uri(), request.headers());
-        let checked = checked.map_err(|refusal| refuse(&self.metrics, refusal));
-        match (request.uri().path(), checked) {
-            (BATCHES, Ok(())) => self.batch(request).await,
-            (BATCHES, Err(refusal)) => refused(refusal, request),
-            (_, Ok(())) => self.whole(request).map(Reply::Whole),
-            // Nothing else takes a body, so no program is sending a long one.
-            (_, Err(refusal)) => refusal.map(Reply::Whole),
+    async fn answer(&self, request: Request<Incoming>) -> Response<Reply> {
+        if let Err(refusal) = self.origins.check(request.uri(), request.headers()) {
+            return reply::refuse(refuse(&self.metrics, refusal), request);
         }
-    }
-
-    async fn batch(&self, request: Request<Incoming>) -> Response<Reply> {
-        match self.keyring.identify(request.headers()) {
-            Ok(holder) => self.batches.post(&holder.principal(), request).await,
+        let (path, headers) = (request.uri().path(), request.headers());
+        let Some(route) = self.routes.iter().find(|it| it.serves(path, headers)) else {
+            return page(request.method(), path).map(Reply::Whole);
+        };
+        match self.keyring.identify(headers) {
+            Ok(principal) => route.handle(principal, request).await,
             Err(why) => {
                 self.metrics.refused(Refused::Token);
-                refused(unauthorized(why, REQUEST_TOKEN), request)
+                reply::refuse(unauthorized(why, route.token_hint()), request)
             }
         }
     }
+}
 
-    fn whole(&self, request: Request<Incoming>) -> Answer {
-        let reading = matches!(*request.method(), Method::GET | Method::HEAD);
-        match request.uri().path() {
-            "/v1/relay" => self.relay(request),
-            "/" if wants_websocket(request.headers()) => self.relay(request),
-            "/" if reading => text(StatusCode::OK, WELCOME),
-            "/health" if reading => health(),
-            "/" | "/health" => read_only(),
-            path => not_found(path),
-        }
-    }
-
-    fn relay(&self, request: Request<Incoming>) -> Answer {
-        let holder = match self.keyring.identify(request.headers()) {
-            Ok(holder) => holder,
-            Err(why) => {
-                self.metrics.refused(Refused::Token);
-                return unauthorized(why, SESSION_TOKEN);
-            }
-        };
-        if self.shutdown.phase() != Phase::Serving {
-            let detail = "This node is shutting down; connect to another, or again in a while.";
-            return problem(StatusCode::SERVICE_UNAVAILABLE, detail);
-        }
-        let encoding = match encoding(request.headers()) {
-            Ok(encoding) => encoding,
-            Err(detail) => return problem(StatusCode::BAD_REQUEST, detail),
-        };
-        let (principal, places) = (holder.principal(), holder.places());
-        let upgraded = self.relay.upgrade(request, principal, encoding, places);
-        upgraded.unwrap_or_else(|refusal| match refusal {
-            Refusal::Full => {
-                let detail = "There are as many sessions as this token may have (max-sessions); \
-                              close one, or send more fetches over each.";
-                problem(StatusCode::TOO_MANY_REQUESTS, detail)
-            }
-            Refusal::Handshake(error) => {
-                let version = HeaderValue::from_static("13");
-                let mut answer = problem(error.status(), &error.to_string());
-                answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, version);
-                answer
-            }
-        })
+/// Answers a request for something that belongs to no capability.
+fn page(method: &Method, path: &str) -> Answer {
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    match path {
+        "/" if is_read => text(StatusCode::OK, WELCOME),
+        "/health" if is_read => health(),
+        "/" | "/health" => read_only(),
+        path => not_found(path),
     }
 }
 
-/// The encoding that a client offers, the binary one first, and the subprotocol to confirm (RFC 6455
-/// section 4.2.2: one of those offered).
-///
-/// # Errors
-/// None that is offered can be confirmed. Browsers would close such a connection without a word.
-fn encoding(headers: &HeaderMap) -> Result<(Encoding, Option<HeaderValue>), &'static str> {
-    let known = [(Encoding::V1, SUBPROTOCOL), (Encoding::Json, JSON_PROTOCOL)];
-    let chosen = known
-        .into_iter()
-        .find(|(_, name)| offered(headers).any(|offer| offer == *name));
-    if let Some((encoding, name)) = chosen {
-        return Ok((encoding, Some(HeaderValue::from_static(name))));
-    }
-    let mut others = offered(headers)
-        .filter(|offer| !offer.is_empty())
-        .peekable();
-    if others.peek().is_none() {
-        return Ok((Encoding::Json, None));
-    }
-    if others.all(|offer| offer.starts_with(TOKEN_PROTOCOL)) {
-        return Err(
-            "A token alone was offered as subprotocol, and is never confirmed: offer an encoding \
-             beside it, as in `new WebSocket(url, [\"fetchway.json\", \
-             \"fetchway.token.BASE64URL\"])`.",
-        );
-    }
-    Err(
-        "None of the subprotocols offered is known here: offer fetchway.json or fetchway.v1, or none \
-         at all for JSON.",
-    )
-}
-
-fn wants_websocket(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(UPGRADE).iter();
-    values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
-}
-
-/// Alive, whatever else may be wrong.
+/// Reports that the process is alive, whatever else may be wrong.
 pub(crate) fn health() -> Answer {
     let body = serde_json::json!({ "status": "ok", "service": "fetchway" });
     json(StatusCode::OK, &body)

@@ -1,6 +1,6 @@
 //! Sessions: one client's fetches over a WebSocket.
 //!
-//! Read `upgrade` first: a WebSocket becomes a session. Then read one of the two encodings: `json`, whose
+//! Read `route` and `upgrade` first: a WebSocket becomes a session. Then read one of the two encodings: `json`, whose
 //! session is its socket, or `v1`, binary, whose session outlives its sockets. `ending` tells why sessions
 //! end, and `refusals` why a fetch is refused.
 
@@ -8,6 +8,7 @@ mod ending;
 mod json;
 mod observe;
 mod refusals;
+mod route;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -15,4 +16,4 @@ mod v1;
 
 pub use ending::EndReason;
 pub use observe::{NoSessionObserver, SessionObserver};
-pub use upgrade::{Encoding, Refusal, Relay};
+pub use upgrade::Relay;

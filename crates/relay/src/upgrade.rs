@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fetchway_fetch::{Account, AccountLimits, Engine};
-use fetchway_service::{Places, Principal, Shutdown, StreamServices, Work};
+use fetchway_service::{Principal, Shutdown, StreamServices, Work};
 use fetchway_ws::HandshakeError;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
@@ -19,7 +19,7 @@ use crate::{json, v1};
 
 /// Encoding of a session's messages, chosen by the WebSocket's subprotocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
+pub(crate) enum Encoding {
     /// Without a subprotocol, or with `fetchway.json`.
     Json,
     /// `fetchway.v1`.
@@ -28,7 +28,7 @@ pub enum Encoding {
 
 /// Reason why a request has not become a WebSocket.
 #[derive(Debug)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The request is no valid handshake.
     Handshake(HandshakeError),
     /// All of the credential's places are taken.
@@ -81,22 +81,21 @@ impl Relay {
     }
 
     /// Answers a WebSocket handshake and, once the connection is handed over, runs the session.
-    /// `protocol` is the subprotocol to confirm. A JSON session has its place of `places` from here on,
-    /// a binary one from its first HELLO to its end, however many sockets it has.
+    /// `protocol` is the subprotocol to confirm. A JSON session takes a place of its credential here; a
+    /// binary session has one from its first HELLO to its end, however many sockets it has.
     ///
     /// # Errors
     /// [`Refusal`]: the caller answers with a status.
-    pub fn upgrade(
+    pub(crate) fn upgrade(
         &self,
         mut request: Request<Incoming>,
         principal: Principal,
         (encoding, protocol): (Encoding, Option<HeaderValue>),
-        places: Arc<Places>,
     ) -> Result<Response<Full<Bytes>>, Refusal> {
         let mut response = fetchway_ws::accept(request.method(), request.headers())?;
         let place = match encoding {
-            Encoding::Json => places.session(),
-            Encoding::V1 => places.socket(),
+            Encoding::Json => principal.places.session(),
+            Encoding::V1 => principal.places.socket(),
         };
         let Some(place) = place else {
             self.refused(&principal.name);
@@ -120,11 +119,7 @@ impl Relay {
                     relay.session(io, principal, work).await;
                     drop(place);
                 }
-                Encoding::V1 => {
-                    let socket = Some(place);
-                    let entry = v1::Entry { socket, places };
-                    v1::serve(&relay, io, principal, entry, work).await;
-                }
+                Encoding::V1 => v1::serve(&relay, io, principal, place, work).await,
             }
         });
         Ok(response.map(|()| Full::default()))

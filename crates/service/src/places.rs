@@ -1,4 +1,4 @@
-//! Places: the number of sessions and sockets that one credential may have at once.
+//! Places: the number of sessions, sockets and batches that one credential may have at once.
 
 use std::sync::Arc;
 
@@ -7,23 +7,34 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// One of a credential's places. Dropping it gives the place back.
 pub type Place = OwnedSemaphorePermit;
 
-/// The places of one credential.
-#[derive(Debug)]
+/// The number of places of one credential, by kind.
+#[derive(Clone, Copy, Debug)]
+pub struct PlaceCounts {
+    /// Sessions.
+    pub sessions: usize,
+    /// Sockets without a session: one that has not sent HELLO yet, or has just been replaced.
+    pub sockets: usize,
+    /// Batches that the node runs.
+    pub batches: usize,
+}
+
+/// The places of one credential. Clones share them.
+#[derive(Clone, Debug)]
 pub struct Places {
-    /// Each session holds a permit until it has ended.
     sessions: Arc<Semaphore>,
-    /// Each socket without a session holds a permit.
     sockets: Arc<Semaphore>,
+    batches: Arc<Semaphore>,
 }
 
 impl Places {
-    /// Places for `sessions` sessions, and for `sockets` sockets without a session.
+    /// Returns as many free places as `counts` says.
     #[must_use]
-    pub fn new(sessions: usize, sockets: usize) -> Self {
+    pub fn new(counts: PlaceCounts) -> Self {
         let semaphore = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         Self {
-            sessions: semaphore(sessions),
-            sockets: semaphore(sockets),
+            sessions: semaphore(counts.sessions),
+            sockets: semaphore(counts.sockets),
+            batches: semaphore(counts.batches),
         }
     }
 
@@ -33,23 +44,26 @@ impl Places {
         take(&self.sessions)
     }
 
-    /// Takes a place for a socket without a session: one that has not sent HELLO yet, or has just been
-    /// replaced. `None` if all are taken.
+    /// Takes a place for one more socket without a session; `None` if all are taken.
     #[must_use]
     pub fn socket(&self) -> Option<Place> {
         take(&self.sockets)
     }
 
-    /// Number of free places for sessions.
+    /// Takes a place for one more batch; `None` if all are taken.
     #[must_use]
-    pub fn free_sessions(&self) -> usize {
-        self.sessions.available_permits()
+    pub fn batch(&self) -> Option<Place> {
+        take(&self.batches)
     }
 
-    /// Number of free places for sockets without a session.
+    /// Number of free places.
     #[must_use]
-    pub fn free_sockets(&self) -> usize {
-        self.sockets.available_permits()
+    pub fn free(&self) -> PlaceCounts {
+        PlaceCounts {
+            sessions: self.sessions.available_permits(),
+            sockets: self.sockets.available_permits(),
+            batches: self.batches.available_permits(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::{ErrorName, FetchError};
 
 use crate::limits::Limits;
+use crate::places::Places;
 
 /// The client on whose behalf sessions and batches run. The node finds it by the credential.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Principal {
     pub policy: Arc<AddressPolicy>,
     /// Lanes that may be named; `None` means every configured lane.
     pub lanes: Option<Arc<BTreeSet<String>>>,
+    /// Places for the sessions and batches of the credential.
+    pub places: Places,
 }
 
 impl Principal {

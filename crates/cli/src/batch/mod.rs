@@ -20,7 +20,7 @@ use fetchway_batch::{
     FileRun, FileRunConfig, FileRunEnd, FileRunError, Input, MAX_STRICT, Performer, Running,
 };
 use fetchway_node::config::DEFAULT;
-use fetchway_node::{Config, LocalFetches, Signal, Signals, fdlimit};
+use fetchway_node::{Config, Signal, Signals, fdlimit, local_performer};
 
 pub(crate) use args::Args;
 use lookout::Lookout;
@@ -108,7 +108,7 @@ fn prepare(args: &Args) -> anyhow::Result<Plan> {
 async fn perform(args: &Args, plan: Plan) -> anyhow::Result<ExitCode> {
     let timeout = args.timeout.map(|timeout| timeout.0);
     if args.via.is_empty() {
-        let performer = LocalFetches::new(&plan.config, args.concurrency(), timeout)?;
+        let performer = local_performer(&plan.config, args.concurrency(), timeout)?;
         return drive(args, plan, performer, None).await;
     }
     let token = args.token_file.as_ref().map(|path| {

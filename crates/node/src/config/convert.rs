@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use fetchway_fetch::{EngineConfig, PoolConfig};
+use fetchway_performers::OriginRules;
 use fetchway_policy::OriginLimits;
 use fetchway_policy::guard::{AddressPolicy, HostPattern, IpNet};
 use rustls::pki_types::CertificateDer;
@@ -85,8 +86,28 @@ impl Config {
         })
     }
 
-    /// The limits of origins, by pattern in the order in which they count, and of all others.
-    pub(crate) fn origin_limits(&self) -> (Vec<(HostPattern, OriginLimits)>, OriginLimits) {
+    /// Limits of origins, for a batch.
+    pub(crate) fn origin_rules(&self) -> OriginRules {
+        let (patterns, others) = self.origin_limits();
+        OriginRules::new(patterns, others)
+    }
+
+    /// Bounds of the batches that clients have run.
+    pub(crate) fn batch_limits(&self) -> fetchway_batches::Limits {
+        let batch = &self.batch;
+        fetchway_batches::Limits {
+            at_once: batch.max_at_once,
+            concurrency: batch.max_concurrency,
+            held: batch.max_held.as_usize(),
+            spool: batch.spool.0.0,
+            spool_memory: batch.spool_memory.0.0,
+            spool_dir: batch.spool_dir.clone(),
+            idle_timeout: batch.idle_timeout.0.0,
+        }
+    }
+
+    /// Limits of origins by pattern, in the order in which they count, and the limits of all others.
+    fn origin_limits(&self) -> (Vec<(HostPattern, OriginLimits)>, OriginLimits) {
         let others = self.origins.get(DEFAULT);
         let others = others.map_or_else(OriginLimits::default, |limits| limits.to_limits());
         (self.origins_by_rank(), others)

@@ -18,7 +18,6 @@ mod print;
 mod sections;
 mod sessions;
 mod text;
-mod units;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use api::{ApiOrder, ApiUrl};
 pub use convert::ReadError;
 pub(crate) use convert::{read_certificates, read_token};
+pub use fetchway_policy::units::{Dur, Pace, Size};
 pub use gateways::{DeliveryMode, DuplicateId, GatewaySection, LossSign};
 pub use lanes::{DEFAULT, LaneSection, OriginSection};
 pub use layers::{ConfigError, Layers};
@@ -41,7 +41,6 @@ pub use sessions::{LimitOverrides, RelaySection, TokenSection};
 pub use text::{
     Addresses, Expected, HIDDEN, ListenAddr, MainListen, Ports, Secret, Text, WebOrigin,
 };
-pub use units::{Dur, Pace, Size, UnitError};
 
 /// Everything that can be configured. Keys are in kebab case; a key that is not here is refused.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use fetchway_fetch::{Engine, EngineConfig, NoObserver};
 use fetchway_policy::guard::AddressPolicy;
-use fetchway_service::{Limits, Principal, Shutdown, StreamServices};
+use fetchway_service::{Limits, PlaceCounts, Places, Principal, Shutdown, StreamServices};
 use fetchway_ws::{Decoder, Event, Opcode, Receiver, Role, put_frame};
 use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
@@ -52,6 +52,11 @@ impl Peer {
             limits,
             policy: Arc::new(AddressPolicy::default()),
             lanes: None,
+            places: Places::new(PlaceCounts {
+                sessions: 1,
+                sockets: 0,
+                batches: 0,
+            }),
         };
         let (ours, theirs) = tokio::io::duplex(LINK);
         let (relay, work) = (relay.clone(), relay.shutdown.begin());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_service::{Place, Places, Principal};
+use fetchway_service::{Place, Principal};
 use fetchway_wire::v1::{self, Config, Frame, Hello, Violation, decode};
 use fetchway_ws::{Event, Receiver};
 use tokio::io::AsyncRead;
@@ -17,14 +17,6 @@ use crate::upgrade::Relay;
 
 /// Time that a client may take to send its HELLO.
 const HELLO_TIME: Duration = Duration::from_secs(10);
-
-/// The place of a socket, and the places of its credential.
-pub(crate) struct Entry {
-    /// The socket's place, until its session has one.
-    pub(crate) socket: Option<Place>,
-    /// All places of the credential.
-    pub(crate) places: Arc<Places>,
-}
 
 /// A session, and the socket that it is on now.
 pub(super) struct Attached {
@@ -64,19 +56,20 @@ async fn first<R: AsyncRead + Unpin>(receiver: &mut Receiver<R>) -> Result<(Hell
     }
 }
 
-/// The session that a HELLO asks for, or a new one.
+/// Returns the session that a HELLO asks for, or a new one. `place` is the socket's own, until the socket
+/// has a session.
 pub(super) fn attach(
     relay: &Relay,
     principal: Principal,
     hello: &Hello,
-    entry: &mut Entry,
+    place: &mut Option<Place>,
 ) -> Result<Attached, Ending> {
     let token = rand::random();
     let mut refused = None;
     if let Some(asked) = &hello.token {
         match relay.directory.find(asked, &principal.name) {
             Some(session) => {
-                let attached = resume(relay, session, hello, (asked, token), entry);
+                let attached = resume(relay, session, hello, (asked, token), place);
                 if let Some(attached) = attached.map_err(broken)? {
                     return Ok(attached);
                 }
@@ -98,17 +91,23 @@ pub(super) fn attach(
         resume_within: limits.binary.resume_within,
     };
     // Sessions that nobody is connected to make room for one that somebody is.
-    let free = entry.places.session();
-    let Some(place) = free.or_else(|| relay.directory.displace(&principal.name)) else {
+    let free = principal.places.session();
+    let Some(session_place) = free.or_else(|| relay.directory.displace(&principal.name)) else {
         relay.refused(&principal.name);
         return Err(full());
     };
-    entry.socket = None;
+    *place = None;
     let machine = v1::Session::relay(config, hello, token, refused);
     let account = relay.account(&principal);
     relay.opened(&principal);
     let services = relay.services.clone();
-    let session = Session::new(account, principal, services, machine, (token, place));
+    let session = Session::new(
+        account,
+        principal,
+        services,
+        machine,
+        (token, session_place),
+    );
     let session = Arc::new(session);
     let socket = Arc::new(Socket::default());
     session.lock().socket = Some(socket.clone());
@@ -129,7 +128,7 @@ fn resume(
     session: Arc<Session>,
     hello: &Hello,
     (used, token): (&[u8; v1::TOKEN], [u8; v1::TOKEN]),
-    entry: &mut Entry,
+    place: &mut Option<Place>,
 ) -> Result<Option<Attached>, Violation> {
     let socket = Arc::new(Socket::default());
     let mut number = 0;
@@ -139,9 +138,9 @@ fn resume(
             return Ok(None);
         }
         state.machine.resume(hello, token)?;
-        let place = entry.socket.take();
+        let place = place.take();
         if let Some(older) = state.socket.replace(socket.clone()) {
-            // It closes in its own time: meanwhile it counts as one without a session.
+            // The older socket still has to close. Until then it counts as a socket without a session.
             older.keep(place);
         }
         // Whoever serves an older socket, or waits for this one, sees it here. Under the lock: the one

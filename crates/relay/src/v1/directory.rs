@@ -180,7 +180,9 @@ mod tests {
 
     use fetchway_fetch::{Engine, EngineConfig, NoObserver};
     use fetchway_policy::guard::AddressPolicy;
-    use fetchway_service::{BinaryLimits, Limits, Places, Principal, Shutdown, StreamServices};
+    use fetchway_service::{
+        BinaryLimits, Limits, PlaceCounts, Places, Principal, Shutdown, StreamServices,
+    };
     use fetchway_wire::v1::{self, Config, Hello};
     use futures_util::FutureExt as _;
 
@@ -201,10 +203,15 @@ mod tests {
             },
             policy: Arc::new(AddressPolicy::default()),
             lanes: None,
+            places: Places::new(PlaceCounts {
+                sessions: 1,
+                sockets: 0,
+                batches: 0,
+            }),
         };
         let machine = v1::Session::relay(Config::default(), &Hello::default(), [1; TOKEN], None);
         let account = relay.account(&principal);
-        let place = Places::new(1, 0).session().expect("a place is free");
+        let place = principal.places.session().expect("a place is free");
         Arc::new(Session::new(
             account,
             principal,

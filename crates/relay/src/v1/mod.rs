@@ -21,6 +21,5 @@ mod tests;
 mod upload;
 mod writer;
 
-pub(crate) use attach::Entry;
 pub(crate) use directory::Directory;
 pub(crate) use serve::serve;

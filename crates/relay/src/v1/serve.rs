@@ -8,12 +8,12 @@
 //! ```
 
 use bytes::{Bytes, BytesMut};
-use fetchway_service::{Phase, Principal, Work};
+use fetchway_service::{Phase, Place, Principal, Work};
 use fetchway_wire::v1::MAX_MESSAGE;
 use fetchway_ws::{Decoder, Liveness, Opcode, Receiver, Role, put_frame};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
-use super::attach::{Attached, Entry, attach, hello};
+use super::attach::{Attached, attach, hello};
 use super::closing::replaced;
 use super::park::park;
 use super::reader::Reader;
@@ -21,16 +21,18 @@ use super::writer::write;
 use crate::ending::{CLOSING, EndReason, Ending};
 use crate::upgrade::Relay;
 
-/// Runs a socket to its end, and its session if both end together.
+/// Runs a socket to its end, and its session if both end together. `place` is the socket's, until a session
+/// has it.
 pub(crate) async fn serve<S>(
     relay: &Relay,
     io: S,
     principal: Principal,
-    mut entry: Entry,
+    place: Place,
     mut work: Work,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let mut place = Some(place);
     let (read, write) = tokio::io::split(io);
     let decoder = Decoder::new(Role::Server, MAX_MESSAGE);
     let mut receiver = Receiver::new(read, BytesMut::new(), decoder);
@@ -40,7 +42,7 @@ pub(crate) async fn serve<S>(
         () = work.reached(Phase::Draining) => Err(Ending::SHUTDOWN),
     };
     let attached = greeted.and_then(|(hello, rest)| {
-        let attached = attach(relay, principal, &hello, &mut entry)?;
+        let attached = attach(relay, principal, &hello, &mut place)?;
         Ok((attached, rest))
     });
     let (attached, rest) = match attached {

@@ -1,16 +1,13 @@
 //! What comes on a socket that a newer one has just replaced does not concern the session.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
-use fetchway_service::Places;
 use fetchway_wire::v1::{Frame, Hello};
 use fetchway_ws::{Decoder, Event, Opcode, Receiver, Role};
 use tokio::io::AsyncWriteExt as _;
 
 use super::super::attach::attach;
 use super::super::serve::run;
-use super::{EndReason, Entry, Peer, asking, failing, principal, relay, settled};
+use super::{EndReason, Peer, asking, failing, principal, relay, settled};
 
 /// Of each case: what is written to the older socket.
 fn cases() -> [(&'static str, Opcode, Vec<u8>); 6] {
@@ -76,13 +73,8 @@ async fn a_socket_that_is_replaced_before_it_begins_is_told() {
     let (relay, _ended) = relay();
     let mut first = Peer::connect(&relay, |_| {});
     let token = first.hello(Hello::default()).await.token;
-    let places = Arc::new(Places::new(0, 0));
     let attached = [(); 2].map(|()| {
-        let mut entry = Entry {
-            socket: None,
-            places: places.clone(),
-        };
-        let attached = attach(&relay, principal(|_| {}), &asking(token), &mut entry);
+        let attached = attach(&relay, principal(|_| {}), &asking(token), &mut None);
         attached.expect("the session is there")
     });
     let (ours, theirs) = tokio::io::duplex(1 << 10);

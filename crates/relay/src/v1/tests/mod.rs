@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use fetchway_fetch::{Engine, EngineConfig, NoObserver};
 use fetchway_policy::guard::AddressPolicy;
-use fetchway_service::{Limits, Places, Principal, Shutdown, StreamServices};
+use fetchway_service::{Limits, PlaceCounts, Places, Principal, Shutdown, StreamServices};
 use fetchway_wire::v1::frame::Part;
 use fetchway_wire::v1::{Frame, Hello, RequestHead, TOKEN, decode};
 use fetchway_ws::{Decoder, Event, Opcode, Receiver, Role, put_frame};
@@ -20,7 +20,6 @@ use http::Method;
 use tokio::io::{AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 
-use super::Entry;
 use crate::{EndReason, Relay, SessionObserver};
 
 /// Tells of ended sessions, and why they have.
@@ -62,7 +61,16 @@ fn principal(change: impl FnOnce(&mut Limits)) -> Principal {
         limits,
         policy: Arc::new(AddressPolicy::default()),
         lanes: None,
+        places: places(1_000, 1_000),
     }
+}
+
+fn places(sessions: usize, sockets: usize) -> Places {
+    Places::new(PlaceCounts {
+        sessions,
+        sockets,
+        batches: 0,
+    })
 }
 
 struct Peer {
@@ -73,19 +81,14 @@ struct Peer {
 
 impl Peer {
     fn connect(relay: &Relay, change: impl FnOnce(&mut Limits)) -> Self {
-        Self::bound(
-            relay,
-            principal(change),
-            Arc::new(Places::new(1_000, 1_000)),
-        )
+        Self::on_behalf(relay, principal(change))
     }
 
-    fn bound(relay: &Relay, principal: Principal, places: Arc<Places>) -> Self {
+    fn on_behalf(relay: &Relay, principal: Principal) -> Self {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let (relay, work) = (relay.clone(), relay.shutdown.begin());
-        let socket = Some(places.socket().expect("few sockets"));
-        let entry = Entry { socket, places };
-        tokio::spawn(async move { super::serve(&relay, theirs, principal, entry, work).await });
+        let place = principal.places.socket().expect("few sockets");
+        tokio::spawn(async move { super::serve(&relay, theirs, principal, place, work).await });
         let (read, write) = tokio::io::split(ours);
         let decoder = Decoder::new(Role::Client, 64 << 10);
         let read = Receiver::new(read, BytesMut::new(), decoder);

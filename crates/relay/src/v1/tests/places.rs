@@ -1,22 +1,22 @@
 //! How many sessions a credential may have: a place is the session's, whatever its sockets are.
 
-use std::sync::Arc;
-
 use fetchway_service::Places;
 use fetchway_wire::v1::{Frame, Hello};
 use fetchway_ws::Opcode;
 
-use super::{Peer, asking, failing, principal, relay, settled};
+use super::{Peer, asking, failing, places, principal, relay, settled};
 use crate::Relay;
 
-fn connect(relay: &Relay, places: &Arc<Places>) -> Peer {
-    Peer::bound(relay, principal(|_| {}), places.clone())
+fn connect(relay: &Relay, places: &Places) -> Peer {
+    let mut principal = principal(|_| {});
+    principal.places = places.clone();
+    Peer::on_behalf(relay, principal)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_resumed_session_keeps_its_place() {
     let (relay, _ended) = relay();
-    let places = Arc::new(Places::new(1, 8));
+    let places = places(1, 8);
     let mut peer = connect(&relay, &places);
     let mut token = peer.hello(Hello::default()).await.token;
     for cut in [true, false, true] {
@@ -34,17 +34,17 @@ async fn a_resumed_session_keeps_its_place() {
             assert!(resumed.received.is_some(), "{:?}", resumed.refused);
             (token, peer) = (resumed.token, next);
         }
-        assert_eq!(places.free_sessions(), 0);
+        assert_eq!(places.free().sessions, 0);
     }
     drop(peer);
     settled().await;
-    assert_eq!(places.free_sockets(), 8, "all have ended");
+    assert_eq!(places.free().sockets, 8, "all have ended");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_session_too_many_is_refused() {
     let (relay, mut ended) = relay();
-    let places = Arc::new(Places::new(1, 8));
+    let places = places(1, 8);
     let mut one = connect(&relay, &places);
     one.hello(Hello::default()).await;
     let mut two = connect(&relay, &places);
@@ -54,18 +54,18 @@ async fn a_session_too_many_is_refused() {
     // Its farewell makes room before it is answered.
     one.send_as(Opcode::Close, &1000_u16.to_be_bytes()).await;
     assert_eq!(one.close_code().await, 1000);
-    assert_eq!(places.free_sessions(), 1);
+    assert_eq!(places.free().sessions, 1);
     let mut three = connect(&relay, &places);
     three.hello(Hello::default()).await;
     drop((one, two, three));
     settled().await;
-    assert_eq!(places.free_sockets(), 8);
+    assert_eq!(places.free().sockets, 8);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_session_displaces_the_oldest_parked_one() {
     let (relay, mut ended) = relay();
-    let places = Arc::new(Places::new(2, 8));
+    let places = places(2, 8);
     let mut tokens = Vec::new();
     for _ in 0..2 {
         let mut peer = connect(&relay, &places);
@@ -93,7 +93,7 @@ async fn a_new_session_displaces_the_oldest_parked_one() {
 #[tokio::test(start_paused = true)]
 async fn replaced_sockets_count_as_such_without_a_session() {
     let (relay, _ended) = relay();
-    let places = Arc::new(Places::new(1, 3));
+    let places = places(1, 3);
     let mut peers = Vec::new();
     let mut peer = connect(&relay, &places);
     let mut token = peer.hello(Hello::default()).await.token;
@@ -101,15 +101,15 @@ async fn replaced_sockets_count_as_such_without_a_session() {
         peers.push(peer);
         peer = connect(&relay, &places);
         token = peer.hello(asking(token)).await.token;
-        assert_eq!(places.free_sockets(), 3 - replaced);
+        assert_eq!(places.free().sockets, 3 - replaced);
     }
     for mut replaced in peers {
         assert_eq!(replaced.close_code().await, 4409);
-        let before = places.free_sockets();
+        let before = places.free().sockets;
         replaced
             .send_as(Opcode::Close, &4409_u16.to_be_bytes())
             .await;
         settled().await;
-        assert_eq!(places.free_sockets(), before + 1);
+        assert_eq!(places.free().sockets, before + 1);
     }
 }

@@ -1,12 +1,12 @@
-//! What a client has sent and the batch has not taken: in memory first, then in a file without a name.
+//! A spool: bytes that a client has sent and the batch has not taken yet. Memory comes first, then a file.
 //!
 //! ```text
 //!   client ──▶ memory ───────────────▶ batch      while the file is empty and memory has room
 //!   client ──▶ file (a ring) ────────▶ batch      from then on, until the file is empty again
 //! ```
 //!
-//! One task writes and one reads. The file's blocks are used again in a ring, so it never grows beyond
-//! its bound however long the batch is; it has no name, so nothing is left of it whatever happens.
+//! One task writes and one reads. The file is a ring, so its size stays within its bound however long the
+//! batch is. The file has no name, so nothing is left on the disk, even after a crash.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -22,53 +22,54 @@ use tokio::task::spawn_blocking;
 
 /// Bytes read from the file at once.
 const READ: u64 = 128 << 10;
-/// What a piece takes in memory beside its bytes.
+/// Memory of a piece beside its bytes.
 const PIECE_WEIGHT: usize = 128;
 
-/// How much a spool holds, and where.
+/// Bounds of a spool, and the folder of its file.
 #[derive(Clone, Debug)]
-pub(super) struct Bounds {
-    /// Bytes in memory; more go to the file.
-    pub(super) memory: usize,
-    /// Bytes in the file; more are refused.
-    pub(super) file: u64,
-    /// The folder for the file; empty for the system's own.
-    pub(super) folder: PathBuf,
+pub(crate) struct Bounds {
+    /// Maximum number of bytes in memory. More go to the file.
+    pub(crate) memory: usize,
+    /// Maximum number of bytes in the file. More are refused.
+    pub(crate) file: u64,
+    /// Folder for the file; empty for the system's folder for temporary files.
+    pub(crate) folder: PathBuf,
 }
 
-/// See the module.
+/// Bytes on their way from a client to its batch.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(crate) struct Spool {
     bounds: Bounds,
     state: Mutex<State>,
-    /// There is more to read, or the end.
+    /// Notified when a piece was written, or the end.
     more: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     memory: VecDeque<Bytes>,
-    /// Bytes of `memory`, and what its pieces take beside them.
+    /// Bytes of `memory`, including the weight of its pieces.
     weight: usize,
     file: Option<Arc<File>>,
-    /// Bytes that have been read from the file in all, and written to it.
+    /// Bytes read from the file so far.
     read: u64,
+    /// Bytes written to the file so far.
     written: u64,
-    /// Nothing more is written: the end, or why there is none.
+    /// The end of the input, or the reason why the input is incomplete.
     end: Option<Result<(), FetchError>>,
 }
 
-/// What there is to read.
-enum Seen {
+/// The next thing to read.
+enum Next {
     Piece(Bytes),
-    /// From where in the file, and how much.
+    /// A range of the file: its start and its length.
     File(Arc<File>, u64, u64),
     End(Result<(), FetchError>),
     Nothing,
 }
 
 impl Spool {
-    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
+    pub(crate) fn new(bounds: Bounds) -> Arc<Self> {
         Arc::new(Self {
             bounds,
             state: Mutex::default(),
@@ -80,11 +81,12 @@ impl Spool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a piece. Only one task may do so.
+    /// Writes a piece. Only one task may write.
     ///
     /// # Errors
-    /// `limit_exceeded` if it is full, `proxy_internal_error` if the file fails. Nothing may come after.
-    pub(super) async fn write(&self, piece: Bytes) -> Result<(), FetchError> {
+    /// `limit_exceeded` if the spool is full, `proxy_internal_error` if the file fails. After an error nothing
+    /// more may be written.
+    pub(crate) async fn write(&self, piece: Bytes) -> Result<(), FetchError> {
         let (file, written) = {
             let mut state = self.state();
             let weight = piece.len() + PIECE_WEIGHT;
@@ -108,7 +110,7 @@ impl Spool {
         };
         let (size, len) = (self.bounds.file, piece.len() as u64);
         let to = Arc::clone(&file);
-        blocking(move || put(&to, size, written, &piece)).await?;
+        blocking(move || write_ring(&to, size, written, &piece)).await?;
         let mut state = self.state();
         state.file = Some(file);
         state.written += len;
@@ -117,23 +119,23 @@ impl Spool {
         Ok(())
     }
 
-    /// Nothing more is written.
-    pub(super) fn end(&self, end: Result<(), FetchError>) {
+    /// Marks the end of the input.
+    pub(crate) fn end(&self, end: Result<(), FetchError>) {
         self.state().end = Some(end);
         self.more.notify_one();
     }
 
-    /// The next piece, or nothing at the end. Only one task may ask.
-    pub(super) async fn read(&self) -> Option<Result<Bytes, FetchError>> {
+    /// Returns the next piece, or `None` at the end. Only one task may read.
+    pub(crate) async fn read(&self) -> Option<Result<Bytes, FetchError>> {
         loop {
-            match self.look() {
-                Seen::Piece(piece) => return Some(Ok(piece)),
-                Seen::End(Ok(())) => return None,
-                Seen::End(Err(error)) => return Some(Err(error)),
-                Seen::Nothing => self.more.notified().await,
-                Seen::File(file, from, len) => {
+            match self.next() {
+                Next::Piece(piece) => return Some(Ok(piece)),
+                Next::End(Ok(())) => return None,
+                Next::End(Err(error)) => return Some(Err(error)),
+                Next::Nothing => self.more.notified().await,
+                Next::File(file, from, len) => {
                     let size = self.bounds.file;
-                    let piece = blocking(move || get(&file, size, from, len)).await;
+                    let piece = blocking(move || read_ring(&file, size, from, len)).await;
                     if piece.is_ok() {
                         self.state().read += len;
                     }
@@ -143,25 +145,25 @@ impl Spool {
         }
     }
 
-    fn look(&self) -> Seen {
+    fn next(&self) -> Next {
         let mut state = self.state();
         if let Some(piece) = state.memory.pop_front() {
             state.weight -= piece.len() + PIECE_WEIGHT;
-            return Seen::Piece(piece);
+            return Next::Piece(piece);
         }
         let left = state.written - state.read;
         match (&state.file, &state.end) {
-            (Some(file), _) if left > 0 => Seen::File(Arc::clone(file), state.read, left.min(READ)),
-            (_, Some(end)) => Seen::End(end.clone()),
-            (_, None) => Seen::Nothing,
+            (Some(file), _) if left > 0 => Next::File(Arc::clone(file), state.read, left.min(READ)),
+            (_, Some(end)) => Next::End(end.clone()),
+            (_, None) => Next::Nothing,
         }
     }
 
     async fn open(&self) -> Result<Arc<File>, FetchError> {
         let folder = self.bounds.folder.clone();
         blocking(move || match folder.as_os_str().is_empty() {
-            true => nameless(&std::env::temp_dir()),
-            false => nameless(&folder),
+            true => unnamed_file(&std::env::temp_dir()),
+            false => unnamed_file(&folder),
         })
         .await
         .map(Arc::new)
@@ -170,15 +172,15 @@ impl Spool {
     fn full(&self) -> FetchError {
         let total = self.bounds.memory as u64 + self.bounds.file;
         let detail = format!(
-            "The batch's items come faster than it takes them, and {total} bytes of them wait already, \
-             as many as may (batch.spool): send no more than that ahead of the outcomes, or use a \
-             session. The items read before are answered."
+            "The items came faster than they could be fetched, and {total} bytes of them are waiting, \
+             which is the maximum (batch.spool): send fewer items ahead of their outcomes, or use a \
+             session. All earlier items are answered."
         );
         FetchError::new(ErrorName::LimitExceeded, detail)
     }
 }
 
-/// Runs file work where it holds up nobody.
+/// Runs file work on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, FetchError> {
@@ -188,15 +190,15 @@ async fn blocking<T: Send + 'static>(
     };
     done.map_err(|error| {
         let detail = format!(
-            "The file that keeps the batch's items until they are taken cannot be used ({error}): see \
-             batch.spool-dir of this node. The items read before are answered."
+            "The file for waiting items of the batch cannot be used ({error}): check batch.spool-dir \
+             of this node. All earlier items are answered."
         );
         FetchError::new(ErrorName::ProxyInternalError, detail)
     })
 }
 
-/// A file that is gone with its last handle.
-fn nameless(folder: &Path) -> io::Result<File> {
+/// Creates a file without a name, which is deleted when its last handle is closed.
+fn unnamed_file(folder: &Path) -> io::Result<File> {
     let name = format!("fetchway-{:032x}", rand::random::<u128>());
     let path = folder.join(name);
     let mut options = OpenOptions::new();
@@ -211,7 +213,7 @@ fn nameless(folder: &Path) -> io::Result<File> {
 }
 
 /// Writes to a ring of `size` bytes.
-fn put(file: &File, size: u64, at: u64, bytes: &[u8]) -> io::Result<()> {
+fn write_ring(file: &File, size: u64, at: u64, bytes: &[u8]) -> io::Result<()> {
     let at = at % size;
     let first = bytes
         .len()
@@ -221,7 +223,7 @@ fn put(file: &File, size: u64, at: u64, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Reads `len` bytes of a ring of `size` bytes.
-fn get(file: &File, size: u64, at: u64, len: u64) -> io::Result<Bytes> {
+fn read_ring(file: &File, size: u64, at: u64, len: u64) -> io::Result<Bytes> {
     let at = at % size;
     let len = usize::try_from(len).unwrap_or(usize::MAX);
     let mut bytes = BytesMut::zeroed(len);
@@ -232,7 +234,10 @@ fn get(file: &File, size: u64, at: u64, len: u64) -> io::Result<Bytes> {
 }
 
 #[cfg(test)]
-#[expect(clippy::print_stdout, reason = "the seed is told")]
+#[expect(
+    clippy::print_stdout,
+    reason = "a failed run is repeated from its seed"
+)]
 mod tests {
     use rand::rngs::StdRng;
     use rand::{Rng as _, SeedableRng as _};
@@ -261,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_goes_in_comes_out_in_order_whoever_is_faster() {
+    async fn pieces_come_out_in_order_whichever_side_is_faster() {
         let seed: u64 = rand::random();
         println!("seed {seed}");
         let mut random = StdRng::seed_from_u64(seed);
@@ -306,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_waits_for_what_is_written() {
+    async fn a_reader_waits_for_the_next_piece() {
         let spool = spool(1_000, 1_000);
         let reading = tokio::spawn({
             let spool = Arc::clone(&spool);
@@ -325,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beyond_its_bound_it_refuses_by_name_and_gives_what_it_has() {
+    async fn a_full_spool_refuses_a_piece_and_keeps_the_earlier_ones() {
         let spool = spool(PIECE_WEIGHT + 4, 8);
         let mut taken = 0;
         let refused = loop {
@@ -343,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_is_none_is_told_of() {
+    async fn a_missing_folder_is_an_error_that_names_its_key() {
         let spool = Spool::new(Bounds {
             memory: 0,
             file: 1_000,

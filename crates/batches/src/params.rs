@@ -1,4 +1,4 @@
-//! How a batch is to be: the query of `fetchway:batch` and of `POST /v1/batches`.
+//! The parameters of a batch: the query of `fetchway:batch` and of `POST /v1/batches`.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -7,34 +7,34 @@ use std::time::Duration;
 
 use fetchway_batch::MAX_STRICT;
 use fetchway_policy::Rate;
+use fetchway_policy::units::{Dur, Pace};
 use url::form_urlencoded;
 
-use crate::config::{Dur, Pace};
-
-/// Fetches under way at once, if nothing is said of it: with a rate, and without.
+/// Default number of fetches in flight with a rate.
 const PACED: usize = 1_024;
+/// Default number of fetches in flight without a rate.
 const UNPACED: usize = 64;
-/// Further tries of a fetch that failed, if nothing is said of it.
+/// Default number of further tries of a fetch that failed.
 const RETRIES: u32 = 3;
 
-/// How a batch is to be.
+/// The parameters of a batch.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Params {
-    pub(super) rate: Option<Rate>,
-    pub(super) strict: bool,
-    pub(super) concurrency: usize,
-    pub(super) ordered: bool,
-    pub(super) retries: u32,
-    /// The longest that one try may take.
-    pub(super) timeout: Option<Duration>,
+pub(crate) struct Params {
+    pub(crate) rate: Option<Rate>,
+    pub(crate) strict: bool,
+    pub(crate) concurrency: usize,
+    pub(crate) ordered: bool,
+    pub(crate) retries: u32,
+    /// Longest time that one try may take.
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl Params {
-    /// Reads a query. A batch may have `most` fetches under way.
+    /// Reads a query. A batch may have `most` fetches in flight.
     ///
     /// # Errors
-    /// A sentence: what is wrong with which parameter, and what to do.
-    pub(super) fn read(query: &str, most: usize) -> Result<Self, String> {
+    /// A sentence that says which parameter is wrong, why, and what to do.
+    pub(crate) fn read(query: &str, most: usize) -> Result<Self, String> {
         let mut params = Self {
             rate: None,
             strict: false,
@@ -46,7 +46,7 @@ impl Params {
         let mut seen = BTreeSet::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !seen.insert(name.clone()) {
-                return Err(format!("{} comes twice: leave one out.", shown(&name)));
+                return Err(format!("{} is given twice: leave one out.", shown(&name)));
             }
             match &*name {
                 "rate" => params.rate = parsed::<Pace>(&name, &value)?.0,
@@ -66,20 +66,20 @@ impl Params {
                 }
                 _ => {
                     return Err(format!(
-                        "A batch has no parameter {}: there are rate, strict, concurrency, ordered, \
-                         retries and timeout.",
+                        "A batch has no parameter {}. The parameters are rate, strict, concurrency, \
+                         ordered, retries and timeout.",
                         shown(&name)
                     ));
                 }
             }
         }
         if params.strict && params.rate.is_none() {
-            return Err("strict says how a rate is kept: give a rate too.".to_owned());
+            return Err("strict needs a rate: add a rate, or leave strict out.".to_owned());
         }
         if params.strict && params.rate.is_some_and(|rate| rate.count > MAX_STRICT) {
             return Err(format!(
-                "A window that is kept strictly has {MAX_STRICT} requests at most: ask for less, or for a \
-                 shorter window."
+                "With strict, a window of the rate has at most {MAX_STRICT} requests: ask for fewer, or for \
+                 a shorter window."
             ));
         }
         if params.concurrency == 0 {
@@ -102,8 +102,8 @@ fn concurrency(value: &str, most: usize) -> Result<usize, String> {
     }
     if asked > most {
         return Err(format!(
-            "A batch may have {most} fetches under way here (batch.max-concurrency, and \
-             relay.max-in-flight of the token), not {asked}: ask for less."
+            "A batch may have {most} fetches in flight here (the lower of batch.max-concurrency and \
+             relay.max-in-flight of the token), not {asked}: ask for fewer."
         ));
     }
     Ok(asked)
@@ -165,15 +165,18 @@ mod tests {
         for (query, says) in [
             ("rate=5000", "rate = \"5000\": expected a rate"),
             ("rate=0/s", "rate = \"0/s\""),
-            ("speed=5", "no parameter \"speed\": there are rate,"),
-            ("rate=1/s&rate=2/s", "\"rate\" comes twice"),
+            (
+                "speed=5",
+                "no parameter \"speed\". The parameters are rate,",
+            ),
+            ("rate=1/s&rate=2/s", "\"rate\" is given twice"),
             ("ordered=yes", "expected true or false"),
             ("ordered", "expected true or false"),
-            ("strict=true", "give a rate too"),
-            ("strict=true&rate=1000001/s", "1000000 requests at most"),
+            ("strict=true", "strict needs a rate"),
+            ("strict=true&rate=1000001/s", "at most 1000000 requests"),
             ("concurrency=0", "from 1 to 100"),
             ("concurrency=99999999999999999999", "from 1 to 100"),
-            ("concurrency=101", "may have 100 fetches under way here"),
+            ("concurrency=101", "may have 100 fetches in flight here"),
             (
                 "retries=x",
                 "expected a number up to 4294967295, 0 for none",

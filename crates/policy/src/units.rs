@@ -1,17 +1,17 @@
 //! Text forms of durations, sizes and rates. `FromStr` and `Display` are each other's inverse.
 //!
-//! A bare number is always refused: nobody can tell milliseconds from seconds by looking at it.
+//! A number without a unit is always refused, because a reader could not tell milliseconds from seconds.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use fetchway_policy::Rate;
+use crate::lane::Rate;
 
-/// The longest duration that can be configured; clocks beyond it would mean "never".
+/// Longest duration that can be configured. A longer one would mean "never".
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// Largest first: `Display` takes the first that divides the value.
+/// Units of time, the largest first: `Display` takes the first that divides the value.
 const TIME_UNITS: &[(&str, u128)] = &[
     ("d", 86_400_000_000_000),
     ("h", 3_600_000_000_000),
@@ -22,7 +22,7 @@ const TIME_UNITS: &[(&str, u128)] = &[
     ("ns", 1),
 ];
 
-/// Largest first; the decimal ones are read but never written.
+/// Units of size, the largest first. The decimal ones are read but never written.
 const SIZE_UNITS: &[(&str, u128)] = &[
     ("TiB", 1 << 40),
     ("GiB", 1 << 30),
@@ -37,20 +37,20 @@ const DECIMAL_SIZE_UNITS: &[(&str, u128)] = &[
     ("kB", 1_000),
 ];
 
-/// Why a text is no such value. A sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnitError(String);
+/// The expected form of a value whose text could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnitError(&'static str);
 
 impl fmt::Display for UnitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.0)
     }
 }
 
 impl std::error::Error for UnitError {}
 
-/// `number × unit`, exactly, or none: no such unit, no number, a fraction of the smallest unit, or
-/// more than fits.
+/// Returns `number × unit` if the product is a whole number that fits. `None` for a text without number
+/// or without a known unit.
 fn scaled(text: &str, units: &[&[(&str, u128)]]) -> Option<u128> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(end);
@@ -108,13 +108,10 @@ impl FromStr for Dur {
             })
             .filter(|duration| *duration <= MAX_DURATION)
             .map(Self)
-            .ok_or_else(|| {
-                UnitError(
-                    "expected a duration with a unit (ns, us, ms, s, m, h, d), such as 250ms, 5s \
-                     or 15m, of at most 366d"
-                        .to_owned(),
-                )
-            })
+            .ok_or(UnitError(
+                "expected a duration with a unit (ns, us, ms, s, m, h, d), such as 250ms, 5s or 15m, \
+                 of at most 366d",
+            ))
     }
 }
 
@@ -129,7 +126,7 @@ impl fmt::Display for Dur {
 pub struct Size(pub u64);
 
 impl Size {
-    /// As a length in memory; what a 32-bit machine can't hold is its maximum.
+    /// Returns the size as a length in memory, or the greatest length if the machine has 32 bits and cannot hold more.
     #[must_use]
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
@@ -143,13 +140,10 @@ impl FromStr for Size {
         scaled(text.trim(), &[SIZE_UNITS, DECIMAL_SIZE_UNITS])
             .and_then(|bytes| u64::try_from(bytes).ok())
             .map(Self)
-            .ok_or_else(|| {
-                UnitError(
-                    "expected a size with a unit (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB), such as \
-                     512B or 32MiB"
-                        .to_owned(),
-                )
-            })
+            .ok_or(UnitError(
+                "expected a size with a unit (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB), such as 512B \
+                 or 32MiB",
+            ))
     }
 }
 
@@ -165,7 +159,7 @@ pub struct Pace(pub Option<Rate>);
 
 const UNLIMITED: &str = "unlimited";
 
-/// A window written as a unit alone.
+/// Windows that are written as a unit alone.
 const WINDOWS: &[(&str, Duration)] = &[
     ("s", Duration::from_secs(1)),
     ("m", Duration::from_secs(60)),
@@ -190,13 +184,10 @@ impl FromStr for Pace {
             };
             (!window.is_zero()).then_some(Rate { count, window })
         });
-        rate.map(|rate| Self(Some(rate))).ok_or_else(|| {
-            UnitError(
-                "expected a rate of at least one per window, such as 5000/s, 100/m or 20/250ms, \
-                 or unlimited"
-                    .to_owned(),
-            )
-        })
+        rate.map(|rate| Self(Some(rate))).ok_or(UnitError(
+            "expected a rate of at least one per window, such as 5000/s, 100/m or 20/250ms, or \
+             unlimited",
+        ))
     }
 }
 

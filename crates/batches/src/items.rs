@@ -8,14 +8,14 @@ use fetchway_batch::{Feed, Item};
 use fetchway_policy::FetchError;
 use futures_util::Stream;
 
-use super::Failure;
-use super::order::Gate;
+use crate::lines::Failure;
+use crate::order::Gate;
 
-/// Items as their lines come. A line that is no request is an item that says so.
-pub(super) struct Items<S> {
+/// The items of a batch. A line that is not a valid request becomes an item that reports the mistake.
+pub(crate) struct Items<S> {
     input: S,
     feed: Feed,
-    /// An item that may not begin yet.
+    /// Item that the order does not admit yet.
     waiting: Option<Item>,
     order: Option<Gate>,
     ended: bool,
@@ -23,8 +23,9 @@ pub(super) struct Items<S> {
 }
 
 impl<S> Items<S> {
-    /// Lines of at most `limit` bytes. An error of the input goes to `failure`.
-    pub(super) fn new(input: S, limit: usize, order: Option<Gate>, failure: Failure) -> Self {
+    /// Returns the items of `input`, whose lines may have `limit` bytes. An error of the input is stored in
+    /// `failure`.
+    pub(crate) fn new(input: S, limit: usize, order: Option<Gate>, failure: Failure) -> Self {
         Self {
             input,
             feed: Feed::new(limit),
@@ -59,7 +60,7 @@ where
             match ready!(Pin::new(&mut this.input).poll_next(cx)) {
                 Some(Ok(piece)) => this.feed.push(piece),
                 Some(Err(error)) => {
-                    // What there is of a last line is no line.
+                    // A line that was cut off is dropped.
                     this.ended = true;
                     let _first = this.failure.set(error);
                 }
@@ -85,7 +86,7 @@ mod tests {
         let items = Items::new(stream::iter(pieces), 1_000, None, Failure::clone(&failure));
         let urls = items.map(|item| item.url).collect::<Vec<_>>();
         let urls = futures_util::FutureExt::now_or_never(urls);
-        (urls.expect("nothing is waited for"), failure)
+        (urls.expect("all pieces are there"), failure)
     }
 
     #[test]

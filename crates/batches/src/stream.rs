@@ -6,14 +6,14 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use fetchway_fetch::StreamedBody;
 use fetchway_policy::FetchError;
+use fetchway_service::problem::{Answer, answer, problem_with};
 use fetchway_service::{Call, Principal, StreamService};
 use futures_util::Stream;
 use http::header::ALLOW;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
-use super::{Batches, NDJSON};
-use fetchway_service::problem::{Answer, answer, problem, problem_with};
+use crate::batches::{Batches, NDJSON};
 
 impl StreamService for Batches {
     fn path(&self) -> &'static str {
@@ -22,17 +22,17 @@ impl StreamService for Batches {
 
     fn call(&self, principal: &Principal, call: Call) -> Response<StreamedBody> {
         if call.method != Method::POST {
-            let detail = "A batch is asked for with POST: its body brings the items.";
+            let detail = "A batch is started with POST, and its items are the body.";
             let refused = problem_with(StatusCode::METHOD_NOT_ALLOWED, detail, ALLOW, "POST");
             return streamed(refused);
         }
-        match self.begin(principal, &call.query, Pieces(call.body)) {
+        match self.begin(principal, &call.query, Data(call.body)) {
             Ok(lines) => {
                 let head = answer(StatusCode::OK, NDJSON, Bytes::new());
                 let body: StreamedBody = Box::pin(lines);
                 head.map(|_| body)
             }
-            Err(refused) => streamed(problem(refused.status(), &refused.detail())),
+            Err(refused) => streamed(refused.answer()),
         }
     }
 }
@@ -41,10 +41,10 @@ fn streamed(answer: Answer) -> Response<StreamedBody> {
     answer.map(|body| -> StreamedBody { Box::pin(body.map_err(|never| match never {})) })
 }
 
-/// The data of a body; trailers mean nothing here.
-struct Pieces(StreamedBody);
+/// The data of a body. Trailers are ignored.
+struct Data(StreamedBody);
 
-impl Stream for Pieces {
+impl Stream for Data {
     type Item = Result<Bytes, FetchError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -13,7 +13,7 @@ use fetchway_wire::json::Encoder;
 
 /// Items from the oldest one that is not out yet to the newest that has begun: about 13 s at 5,000/s.
 const WINDOW: u64 = 65_536;
-/// What a line takes beside its bytes.
+/// Memory of a line beside its bytes.
 const LINE_WEIGHT: usize = 256;
 /// Items that may begin before a line has come, if as many may be under way: 100 ms at 5,000/s.
 const FIRST: usize = 512;
@@ -24,7 +24,7 @@ const MARGIN: usize = 2;
 
 /// Where items wait until they may begin. Clones are one and the same.
 #[derive(Clone, Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     /// Bytes that may be held back at most.
     most: usize,
     state: Arc<Mutex<State>>,
@@ -53,7 +53,7 @@ impl State {
 
 impl Gate {
     /// Holds back `most` bytes. Up to `concurrency` items are under way at once.
-    pub(super) fn new(most: usize, concurrency: usize) -> Self {
+    pub(crate) fn new(most: usize, concurrency: usize) -> Self {
         let state = State {
             next: 0,
             held: 0,
@@ -72,7 +72,7 @@ impl Gate {
     }
 
     /// Lets the item begin, if it may. Else the task is woken when to ask again.
-    pub(super) fn admits(&self, index: u64, cx: &Context<'_>) -> bool {
+    pub(crate) fn admits(&self, index: u64, cx: &Context<'_>) -> bool {
         let mut state = self.state();
         let ahead = index - state.next;
         let line = state.mean * MARGIN;
@@ -91,7 +91,7 @@ impl Gate {
 
 /// The outcomes' side.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(crate) struct Order {
     gate: Gate,
     held: BTreeMap<u64, Held>,
 }
@@ -105,7 +105,7 @@ impl std::fmt::Debug for Held {
 }
 
 impl Order {
-    pub(super) fn new(gate: Gate) -> Self {
+    pub(crate) fn new(gate: Gate) -> Self {
         Self {
             gate,
             held: BTreeMap::new(),
@@ -113,12 +113,12 @@ impl Order {
     }
 
     /// Whether the line of this item is the next to go out.
-    pub(super) fn is_next(&self, index: u64) -> bool {
+    pub(crate) fn is_next(&self, index: u64) -> bool {
         self.gate.state().next == index
     }
 
     /// The line of the oldest item has come, and is out.
-    pub(super) fn out(&mut self, line: &Encoder) {
+    pub(crate) fn out(&mut self, line: &Encoder) {
         self.moved(|state| {
             state.came(line.weight() + LINE_WEIGHT);
             state.next += 1;
@@ -129,7 +129,7 @@ impl Order {
     ///
     /// # Errors
     /// `limit_exceeded`: too much is held back.
-    pub(super) fn hold(&mut self, index: u64, line: Encoder) -> Result<(), FetchError> {
+    pub(crate) fn hold(&mut self, index: u64, line: Encoder) -> Result<(), FetchError> {
         let weight = line.weight() + LINE_WEIGHT;
         let (held, next) = self.moved(|state| {
             state.came(weight);
@@ -149,14 +149,14 @@ impl Order {
     }
 
     /// The next line, if it has been held back. It counts as out.
-    pub(super) fn next(&mut self) -> Option<Encoder> {
+    pub(crate) fn next(&mut self) -> Option<Encoder> {
         let (index, _) = self.held.first_key_value()?;
         self.is_next(*index).then(|| self.rest())?
     }
 
     /// The first line that is held back, when no more come: items of a batch that was stopped have no
     /// lines.
-    pub(super) fn rest(&mut self) -> Option<Encoder> {
+    pub(crate) fn rest(&mut self) -> Option<Encoder> {
         let (index, Held(line)) = self.held.pop_first()?;
         self.moved(|state| {
             state.next = index + 1;

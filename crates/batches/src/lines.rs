@@ -1,88 +1,89 @@
-//! The outcomes of a batch as the body of an answer: JSON lines, in pieces, as they are taken.
+//! The outcomes of a batch as the body of an answer: JSON lines, in pieces of about [`PIECE`] bytes.
 //!
-//! It is the batch: dropped, it ends the run and all that is under way. While it is not read, outcomes
-//! keep their places in flight, so that the run waits.
+//! The body owns the batch: when the body is dropped, the run ends with all its fetches. While nobody
+//! reads the body, outcomes keep their places in flight, so the run waits.
 //!
-//! What ends a batch before its time is its last line, without an index: a status cannot be taken back,
-//! and a stream that is reset loses what its client has not read.
+//! If a batch ends early, its last line is the reason, without an index: the status of the answer has been
+//! sent already, and a reset stream would lose lines that the client has not read.
 
 use std::pin::Pin;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use fetchway_batch::{Done, Handle, Outcomes};
 use fetchway_fetch::Hold;
 use fetchway_policy::{ErrorName, FetchError};
+use fetchway_service::{Phase, Place, Shutdown};
 use fetchway_wire::json::Encoder;
 use fetchway_wire::json::text::string;
 use futures_util::Stream as _;
 use http_body::Frame;
 
-use super::Failure;
-use super::order::Order;
-use super::places::Place;
-use fetchway_service::{Phase, Shutdown};
+use crate::order::Order;
 
-/// Bytes of one piece, about: a frame of the binary encoding carries as much.
+/// Approximate number of bytes of one piece: as many as a frame of the binary encoding carries.
 const PIECE: usize = 16 << 10;
 
-/// The outcomes' lines.
+/// Reason why a batch ends early. The first one that is set counts.
+pub(crate) type Failure = Arc<OnceLock<FetchError>>;
+
+/// The lines of a batch's outcomes.
 pub(crate) struct Lines {
     outcomes: Outcomes<Hold>,
     handle: Handle,
     order: Option<Order>,
-    /// The line that is being written, and what keeps room for it.
+    /// The line that is being written, with the reservation of its bytes.
     line: Option<(Encoder, Option<Hold>)>,
-    /// Why it ends before its time.
+    /// Set when the batch ends early.
     failure: Failure,
-    /// Ready when the node begins to shut down; none when it has.
-    leaving: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Completes when the node begins to shut down; `None` afterwards.
+    draining: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     ended: bool,
     _place: Place,
 }
 
 impl Lines {
-    pub(super) fn new(
+    pub(crate) fn new(
         (outcomes, handle): (Outcomes<Hold>, Handle),
         order: Option<Order>,
         failure: Failure,
         (shutdown, place): (Shutdown, Place),
     ) -> Self {
-        let leaving = async move { shutdown.reached(Phase::Draining).await };
+        let draining = async move { shutdown.reached(Phase::Draining).await };
         Self {
             outcomes,
             handle,
             order,
             line: None,
             failure,
-            leaving: Some(Box::pin(leaving)),
+            draining: Some(Box::pin(draining)),
             ended: false,
             _place: place,
         }
     }
 
-    /// A hand on its run.
-    pub(super) fn handle(&self) -> Handle {
+    /// Returns a handle of the run.
+    pub(crate) fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Begins nothing more when the node is shutting down; what is in flight is finished.
+    /// Once the node shuts down, starts no more fetches. Fetches in flight are finished.
     fn heed_shutdown(&mut self, cx: &mut Context<'_>) {
-        let Some(leaving) = &mut self.leaving else {
+        let Some(draining) = &mut self.draining else {
             return;
         };
-        if leaving.as_mut().poll(cx).is_ready() {
-            self.leaving = None;
-            let detail = "This node is shutting down: what was in flight has been answered; send the \
-                          items without an outcome to another node.";
+        if draining.as_mut().poll(cx).is_ready() {
+            self.draining = None;
+            let detail = "This node is shutting down, and all fetches in flight have been answered: send \
+                          the items without an outcome to another node.";
             let error = FetchError::new(ErrorName::DestinationUnavailable, detail);
             let _first = self.failure.set(error);
             self.handle.stop();
         }
     }
 
-    /// Finds the next line to be written; false when all is over.
+    /// Finds the next line to write. Ready with false when there is none left.
     fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
             if let Some(line) = self.order.as_mut().and_then(Order::next) {
@@ -98,12 +99,12 @@ impl Lines {
             let index = outcome.index;
             let line = outcome.into_line();
             match &mut self.order {
-                // What is held back is counted there: a hold that is kept could keep the item out that
-                // is waited for.
+                // A line that is held back counts towards `held` of the order. Its hold is dropped, because
+                // holds that are kept could exclude the very item for which the order waits.
                 Some(order) if !order.is_next(index) => {
                     drop(hold);
                     if let Err(error) = order.hold(index, line) {
-                        // Whatever ends it now comes first.
+                        // This reason replaces any other.
                         self.failure = Failure::from(OnceLock::from(error));
                         return Poll::Ready(false);
                     }
@@ -119,20 +120,20 @@ impl Lines {
         }
     }
 
-    /// Appends why the batch ends here, if that is before its time.
+    /// Appends the reason of an early end, if the batch ends early.
     fn put_last(&self, out: &mut BytesMut) {
         match self.failure.get() {
             Some(error) => put(out, error),
             None if self.handle.progress().panicked => {
-                let detail = "A task of the batch panicked; this is a fault of fetchway. Items may be \
-                              without an outcome.";
+                let detail = "A task of the batch panicked, which is a bug in fetchway. Some items may have \
+                              no outcome.";
                 put(out, &FetchError::new(ErrorName::ProxyInternalError, detail));
             }
             None => {}
         }
     }
 
-    /// Writes as many lines as there are, up to a piece. Ready when the piece is full or all is over.
+    /// Writes the lines that have come, up to one piece. Ready when the piece is full or no line is left.
     fn poll_fill(&mut self, out: &mut BytesMut, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             while let Some((line, _hold)) = &mut self.line {
@@ -173,7 +174,7 @@ impl http_body::Body for Lines {
     }
 }
 
-/// What ends a batch before its time, as a line.
+/// Appends the reason of an early end as a line.
 fn put(out: &mut BytesMut, error: &FetchError) {
     out.extend_from_slice(b"{\"status\":0,\"errorCode\":");
     string(out, error.name.as_str());
