@@ -471,7 +471,7 @@ async fn what_is_not_a_batch_is_refused_as_a_problem() {
         (
             line(&format!(" {token}\r\nContent-Encoding: gzip")),
             415,
-            "coded",
+            "content-encoding",
         ),
         (
             line(" HTTP/1.0\r\nAuthorization: Bearer token-of-ann"),
