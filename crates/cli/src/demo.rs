@@ -8,8 +8,8 @@ use fetchway_report::compare::{Comparison, paragraph, table};
 use fetchway_test_origins::TestOrigin;
 use url::Url;
 
+use crate::common::{one_or_more, print_result, runtime};
 use crate::compare::{Way, connect, direct, private_engine, progress, relayed};
-use crate::{one_or_more, runtime};
 
 /// Fetches each way: nine rounds of six.
 const COUNT: usize = 54;
@@ -31,9 +31,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let both = runtime()?.block_on(compare(args))?;
-    say(&table(&both));
+    print_result(&table(&both));
     if both.is_good() {
-        say(&paragraph(
+        print_result(&paragraph(
             "Every body was checked. Next: `fetchway serve`, and the README's first real use.",
         ));
         return Ok(ExitCode::SUCCESS);
@@ -59,7 +59,7 @@ async fn compare(args: &Args) -> anyhow::Result<Comparison> {
          platform allows, then all at once over one WebSocket to a fetchway node.",
         args.delay, args.count
     ));
-    say(&format!("\n{intro}\n"));
+    print_result(&format!("\n{intro}\n"));
     let urls = (0..args.count)
         .map(|req| Url::parse(&format!("{target}&req={req}")))
         .collect::<Result<Vec<_>, _>>()?;
@@ -87,9 +87,4 @@ async fn compare(args: &Args) -> anyhow::Result<Comparison> {
         direct,
         relayed,
     })
-}
-
-#[expect(clippy::print_stdout, reason = "the result of the command")]
-fn say(text: &str) {
-    print!("{text}");
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use fetchway_node::{Ended, Layers, Node, log, print_config};
 
-use crate::runtime;
+use crate::common::{print_result, runtime};
 
 /// Flags of every command that runs a node. Each is also a key of the configuration; a flag wins over
 /// the environment, and that over the file.
@@ -41,7 +41,7 @@ impl NodeFlags {
         let print = self.print_config;
         let loaded = self.layers(own)?.load()?;
         if print {
-            say(&print_config(&loaded));
+            print_result(&print_config(&loaded));
             return Ok(ExitCode::SUCCESS);
         }
         log::init(&loaded.config.log)?;
@@ -100,9 +100,4 @@ pub(crate) fn single(layers: Layers, flag: &str, key: &str, value: Option<String
         Some(value) => layers.flag(flag, key, value),
         None => layers,
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the result of the command")]
-fn say(text: &str) {
-    print!("{text}");
 }

@@ -4,6 +4,7 @@
 //! fetches with relayed ones; what those two share is in `compare`. `batch` is a folder.
 
 mod batch;
+mod common;
 mod compare;
 mod demo;
 mod flags;
@@ -58,24 +59,7 @@ fn main() -> ExitCode {
         Command::Probe(args) => probe::run(&args),
     };
     done.unwrap_or_else(|error| {
-        complain(&error);
+        common::print_error(&error);
         ExitCode::FAILURE
     })
-}
-
-#[expect(clippy::print_stderr, reason = "this is where a person is told")]
-fn complain(error: &anyhow::Error) {
-    eprintln!("fetchway: {error:#}");
-}
-
-/// A count that 0 would make no sense of.
-fn one_or_more(text: &str) -> Result<usize, String> {
-    let count = text.parse().ok().filter(|count| *count > 0);
-    count.ok_or_else(|| "expected a whole number, 1 or more".to_owned())
-}
-
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?)
 }

@@ -9,8 +9,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use url::Url;
 
+use crate::common::{one_or_more, print_result, runtime};
 use crate::compare::{Way, check_relay, connect, direct, private_engine, progress, relayed};
-use crate::{one_or_more, runtime};
 
 /// What `--help` ends with.
 const NOTES: &str = "\
@@ -109,7 +109,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             relayed: through,
         })
     })?;
-    say(&if args.json {
+    print_result(&if args.json {
         format!("{:#}\n", to_json(&both))
     } else {
         table(&both)
@@ -143,11 +143,6 @@ fn urls(target: &str, count: usize) -> anyhow::Result<Vec<Url>> {
         url
     };
     Ok((0..count).map(numbered).collect())
-}
-
-#[expect(clippy::print_stdout, reason = "the result of the command")]
-fn say(text: &str) {
-    print!("{text}");
 }
 
 #[cfg(test)]

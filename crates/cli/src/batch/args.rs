@@ -11,7 +11,7 @@ use fetchway_node::Config;
 use fetchway_node::config::{DEFAULT, Dur, Pace};
 use fetchway_policy::Rate;
 
-use crate::one_or_more;
+use crate::common::one_or_more;
 
 /// What `--help` ends with.
 const NOTES: &str = "\

@@ -7,9 +7,14 @@ use anyhow::Context as _;
 use fetchway_batch::FileRunEnd;
 use fetchway_report::{counted, page};
 
+use super::args::Args;
 use super::show::{tell, write_error};
-use super::{Args, FAILED, INTERRUPTED, files, resume};
+use super::{files, resume};
 
+/// Exit status of a run that failed itself.
+pub(super) const FAILED: u8 = 2;
+/// Exit status of a run that was interrupted, as of a shell for SIGINT.
+pub(super) const INTERRUPTED: u8 = 130;
 /// Shortest time of waiting for a slow output that is worth a message.
 const SLOW_OUTPUT: Duration = Duration::from_millis(100);
 

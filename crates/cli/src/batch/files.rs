@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use fetchway_batch::Source;
 
-use super::Args;
+use super::args::Args;
 
 /// What is told of the run, each in a file.
 fn told(args: &Args) -> [(&'static str, Option<&PathBuf>); 3] {

@@ -23,16 +23,13 @@ use fetchway_node::config::DEFAULT;
 use fetchway_node::{Config, Signal, Signals, fdlimit, local_performer};
 
 pub(crate) use args::Args;
+use end::{FAILED, INTERRUPTED};
 use lookout::Lookout;
 use show::{show, tell};
 use via::{Relays, Way};
 
-use crate::{complain, flags};
-
-/// Exit status of a run that failed itself.
-const FAILED: u8 = 2;
-/// Exit status of a run that was interrupted, as of a shell for SIGINT.
-const INTERRUPTED: u8 = 130;
+use crate::common::print_error;
+use crate::flags;
 
 /// Bad lines that are printed; further ones are only counted.
 const SHOWN_BAD_LINES: u64 = 10;
@@ -47,7 +44,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         ended
     });
     ended.unwrap_or_else(|error| {
-        complain(&error);
+        print_error(&error);
         ExitCode::from(FAILED)
     })
 }

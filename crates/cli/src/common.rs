@@ -1,0 +1,26 @@
+//! Helpers that several subcommands share.
+
+use tokio::runtime::{Builder, Runtime};
+
+/// Prints an error on standard error.
+#[expect(clippy::print_stderr, reason = "this is where a person is told")]
+pub(crate) fn print_error(error: &anyhow::Error) {
+    eprintln!("fetchway: {error:#}");
+}
+
+/// Reads a count for which 0 makes no sense.
+pub(crate) fn one_or_more(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| "expected a whole number, 1 or more".to_owned())
+}
+
+/// Starts a runtime with a worker thread for each core.
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
+    Ok(Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Prints the result of a command on standard output.
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+pub(crate) fn print_result(text: &str) {
+    print!("{text}");
+}
