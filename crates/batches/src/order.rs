@@ -5,11 +5,12 @@
 //! lines are is learned from those that come. The oldest has always begun, so it moves on by itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use fetchway_policy::{ErrorName, FetchError};
 use fetchway_wire::json::Encoder;
+use parking_lot::Mutex;
 
 /// Items from the oldest one that is not out yet to the newest that has begun: about 13 s at 5,000/s.
 const WINDOW: u64 = 65_536;
@@ -67,13 +68,9 @@ impl Gate {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Lets the item begin, if it may. Else the task is woken when to ask again.
     pub(crate) fn admits(&self, index: u64, cx: &Context<'_>) -> bool {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let ahead = index - state.next;
         let line = state.mean * MARGIN;
         let to_come = line.saturating_mul(state.begun + 1);
@@ -114,7 +111,7 @@ impl Order {
 
     /// Whether the line of this item is the next to go out.
     pub(crate) fn is_next(&self, index: u64) -> bool {
-        self.gate.state().next == index
+        self.gate.state.lock().next == index
     }
 
     /// The line of the oldest item has come, and is out.
@@ -167,7 +164,7 @@ impl Order {
 
     fn moved<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let (changed, waker) = {
-            let mut state = self.gate.state();
+            let mut state = self.gate.state.lock();
             (change(&mut state), state.waker.take())
         };
         if let Some(waker) = waker {
@@ -212,13 +209,13 @@ mod tests {
         order.hold(4, line("four")).expect("there is room");
         assert_eq!(text(order.next()), None);
         assert_eq!(text(order.rest()).as_deref(), Some("four"));
-        assert_eq!(order.gate.state().held, 0);
+        assert_eq!(order.gate.state.lock().held, 0);
     }
 
     #[test]
     fn no_item_begins_too_far_ahead() {
         let gate = Gate::new(10_000, 1);
-        gate.state().mean = 1;
+        gate.state.lock().mean = 1;
         assert!(admits(&gate, 0) && admits(&gate, WINDOW - 1));
         assert!(!admits(&gate, WINDOW));
     }
@@ -230,12 +227,12 @@ mod tests {
         let mut order = Order::new(gate.clone());
         // Nothing is known of lines.
         assert!((0..3).all(|index| admits(&gate, index)) && !admits(&gate, 3));
-        assert!(gate.state().waker.is_some());
+        assert!(gate.state.lock().waker.is_some());
         let text = "x".repeat(16);
         order.hold(1, line(&text)).expect("there is room");
-        assert!(gate.state().waker.is_none(), "it was woken");
+        assert!(gate.state.lock().waker.is_none(), "it was woken");
         // One is held back, two are to come, and two more have room.
-        gate.state().mean = LINE;
+        gate.state.lock().mean = LINE;
         assert!(admits(&gate, 3) && !admits(&gate, 4));
         for index in [2, 3] {
             order.hold(index, line(&text)).expect("there is room");
@@ -252,12 +249,16 @@ mod tests {
         let mut order = Order::new(gate.clone());
         for long in [true, false] {
             order.out(&line(&"x".repeat(if long { 1 << 20 } else { 0 })));
-            assert!(gate.state().mean > 1 << 16, "{:?}", gate.state());
+            assert!(gate.state.lock().mean > 1 << 16, "{:?}", gate.state.lock());
         }
         for _ in 0..10 * MEMORY {
             order.out(&line(""));
         }
-        assert!(gate.state().mean < 2 * LINE_WEIGHT, "{:?}", gate.state());
+        assert!(
+            gate.state.lock().mean < 2 * LINE_WEIGHT,
+            "{:?}",
+            gate.state.lock()
+        );
     }
 
     #[test]

@@ -47,6 +47,10 @@ impl Route for Batches {
         "send it as `Authorization: Bearer TOKEN`"
     }
 
+    fn refuse(&self, answer: Answer, request: Request<Incoming>) -> Response<Reply> {
+        refuse(answer, request)
+    }
+
     fn handle<'a>(&'a self, principal: &'a Principal, request: Request<Incoming>) -> Replying<'a> {
         Box::pin(self.post(principal, request))
     }

@@ -13,10 +13,11 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use fetchway_policy::{ErrorName, FetchError};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
@@ -77,10 +78,6 @@ impl Spool {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Writes a piece. Only one task may write.
     ///
     /// # Errors
@@ -88,7 +85,7 @@ impl Spool {
     /// more may be written.
     pub(crate) async fn write(&self, piece: Bytes) -> Result<(), FetchError> {
         let (file, written) = {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             let weight = piece.len() + PIECE_WEIGHT;
             let is_file_empty = state.read == state.written;
             if is_file_empty && state.weight + weight <= self.bounds.memory {
@@ -111,7 +108,7 @@ impl Spool {
         let (size, len) = (self.bounds.file, piece.len() as u64);
         let to = Arc::clone(&file);
         blocking(move || write_ring(&to, size, written, &piece)).await?;
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.file = Some(file);
         state.written += len;
         drop(state);
@@ -121,7 +118,7 @@ impl Spool {
 
     /// Marks the end of the input.
     pub(crate) fn end(&self, end: Result<(), FetchError>) {
-        self.state().end = Some(end);
+        self.state.lock().end = Some(end);
         self.more.notify_one();
     }
 
@@ -137,7 +134,7 @@ impl Spool {
                     let size = self.bounds.file;
                     let piece = blocking(move || read_ring(&file, size, from, len)).await;
                     if piece.is_ok() {
-                        self.state().read += len;
+                        self.state.lock().read += len;
                     }
                     return Some(piece);
                 }
@@ -146,7 +143,7 @@ impl Spool {
     }
 
     fn next(&self) -> Next {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Some(piece) = state.memory.pop_front() {
             state.weight -= piece.len() + PIECE_WEIGHT;
             return Next::Piece(piece);
@@ -279,7 +276,7 @@ mod tests {
                     .map(|_| random.random())
                     .collect();
                 let inside = {
-                    let state = spool.state();
+                    let state = spool.state.lock();
                     state.written - state.read + piece.len() as u64
                 };
                 if random.random_bool(0.55) && inside <= file {
@@ -296,7 +293,7 @@ mod tests {
                 } else {
                     waits += 1;
                 }
-                let state = spool.state();
+                let state = spool.state.lock();
                 assert!(
                     state.weight <= memory,
                     "seed {seed}: more in memory than may be"

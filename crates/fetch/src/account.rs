@@ -1,4 +1,4 @@
-//! The account in whose name fetches share: its part of the schedule and of the byte budget.
+//! The account of fetches: its part of the schedule and of the byte budget.
 
 use std::sync::Arc;
 
@@ -18,18 +18,18 @@ pub(crate) const REQUEST_WEIGHT: usize = 1 << 10;
 /// Limits of one account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountConfig {
-    /// Fetches in flight and waiting.
+    /// Limits on fetches in flight and waiting.
     pub limits: AccountLimits,
-    /// Bytes of whole response bodies held in memory.
+    /// Bytes of whole response bodies in memory.
     pub bodies: u64,
 }
 
-/// The account in whose name fetches are made: permits, queues and the byte budget are shared fairly
-/// between accounts. A session of a relay has one, a batch has one, and so has each thread of a
+/// The owner of fetches: permits, queues and the byte budget are shared fairly between accounts. Each
+/// session of a relay has an account, each batch, and each thread of a gateway.
 /// gateway.
 ///
-/// Clones are the same account. The account is closed when the last clone and the last of its queued
-/// fetches are dropped.
+/// Clones share the account. The account is closed when the last clone and the last of its queued fetches
+/// are dropped.
 #[derive(Clone, Debug)]
 pub struct Account(Arc<Inner>);
 
@@ -72,7 +72,7 @@ impl Account {
         self.engine().gate().account_stats(self.id())
     }
 
-    /// Begins a hold for one whole body. No room is reserved yet.
+    /// Begins a hold for one whole body, without a reservation yet.
     #[must_use]
     pub fn hold(&self) -> Hold {
         self.engine().bodies().begin(self.holder())
@@ -90,8 +90,8 @@ impl Account {
         &self.0.network
     }
 
-    /// Asks for a place in the queues of the request's lane and origin. `repeated` means that an
-    /// earlier hop or try of the same fetch had its turn already.
+    /// Takes a place in the queues of the request's lane and origin. With `repeated`, an earlier hop or try
+    /// of the same fetch had its turn already.
     pub(crate) fn ask(&self, request: &FetchRequest, repeated: bool) -> Result<Place, FetchError> {
         let site = self.network().site(&request.url)?;
         let fields = request.headers.iter();
@@ -100,7 +100,7 @@ impl Account {
             lane: request.lane,
             account: self.id(),
             bytes: REQUEST_WEIGHT + fields + request.url.as_str().len() + request.body.weight(),
-            again: repeated,
+            repeated,
         };
         let turn = self.engine().gate().ask(&site.origin, asking)?;
         Ok(Place { site, turn })

@@ -1,22 +1,23 @@
-//! The driver of the schedule: one lock around the machine, one timer task, and a permit that gives
-//! itself back.
+//! The driver of the schedule: one lock around the machine, one timer task, and permits that return
+//! themselves.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use fetchway_policy::guard::HostPattern;
 use fetchway_policy::schedule::{
-    AccountId, AccountLimits, AccountStats, Event, LaneStats, OriginId, Request, Schedule,
+    AccountId, AccountLimits, AccountStats, Event, LaneStats, OriginId, Schedule, Submission,
     Submitted, Ticket,
 };
 use fetchway_policy::{ErrorName, FetchError, LaneConfig, OriginLimits};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-/// Who may start when.
+/// The gate through which every fetch passes before it starts.
 pub(crate) struct Gate {
     state: Mutex<State>,
-    /// The timer's deadline may have moved.
+    /// Notified when the deadline of the timer may have changed.
     moved: Arc<Notify>,
     limits: Vec<(HostPattern, OriginLimits)>,
     default: OriginLimits,
@@ -25,10 +26,10 @@ pub(crate) struct Gate {
 struct State {
     schedule: Schedule,
     waiting: HashMap<Ticket, oneshot::Sender<bool>>,
-    /// By key: the id, and whoever uses it. One that nobody uses stays until the schedule lets it
-    /// go, as a Retry-After may outlive its connections.
+    /// Origins by key, with their id and users. An origin without users stays until the schedule releases
+    /// it, because a `Retry-After` may outlive its connections.
     origins: HashMap<Box<str>, (OriginId, Weak<Origin>)>,
-    /// What the timer sleeps for.
+    /// Time at which the timer wakes.
     armed: Option<Instant>,
 }
 
@@ -40,35 +41,35 @@ impl State {
                 Event::Expired(ticket) => (ticket, false),
             };
             if let Some(tell) = self.waiting.remove(&ticket) {
-                // One that no longer listens drops its permit by itself.
+                // A receiver that is gone drops its permit by itself.
                 let _ = tell.send(granted);
             }
         }
     }
 }
 
-/// An origin's place in the schedule, known to it as long as anybody holds this.
+/// An origin's place in the schedule. The schedule keeps the origin as long as a clone of this exists.
 pub(crate) struct Origin {
     id: OriginId,
 }
 
-/// Leave to perform one fetch; given back when dropped.
+/// Permit to perform one fetch, which returns itself when dropped.
 pub(crate) struct Permit {
     gate: Arc<Gate>,
     ticket: Ticket,
     paused: bool,
 }
 
-/// A place in the queues, or leave already; dropping it gives it up.
+/// A place in the queues, or a permit already. Dropping it gives both up.
 pub(crate) struct Turn {
-    /// Of the ticket, granted or not.
+    /// Ticket of the fetch, granted or not.
     permit: Permit,
-    /// Whether it was granted; none if it was at once.
+    /// Result of the wait; `None` if the permit was granted at once.
     told: Option<oneshot::Receiver<bool>>,
 }
 
 impl Turn {
-    /// Waits for it to come.
+    /// Waits for the permit.
     pub(crate) async fn come(self) -> Result<Permit, FetchError> {
         let Some(told) = self.told else {
             return Ok(self.permit);
@@ -84,18 +85,19 @@ impl Turn {
     }
 }
 
-/// A fetch that asks for leave.
+/// A fetch that asks for a permit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asking {
     pub(crate) lane: usize,
     pub(crate) account: AccountId,
     pub(crate) bytes: usize,
-    /// It had leave before, for an earlier hop or try.
-    pub(crate) again: bool,
+    /// Set if an earlier hop or try of the fetch had a permit.
+    pub(crate) repeated: bool,
 }
 
 impl Gate {
-    /// Must be called within a tokio runtime: it starts the timer task, which ends with the gate.
+    /// Returns a gate. Must be called within a tokio runtime, because it starts the timer task, which ends
+    /// with the gate.
     pub(crate) fn new(
         lanes: &[LaneConfig],
         limits: Vec<(HostPattern, OriginLimits)>,
@@ -116,13 +118,9 @@ impl Gate {
         gate
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The origin called `key` (scheme, host, port), whose limits follow from its `host`.
+    /// Returns the origin called `key` (scheme, host, port), whose limits follow from its `host`.
     pub(crate) fn origin(&self, key: &str, host: &str) -> Arc<Origin> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let known = state.origins.get(key);
         if let Some(origin) = known.and_then(|(_, origin)| origin.upgrade()) {
             return origin;
@@ -145,41 +143,40 @@ impl Gate {
     }
 
     pub(crate) fn open_account(&self, limits: AccountLimits) -> AccountId {
-        self.state().schedule.open_account(limits)
+        self.state.lock().schedule.open_account(limits)
     }
 
     pub(crate) fn close_account(&self, account: AccountId) {
-        self.state().schedule.close_account(account);
+        self.state.lock().schedule.close_account(account);
     }
 
     pub(crate) fn lane_stats(&self, lane: usize) -> LaneStats {
-        self.state().schedule.lane_stats(lane)
+        self.state.lock().schedule.lane_stats(lane)
     }
 
     pub(crate) fn account_stats(&self, account: AccountId) -> AccountStats {
-        self.state().schedule.account_stats(account)
+        self.state.lock().schedule.account_stats(account)
     }
 
-    /// Keeps an origin from being dispatched to for a time.
+    /// Prevents dispatches to an origin for a time.
     pub(crate) fn slow(&self, origin: &Origin, wait: Duration) {
         self.act(|schedule, now| schedule.slow_origin(origin.id, now + wait, now));
     }
 
-    /// Takes a place in the queues of the fetch's lane and origin, behind those of its account that
-    /// have one.
+    /// Takes a place in the queues of the fetch's lane and origin, behind other fetches of its account.
     pub(crate) fn ask(
         self: &Arc<Self>,
         origin: &Origin,
         asking: Asking,
     ) -> Result<Turn, FetchError> {
-        let request = Request {
+        let request = Submission {
             lane: asking.lane,
             origin: origin.id,
             account: asking.account,
             bytes: asking.bytes,
-            again: asking.again,
+            repeated: asking.repeated,
         };
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let (ticket, told) = match state.schedule.submit(now(), &request) {
             Submitted::Granted(ticket) => (Ok(ticket), None),
             Submitted::Queued(ticket) => {
@@ -189,7 +186,7 @@ impl Gate {
             }
             Submitted::Refused(error) => (Err(error), None),
         };
-        // Time that had passed may have granted others.
+        // Time may have passed since the last event, and have granted other fetches.
         self.settle(&mut state);
         let permit = Permit {
             gate: self.clone(),
@@ -199,16 +196,16 @@ impl Gate {
         Ok(Turn { permit, told })
     }
 
-    /// Leave for a fetch, if it need not wait for it.
+    /// Returns a permit for a fetch, if the fetch need not wait.
     pub(crate) fn now(self: &Arc<Self>, origin: &Origin, asking: Asking) -> Option<Permit> {
-        // Who must wait gives the place up again, by the turn's drop.
+        // If the fetch had to wait, dropping the turn gives up its place.
         let turn = self.ask(origin, asking).ok()?;
         turn.told.is_none().then_some(turn.permit)
     }
 
-    /// Does something with the schedule and tells whom it concerns.
+    /// Changes the schedule, and wakes the fetches concerned.
     fn act<T>(&self, act: impl FnOnce(&mut Schedule, Instant) -> T) -> T {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let done = act(&mut state.schedule, now());
         self.settle(&mut state);
         done
@@ -223,9 +220,9 @@ impl Gate {
         }
     }
 
-    /// Forgets the origins that nobody holds.
+    /// Forgets the origins without users.
     pub(crate) fn sweep(&self) {
-        let state = &mut *self.state();
+        let state = &mut *self.state.lock();
         let at = now();
         let schedule = &mut state.schedule;
         state.origins.retain(|_, (id, origin)| {
@@ -234,7 +231,7 @@ impl Gate {
     }
 }
 
-/// tokio's clock, so that a test may stop it.
+/// Returns the time of tokio's clock, which a test may stop.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
@@ -243,9 +240,10 @@ async fn timer(gate: Weak<Gate>, moved: Arc<Notify>) {
     loop {
         let deadline = {
             let Some(gate) = gate.upgrade() else { return };
-            let mut state = gate.state();
+            let mut state = gate.state.lock();
             state.schedule.poll(now());
-            // Armed before it settles, which would otherwise wake this very task, for ever.
+            // Registered before the schedule is asked, because asking would otherwise wake this task for
+            // ever.
             state.armed = state.schedule.next_deadline();
             gate.settle(&mut state);
             state.armed
@@ -253,7 +251,7 @@ async fn timer(gate: Weak<Gate>, moved: Arc<Notify>) {
         match deadline {
             None => moved.notified().await,
             Some(at) => {
-                // Either the time has come or it has moved; both mean to look again.
+                // The deadline has come, or has changed. Either way the loop asks again.
                 let _ = tokio::time::timeout_at(at.into(), moved.notified()).await;
             }
         }
@@ -262,13 +260,14 @@ async fn timer(gate: Weak<Gate>, moved: Arc<Notify>) {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        // The timer wakes, finds the gate gone and ends.
+        // Wakes the timer task, which then finds that the gate is gone and ends.
         self.moved.notify_one();
     }
 }
 
 impl Permit {
-    /// Tells the schedule whether the fetch's own reader has stopped: its permit may be lent.
+    /// Tells the schedule whether the reader of the fetch has stopped. The permit of a stopped reader may
+    /// be lent.
     pub(crate) fn set_paused(&mut self, paused: bool) {
         if self.paused != paused {
             self.paused = paused;
@@ -283,7 +282,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut state = self.gate.state();
+        let mut state = self.gate.state.lock();
         state.waiting.remove(&self.ticket);
         state.schedule.finish(self.ticket, now());
         self.gate.settle(&mut state);

@@ -1,4 +1,5 @@
-//! A response whose header has come: handed over to the caller, or ended because nobody will see it.
+//! A response whose header has been received: handed over to the caller, or ended because nobody will read
+//! it.
 
 use std::time::Duration;
 
@@ -16,10 +17,10 @@ use crate::decode::Decoder;
 use crate::end::End;
 use crate::request::FetchRequest;
 
-/// The most of a response body that is read only to keep its connection, in bytes.
+/// Maximum number of bytes of a response body that are read only to keep its connection.
 const DRAIN: u64 = 16 << 10;
 
-/// How long such a rest may take: a redirect is not to wait for a body that nobody wants.
+/// Longest time for reading such a body: a redirect must not wait long for a body that nobody wants.
 const DRAIN_TIME: Duration = Duration::from_millis(250);
 
 /// A response whose header has been received.
@@ -29,7 +30,7 @@ pub struct Fetched {
     pub response: Response<Body>,
     /// The URL of the response, after redirects.
     pub url: Url,
-    /// The account that the fetch was made for, which holds the body if it is read whole.
+    /// Account of the fetch, which holds the body if the body is read whole.
     pub(crate) account: Account,
     /// Maximum size of the body in bytes, as received and again as decoded.
     pub(crate) cap: u64,
@@ -56,8 +57,8 @@ impl Answer {
         (self.head, raw)
     }
 
-    /// Ends a response that nobody will see. A short body is read, so that its connection can serve
-    /// again; the permits are given back when that is done.
+    /// Ends a response that nobody will read. A short body is read to its end, so that its connection can
+    /// be used again; the permits return after that.
     pub(crate) async fn let_go(self) {
         let (_, mut raw) = self.into_raw(DRAIN);
         if raw.source.left().is_some_and(|left| left > DRAIN) {
@@ -70,7 +71,7 @@ impl Answer {
         let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
     }
 
-    /// Makes the response to `request` that the caller gets. `end` goes with its body.
+    /// Returns the response to `request` for the caller. `end` travels with its body.
     pub(crate) fn hand_over(
         self,
         request: FetchRequest,
@@ -111,9 +112,9 @@ impl Answer {
     }
 }
 
-/// The codings to undo. `None` if there is one that we don't know, or too many: the body is then
-/// handed over as it came, with the fields that say so, as WHATWG fetch does ("handle content
-/// codings"). An error would lose an answer for which a request was performed.
+/// Returns the codings to undo. `None` if one of them is unknown, or there are too many: the body is then
+/// handed over as received, with the fields that say so, as WHATWG fetch does ("handle content codings").
+/// An error would lose a response whose request was performed.
 fn known_codings(headers: &HeaderMap) -> Option<Vec<Coding>> {
     headers::content_codings(headers).ok()
 }

@@ -1,7 +1,8 @@
-//! A response body on its way from a connection to whoever reads it.
+//! A response body on its way from a connection to its reader.
 //!
-//! `Raw` is what the origin sends: it drives the connection, keeps the clocks, counts against the
-//! cap, holds the permits, and gives the connection back at the end. `Body` undoes codings on top.
+//! `Raw` is the body as the origin sends it: it drives the connection, keeps the timeouts, counts bytes
+//! against the cap, holds the permits, and returns the connection at the end. `Body` undoes content codings
+//! on top of it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::decode::Decoder;
 use crate::end::End;
 use crate::pool::{Download, H1, Site, StreamLease, Upload, UploadError};
 
-/// Where the bytes come from.
+/// The connection or stream from which the bytes come.
 pub(crate) enum Source {
     Http1 {
         connection: H1,
@@ -30,12 +31,12 @@ pub(crate) enum Source {
     Http2 {
         download: Download,
         upload: Upload,
-        /// What went wrong with the upload while nobody read the response.
+        /// Error of the upload that occurred while nobody read the response.
         failed: Option<FetchError>,
-        /// Held until the stream has ended.
+        /// Place on the connection, held until the stream has ended.
         _place: StreamLease,
     },
-    /// Over, or there was none.
+    /// No body, or none left.
     Done,
 }
 
@@ -52,7 +53,7 @@ impl Source {
             } => {
                 let mut frame = Pin::new(&mut *incoming).poll_frame(cx);
                 if frame.is_pending() {
-                    // Asking told the connection that more is wanted.
+                    // Polling told the connection that more bytes are wanted.
                     connection.drive(cx);
                     frame = Pin::new(incoming).poll_frame(cx);
                 }
@@ -67,8 +68,8 @@ impl Source {
                 if let Some(error) = failed.take() {
                     return Poll::Ready(Some(Err(error)));
                 }
-                // An upload that goes on beside the response. That the origin takes no more of it
-                // is of no interest now; that there is no more, though there should be, is.
+                // The upload goes on beside the response. If the origin takes no more of it, that no longer
+                // matters; if the request body fails, it does.
                 if let Poll::Ready(Err(UploadError::Body(error))) = upload.poll(cx) {
                     return Poll::Ready(Some(Err(error)));
                 }
@@ -78,10 +79,10 @@ impl Source {
         }
     }
 
-    /// Moves on with a request body that is still under way.
+    /// Continues a request body that is still being sent.
     fn drive(&mut self, cx: &mut Context<'_>) {
         match self {
-            // It reads one piece of the response at most: nobody has asked for another.
+            // This reads at most one piece of the response, because nobody has asked for another.
             Self::Http1 { connection, .. } => connection.drive(cx),
             Self::Http2 { upload, failed, .. } => {
                 if let Poll::Ready(Err(UploadError::Body(error))) = upload.poll(cx) {
@@ -100,7 +101,7 @@ impl Source {
         }
     }
 
-    /// Bytes still to come, where the origin has said so.
+    /// Bytes still to come, if the origin has sent a length.
     pub(crate) fn left(&self) -> Option<u64> {
         match self {
             Self::Http1 { incoming, .. } => incoming.size_hint().exact(),
@@ -109,7 +110,7 @@ impl Source {
         }
     }
 
-    /// The body has been read to its end: its connection may serve again.
+    /// Reports that the body has been read to its end, so that its connection may be used again.
     fn finish(&mut self) {
         if let Self::Http1 {
             connection, site, ..
@@ -120,7 +121,7 @@ impl Source {
     }
 }
 
-/// Within a body, an ended connection means that the response is not whole.
+/// Converts an error: within a body, a closed connection means that the response is incomplete.
 fn incomplete(error: FetchError) -> FetchError {
     match error.name {
         ErrorName::ConnectionTerminated => FetchError {
@@ -135,7 +136,7 @@ fn incomplete(error: FetchError) -> FetchError {
 pub(crate) struct Raw {
     pub(crate) source: Source,
     pub(crate) clock: BodyClock,
-    /// Given back with the last byte.
+    /// Permits, which return with the last byte.
     pub(crate) permit: Option<Permit>,
     pub(crate) cap: u64,
     pub(crate) received: u64,
@@ -199,13 +200,13 @@ pub(crate) fn over_cap(cap: u64) -> FetchError {
 
 /// A response body. Dropping it before its end cancels the fetch.
 ///
-/// A request body that is still under way moves on as this is polled, not by itself. Whoever stops
-/// reading for a while calls [`Body::drive`] instead.
+/// A request body that is still being sent continues only while this body is polled. A caller that stops
+/// reading for a while must call [`Body::drive`] instead.
 pub struct Body {
     raw: Raw,
     decoder: Option<Box<Decoder>>,
     decoded: u64,
-    /// What follows the decoded body.
+    /// Trailers, which follow the decoded body.
     trailers: Option<Frame<Bytes>>,
     end: Option<End>,
 }
@@ -234,10 +235,11 @@ impl Body {
         body
     }
 
-    /// The next frame, if it has come by now: small bodies mostly come whole with their header.
+    /// Returns the next frame if it has arrived already. A small body usually arrives whole, together with
+    /// its header.
     ///
     /// # Errors
-    /// What the body has failed with.
+    /// The error of the body.
     pub fn at_once(&mut self) -> Result<Option<Frame<Bytes>>, FetchError> {
         if self.is_end_stream() {
             return Ok(None);
@@ -245,22 +247,22 @@ impl Body {
         self.frame().now_or_never().flatten().transpose()
     }
 
-    /// Says that whoever reads this has stopped, or goes on: meanwhile its permit may be lent to
-    /// others. The clocks need no telling.
+    /// Tells the schedule that the reader has stopped, or continues. While it has stopped, its permit may
+    /// be lent to others. The timeouts need no call.
     pub fn set_paused(&mut self, paused: bool) {
         if let Some(permit) = &mut self.raw.permit {
             permit.set_paused(paused);
         }
     }
 
-    /// Moves on with a request body that is still under way, without reading of the response: for a
-    /// fetch that has one, whenever its task is woken while its reader has stopped. An origin may want
-    /// to answer only as it reads, and its client to read only when it has sent all.
+    /// Continues a request body that is still being sent, without reading the response. A caller with such
+    /// a request calls this whenever its task wakes while its reader has stopped: an origin may send its
+    /// answer only as it reads, and its client may read only when everything is sent.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
         self.raw.source.drive(cx);
     }
 
-    /// Ends the fetch by `error`, and its connection or stream with it.
+    /// Ends the fetch with `error`, and its connection or stream too.
     pub(crate) fn fail(&mut self, error: FetchError) -> FetchError {
         self.ended(Some(error.name));
         self.raw.fail(error)

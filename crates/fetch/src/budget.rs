@@ -1,10 +1,12 @@
-//! The driver of the byte budget: a hold is what one whole body has reserved, given back when dropped.
+//! The driver of the byte budget. A hold is the reservation for one whole body, and returns itself when
+//! dropped.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use fetchway_policy::budget::{AccountKey, BodyKey, Budget, Reserve};
 use fetchway_policy::{ErrorName, FetchError};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 /// Bytes of whole bodies in memory, of all accounts.
@@ -21,7 +23,7 @@ impl State {
     fn settle(&mut self) {
         while let Some(body) = self.budget.next_granted() {
             if let Some(tell) = self.waiting.remove(&body) {
-                // One that no longer listens drops its hold by itself.
+                // A receiver that is gone drops its hold by itself.
                 let _ = tell.send(());
             }
         }
@@ -38,25 +40,21 @@ impl Bytes {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn used(&self) -> u64 {
-        self.state().budget.used()
+        self.state.lock().budget.used()
     }
 
     pub(crate) fn open_account(&self, limit: u64) -> AccountKey {
-        self.state().budget.open_account(limit)
+        self.state.lock().budget.open_account(limit)
     }
 
     pub(crate) fn close_account(&self, account: AccountKey) {
-        self.state().budget.close_account(account);
+        self.state.lock().budget.close_account(account);
     }
 
     pub(crate) fn begin(self: &Arc<Self>, account: AccountKey) -> Hold {
         Hold {
-            body: self.state().budget.begin(account),
+            body: self.state.lock().budget.begin(account),
             bytes: self.clone(),
         }
     }
@@ -67,7 +65,7 @@ pub(crate) fn account_closed() -> FetchError {
     FetchError::new(ErrorName::Cancelled, "The session has ended.")
 }
 
-/// The bytes of one body, from before they are read until their answer is written.
+/// The reserved bytes of one body, from before they are read until their answer is written.
 pub struct Hold {
     bytes: Arc<Bytes>,
     body: BodyKey,
@@ -80,9 +78,9 @@ impl std::fmt::Debug for Hold {
 }
 
 impl Hold {
-    /// Reserves `n` further bytes; `Some` must be waited for before they are read.
+    /// Reserves `n` further bytes. If the result is `Some`, it must be awaited before they are read.
     pub(crate) fn reserve(&mut self, n: u64) -> Option<oneshot::Receiver<()>> {
-        let mut state = self.bytes.state();
+        let mut state = self.bytes.state.lock();
         match state.budget.reserve(self.body, n) {
             Reserve::Granted => None,
             Reserve::Waiting => {
@@ -94,7 +92,7 @@ impl Hold {
         }
     }
 
-    /// Reserves `n` further bytes, when there is room for them.
+    /// Reserves `n` further bytes, as soon as there is room.
     ///
     /// # Errors
     /// `cancelled` if the account was closed.
@@ -105,10 +103,10 @@ impl Hold {
         }
     }
 
-    /// The body is whole; its bytes now wait for their reader. `unused` of those reserved were not
-    /// needed.
+    /// Reports that the body is complete, and that its bytes now wait for their reader. `unused` reserved
+    /// bytes were not needed.
     pub(crate) fn complete(&mut self, unused: u64) {
-        let mut state = self.bytes.state();
+        let mut state = self.bytes.state.lock();
         if unused > 0 {
             state.budget.return_unused(self.body, unused);
         }
@@ -119,7 +117,7 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut state = self.bytes.state();
+        let mut state = self.bytes.state.lock();
         state.waiting.remove(&self.body);
         state.budget.release(self.body);
         state.settle();

@@ -1,5 +1,5 @@
-//! How long a fetch may take, and the two clocks of its body, which stand still while whoever reads it
-//! does not ask for more.
+//! The timeouts of a fetch, and the two clocks of its body, which stop while the reader does not ask for
+//! more.
 
 use std::fmt;
 use std::future::Future;
@@ -10,10 +10,10 @@ use std::time::Duration;
 use fetchway_policy::{Clocks, ErrorName, FetchError, Timeouts};
 use tokio::time::{Instant, Sleep};
 
-/// How far ahead "never" is put where a configured time passes what an `Instant` can hold.
+/// Distance of "never", used when a configured time is more than an `Instant` can hold.
 const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// The instant after `time` from now.
+/// Returns the instant `time` from now.
 pub(crate) fn after(time: Duration) -> Instant {
     later(Instant::now(), time)
 }
@@ -22,24 +22,25 @@ fn later(at: Instant, time: Duration) -> Instant {
     at.checked_add(time).unwrap_or_else(|| at + FAR)
 }
 
-/// How errors end that are due to a connect time, until it is known whose: see [`no_connection`].
+/// End of errors that come from a connect timeout, until it is known who set the timeout: see
+/// [`no_connection`].
 pub(crate) const IN_TIME: &str = " in time.";
 
-/// The time for one thing, and who set it.
+/// A timeout, and who set it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
     pub(crate) time: Duration,
     whose: &'static str,
 }
 
-/// As in "no answer within 5m, the lane's header-timeout".
+/// Formats the timeout as in "no answer within 5m, the lane's header-timeout".
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}, {}", self.time, self.whose)
     }
 }
 
-/// The lane's clocks, those that the fetch asked to have shorter replaced.
+/// Returns the timeouts of the lane, with those that the fetch has shortened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) connect: Limit,
@@ -89,20 +90,20 @@ impl Limits {
     }
 }
 
-/// Body idle and total time.
+/// The idle timeout and the total timeout of a body.
 pub(crate) struct BodyClock {
     idle: Limit,
     idle_until: Instant,
     total: Limit,
     total_until: Instant,
-    /// When something was handed out and not yet asked for more.
+    /// Time at which something was handed out that has not been followed by a request for more.
     handed: Option<Instant>,
-    /// Made when the origin first keeps us waiting.
+    /// Timer, made when the origin first keeps the reader waiting.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl BodyClock {
-    /// `total_until` is the end of the total time so far.
+    /// Returns the clocks. `total_until` is the end of the total time so far.
     pub(crate) fn new(limits: &Limits, total_until: Instant) -> Self {
         let now = Instant::now();
         let (idle, total) = (limits.body_idle, limits.total);
@@ -116,7 +117,7 @@ impl BodyClock {
         }
     }
 
-    /// The reader asks: the time since it was last given something was its own.
+    /// Records that the reader asks for more: the time since it was last given something was its own.
     pub(crate) fn asked(&mut self) {
         if let Some(handed) = self.handed.take() {
             let now = Instant::now();
@@ -125,12 +126,12 @@ impl BodyClock {
         }
     }
 
-    /// The reader is given something.
+    /// Records that the reader is given something.
     pub(crate) fn gave(&mut self) {
         self.handed = Some(Instant::now());
     }
 
-    /// The origin keeps us waiting: for too long?
+    /// Checks whether the origin has kept the reader waiting for too long.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FetchError> {
         let until = self.idle_until.min(self.total_until);
         let sleep = self
@@ -149,25 +150,25 @@ impl BodyClock {
     }
 }
 
-/// The body did not go on.
+/// The error of a body that stopped arriving.
 pub(crate) fn stands_still(idle: Limit) -> FetchError {
     let detail = format!("The origin sent nothing of the response body for {idle}.");
     FetchError::new(ErrorName::ConnectionReadTimeout, detail)
 }
 
-/// The fetch as a whole took too long.
+/// The error of a fetch that took too long in total.
 pub(crate) fn total_over(total: Limit) -> FetchError {
     let detail = format!("The fetch took longer than {total}.");
     FetchError::new(ErrorName::HttpResponseTimeout, detail)
 }
 
-/// No response header came.
+/// The error of a fetch without a response header in time.
 pub(crate) fn no_header(header: Limit) -> FetchError {
     let detail = format!("The origin sent no response header within {header}.");
     FetchError::new(ErrorName::HttpResponseTimeout, detail)
 }
 
-/// `error`, told with the connect time where it is due to that.
+/// Returns `error`, with the connect timeout added if the error comes from it.
 pub(crate) fn no_connection(error: FetchError, connect: Limit) -> FetchError {
     let is_late = matches!(
         error.name,

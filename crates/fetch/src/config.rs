@@ -1,4 +1,4 @@
-//! What an engine is built from. Plain data; the node reads it from its configuration.
+//! Configuration of an engine: plain data, which the node fills from its own configuration.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,20 +7,21 @@ use fetchway_policy::guard::HostPattern;
 use fetchway_policy::{LaneConfig, OriginLimits};
 use rustls::pki_types::CertificateDer;
 
-/// The name of the lane that a fetch travels in when it names none.
+/// Name of the lane of fetches that name none.
 pub const DEFAULT_LANE: &str = "default";
 
 /// Bounds of the connection pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolConfig {
-    /// Idle HTTP/1.1 connections kept for one origin. A further one is closed.
+    /// Maximum number of idle HTTP/1.1 connections to one origin. Further ones are closed.
     pub idle_per_origin: usize,
-    /// Idle HTTP/1.1 connections kept in all. A further one is closed.
+    /// Maximum number of idle HTTP/1.1 connections to all origins. Further ones are closed.
     pub idle_total: usize,
-    /// A connection idle for longer is closed.
+    /// Time after which an idle connection is closed.
     pub idle_timeout: Duration,
-    /// Bytes that one HTTP/2 stream may send unread. The connection's window is this times
-    /// [`MAX_STREAMS`](crate::MAX_STREAMS), so that stalled streams can't use up what others need.
+    /// Bytes that one HTTP/2 stream may send before they are read. The window of a connection is this
+    /// number times [`MAX_STREAMS`](crate::MAX_STREAMS), so that stalled streams cannot use up the window
+    /// of others.
     pub h2_stream_window: u32,
 }
 
@@ -35,28 +36,28 @@ impl Default for PoolConfig {
     }
 }
 
-/// What an engine is built from.
+/// Configuration of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// The lanes by name; a lane's index here is its id. One must be [`DEFAULT_LANE`].
+    /// The lanes by name. The index of a lane in this list is its id. One lane must be [`DEFAULT_LANE`].
     pub lanes: Vec<(String, LaneConfig)>,
     /// Limits of origins by host pattern: the first match counts.
     pub origins: Vec<(HostPattern, OriginLimits)>,
     /// Limits of every other origin.
     pub origin_default: OriginLimits,
-    /// The longest that a `Retry-After` may slow an origin.
+    /// Longest time for which a `Retry-After` slows an origin.
     pub retry_after_cap: Duration,
-    /// Names with fixed addresses, asked before DNS and vetted like its answers.
+    /// Names with fixed addresses. They come before DNS, and are checked like answers of DNS.
     pub hosts: Vec<(String, Vec<IpAddr>)>,
-    /// How long a DNS answer is used. A failure is remembered for a tenth of it.
+    /// Time for which an answer of DNS is used. A failure is remembered for a tenth of it.
     pub dns_ttl: Duration,
-    /// Connections.
+    /// Bounds of the connection pool.
     pub pool: PoolConfig,
-    /// Certificates trusted beside the public roots.
+    /// Certificates that are trusted in addition to the public roots.
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// Bytes of whole response bodies in memory, of all accounts together.
     pub body_budget: u64,
-    /// Sent where a request has no `User-Agent`.
+    /// Value of `User-Agent` in requests that have none.
     pub user_agent: String,
 }
 

@@ -1,5 +1,5 @@
-//! Undoing content codings (RFC 9110 section 8.4) piece by piece: coded bytes go in, decoded ones
-//! come out, at most one piece of each held.
+//! Undoes content codings (RFC 9110 section 8.4) piece by piece: encoded bytes go in, decoded bytes come
+//! out, and at most one piece of each is held.
 
 use bytes::{Bytes, BytesMut};
 use compression_codecs::core::util::{PartialBuffer, WriteBuffer};
@@ -10,18 +10,18 @@ use compression_codecs::{
 use fetchway_policy::headers::Coding;
 use fetchway_policy::{ErrorName, FetchError};
 
-/// Decoded bytes handed on at a time.
+/// Decoded bytes handed over at a time.
 const PIECE: usize = 16 << 10;
 
-/// The largest zstd window, as a power of two: 8 MiB (RFC 9659). A frame that asks for more is
-/// refused, not given the memory.
+/// Base-2 logarithm of the largest zstd window: 8 MiB (RFC 9659). A frame that asks for more is refused,
+/// and gets no memory.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// Calls in a row that get no further, beyond which a coding is broken. Zstd has such calls: it
-/// takes the last byte of a frame only when all else is out.
+/// Number of calls in a row without progress after which a coding counts as broken. Zstd needs some: it
+/// takes the last byte of a frame only when everything else is out.
 const MAX_STUCK: u32 = 16;
 
-/// One or two codings, the last applied first.
+/// One or two codings, the last applied one first.
 pub(crate) struct Decoder {
     stages: Vec<Stage>,
 }
@@ -30,20 +30,21 @@ struct Stage {
     coding: Coding,
     codec: Option<Box<dyn DecodeV2 + Send>>,
     input: BytesMut,
-    /// Where the codec writes to; handed on when it is well filled, else copied from.
+    /// Output of the codec: handed over when it is nearly full, otherwise copied from.
     out: Vec<u8>,
-    /// No more input will come.
+    /// Set when no more input will come.
     ended: bool,
-    /// The coded stream has reached its own end.
+    /// Set when the encoded stream has reached its own end.
     finished: bool,
-    /// The last piece filled `out`, so the codec may hold more.
+    /// Set when the last piece filled `out`, so that the codec may hold more.
     full: bool,
-    /// Calls in a row that neither took nor gave anything.
+    /// Calls in a row that neither took nor gave bytes.
     stuck: u32,
 }
 
 impl Decoder {
-    /// Undoes `codings`, given in the order in which they were applied; at least one.
+    /// Returns a decoder of `codings`, which are given in the order in which they were applied; at least
+    /// one.
     pub(crate) fn new(codings: &[Coding]) -> Self {
         let stages = codings.iter().rev().map(|coding| Stage {
             coding: *coding,
@@ -60,32 +61,33 @@ impl Decoder {
         }
     }
 
-    /// Gives the next coded bytes. Call [`Self::next`] until it has nothing before the next push.
+    /// Gives the decoder the next encoded bytes. Before the next push, call [`Self::next`] until it returns
+    /// `None`.
     pub(crate) fn push(&mut self, coded: &[u8]) {
         if let Some(first) = self.stages.first_mut() {
             first.input.extend_from_slice(coded);
         }
     }
 
-    /// Says that no more will be pushed.
+    /// Ends the input.
     pub(crate) fn end(&mut self) {
         if let Some(first) = self.stages.first_mut() {
             first.ended = true;
         }
     }
 
-    /// Whether all has been decoded.
+    /// Returns true if everything has been decoded.
     pub(crate) fn is_over(&self) -> bool {
         self.stages.iter().all(Stage::is_over)
     }
 
-    /// The next decoded piece; `None` when more input is needed, or all is out.
+    /// Returns the next decoded piece; `None` if more input is needed, or everything is out.
     pub(crate) fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         pull(&mut self.stages)
     }
 }
 
-/// What the last of `stages` gives, fed by those before it with as little as it needs.
+/// Returns the next output of the last of `stages`. The stages before it are run only as far as needed.
 fn pull(stages: &mut [Stage]) -> Result<Option<Bytes>, FetchError> {
     let Some((last, before)) = stages.split_last_mut() else {
         return Ok(None);
@@ -103,14 +105,15 @@ fn pull(stages: &mut [Stage]) -> Result<Option<Bytes>, FetchError> {
 }
 
 impl Stage {
-    /// An empty body stands for itself, whatever its coding.
+    /// Returns a coding of an empty body, which is empty whatever its coding.
     fn is_over(&self) -> bool {
         self.ended && self.input.is_empty() && (self.finished || self.codec.is_none())
     }
 
     fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         if self.codec.is_none() {
-            // "deflate" is zlib by the RFC and raw deflate in some servers: the first two bytes tell.
+            // "deflate" means zlib in the RFC and raw deflate in some servers. The first two bytes tell
+            // which.
             let needed = match self.coding {
                 Coding::Deflate if !self.ended => 2,
                 _ => 1,
@@ -137,8 +140,8 @@ impl Stage {
         }
     }
 
-    /// After the end of a coded stream: whether another member (gzip) or frame (zstd) follows.
-    /// Whatever else stands there is ignored, as by others.
+    /// After the end of an encoded stream, returns true if another member (gzip) or frame (zstd) follows.
+    /// Other bytes are ignored, as other clients do.
     fn begin_again(&mut self) -> Result<bool, FetchError> {
         let follows = match self.coding {
             Coding::Gzip => self.input.first() == Some(&0x1F),
@@ -158,7 +161,7 @@ impl Stage {
         Ok(true)
     }
 
-    /// Decodes once. How many bytes were written.
+    /// Decodes once. Returns the number of bytes written.
     fn step(&mut self) -> Result<usize, FetchError> {
         let Some(codec) = &mut self.codec else {
             return Ok(0);
@@ -171,7 +174,7 @@ impl Stage {
         self.full = written == PIECE;
         self.finished = match done {
             Ok(done) => done,
-            // It was asked for what it might still hold, had nothing, and calls that an error.
+            // The codec was asked for output that it might hold, had none, and reports that as an error.
             Err(_) if self.input.is_empty() => return Ok(0),
             Err(error) => return Err(broken(self.coding, &error.to_string())),
         };
@@ -189,7 +192,7 @@ impl Stage {
 
     fn piece(&mut self, written: usize) -> Bytes {
         if written < PIECE / 2 {
-            // A small answer must not keep a large buffer in memory.
+            // A small response must not keep a large buffer in memory.
             return Bytes::copy_from_slice(&self.out[..written]);
         }
         let mut piece = std::mem::take(&mut self.out);
@@ -215,7 +218,8 @@ fn codec(coding: Coding, first: &[u8]) -> Box<dyn DecodeV2 + Send> {
     }
 }
 
-/// A zlib header: method 8, a window of at most 32 KiB, and a check (RFC 1950 section 2.2).
+/// Returns true for a zlib header: method 8, a window of at most 32 KiB, and a check (RFC 1950 section
+/// 2.2).
 fn is_zlib(first: &[u8]) -> bool {
     matches!(*first, [method, flags, ..]
         if method & 0x0F == 8 && method >> 4 <= 7 && u16::from_be_bytes([method, flags]).is_multiple_of(31))

@@ -1,11 +1,11 @@
-//! What a request is given where it says nothing itself, as fetch does in browsers.
+//! Defaults of a request, as fetch has them in browsers.
 
 use fetchway_policy::headers;
 use http::{HeaderValue, header};
 
 use crate::request::FetchRequest;
 
-/// Takes out of a request what is not its to say, and fills in what it leaves open.
+/// Removes fields that a caller must not set, and fills in those that are missing.
 pub(crate) fn set(request: &mut FetchRequest, user_agent: &HeaderValue) {
     let headers = &mut request.headers;
     let wants_trailers = headers.get_all(header::TE).iter().any(wants_trailers);

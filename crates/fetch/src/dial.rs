@@ -1,10 +1,10 @@
-//! Opening a connection: resolve, vet every address, connect, shake hands.
+//! Opens connections: resolves the name, checks every address, connects, and does the TLS handshake.
 //!
-//! This is the only place in which a socket to an origin is opened, and every address passes
-//! `vet` right before it. An IP literal takes the same way as a resolved name.
+//! Sockets to origins are opened only here, and `vet` checks every address immediately before it is
+//! connected to. IP literals take the same way as resolved names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -12,6 +12,7 @@ use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::{ErrorName, FetchError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::RwLock;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -25,23 +26,23 @@ use crate::dns::Dns;
 use crate::stream::Stream;
 use crate::tls;
 
-/// The head start of one address before the next is tried beside it (RFC 8305 section 5).
+/// Head start of one address before the next one is tried in parallel (RFC 8305 section 5).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
-/// What every dial of an engine shares.
+/// The state that all dials of an engine share.
 pub(crate) struct Dialer {
     pub(crate) dns: Dns,
     pub(crate) tls: Arc<ClientConfig>,
     own: RwLock<Vec<SocketAddr>>,
 }
 
-/// Where to, and how it is spoken to.
+/// The destination of a dial, and its protocol.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) host: Host<String>,
     pub(crate) port: u16,
     pub(crate) tls: bool,
-    /// Without TLS, and in HTTP/2 from the first byte (RFC 9113 section 3.3).
+    /// Without TLS, and HTTP/2 from the first byte (RFC 9113 section 3.3).
     pub(crate) h2c: bool,
 }
 
@@ -60,16 +61,13 @@ impl Dialer {
         }
     }
 
-    /// From now on `listener`'s address is refused as a destination.
+    /// Makes the engine refuse `listener`'s address as a destination.
     pub(crate) fn add_own_listener(&self, listener: SocketAddr) {
-        self.own
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(listener);
+        self.own.write().push(listener);
     }
 
-    /// Opens a connection, and says whether it is for HTTP/2: the origin chose it, or is known to
-    /// speak it.
+    /// Opens a connection. Returns true with it if it is for HTTP/2: the origin chose HTTP/2, or is known
+    /// to speak it.
     pub(crate) async fn dial(
         &self,
         target: &Target,
@@ -120,8 +118,8 @@ impl Dialer {
             .map_err(|error| tls::handshake_error(&target.to_string(), &error))
     }
 
-    /// The target's addresses, all of them vetted: one bad answer among good ones refuses the
-    /// whole name, as whoever mixes them is trying something.
+    /// Returns the addresses of the target, all of them checked. One prohibited address makes the whole
+    /// name prohibited, because such a mixture suggests an attack.
     async fn addresses(
         &self,
         target: &Target,
@@ -144,7 +142,7 @@ impl Dialer {
 
     fn vet(&self, address: SocketAddr, policy: &AddressPolicy) -> Result<(), FetchError> {
         policy.check_address(address.ip())?;
-        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        let own = self.own.read();
         let ip = reached(address.ip().to_canonical());
         let is_own = own.iter().any(|listener| {
             listener.port() == address.port()
@@ -160,7 +158,8 @@ impl Dialer {
     }
 }
 
-/// Where a connection to `ip` ends: the kernel takes the unspecified address for loopback.
+/// Returns the address at which a connection to `ip` ends: the kernel takes the unspecified address for
+/// loopback.
 fn reached(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -169,7 +168,7 @@ fn reached(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Whether packets to `ip` stay here: the kernel would send them from that very address.
+/// Returns true if packets to `ip` stay on this machine: the kernel would send them from that very address.
 fn is_this_machine(ip: IpAddr) -> bool {
     if ip.is_loopback() {
         return true;
@@ -179,7 +178,7 @@ fn is_this_machine(ip: IpAddr) -> bool {
     } else {
         [0u16; 8].into()
     };
-    // Connecting a datagram socket sends nothing; it only asks for the route.
+    // Connecting a datagram socket sends nothing. It only asks for the route.
     let source = UdpSocket::bind((any, 0)).and_then(|socket| {
         socket.connect((ip, 9))?;
         socket.local_addr()
@@ -187,7 +186,8 @@ fn is_this_machine(ip: IpAddr) -> bool {
     source.is_ok_and(|source| source.ip() == ip)
 }
 
-/// The families in turn, beginning with the first answer's (RFC 8305 section 4).
+/// Returns the addresses with their families in turn, beginning with the family of the first answer (RFC
+/// 8305 section 4).
 fn interleave(ips: &[IpAddr]) -> Vec<IpAddr> {
     let Some(first) = ips.first() else {
         return Vec::new();
@@ -203,8 +203,8 @@ fn interleave(ips: &[IpAddr]) -> Vec<IpAddr> {
         .collect()
 }
 
-/// The first address that answers. The next one is tried when one fails, or when it has kept us
-/// waiting for its head start.
+/// Returns a connection to the first address that answers. The next address is tried when one fails, or
+/// when its head start is over.
 async fn connect_any(target: &Target, addresses: &[SocketAddr]) -> Result<TcpStream, FetchError> {
     let mut rest = addresses.iter().copied();
     let mut tries = FuturesUnordered::new();
@@ -249,7 +249,7 @@ fn connect_error(target: &Target, error: &io::Error) -> FetchError {
             ErrorName::ConnectionTerminated,
             format!("{target} ended the connection as it was being opened."),
         ),
-        // EMFILE and ENFILE have no kind of their own.
+        // EMFILE and ENFILE have no `ErrorKind` of their own.
         _ if matches!(error.raw_os_error(), Some(23 | 24)) => (
             ErrorName::ConnectionLimitReached,
             "No file descriptor is left for a connection: raise the open-file limit or lower the lanes' concurrency."

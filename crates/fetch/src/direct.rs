@@ -1,8 +1,7 @@
-//! For whoever speaks HTTP to one origin by itself, on a thread of its own: leave to fetch, connections,
-//! and what the observer is told. A gateway does, as the way through the engine costs more than all
-//! else that it does for a message.
-//!
-//! It is the same leave that the engine's own fetches take, and the same way of dialling.
+//! Permits, connections and reports to the observer for a caller that has HTTP code of its own and sends to
+//! one origin from one thread. A gateway does this, because the way through the engine would cost more than
+//! the rest of its work for a message. The permits and the dialling are the same as those of the engine's
+//! own fetches.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ use crate::observe::{Moved, Observer};
 use crate::pool::Site;
 use crate::stream::Stream;
 
-/// One origin without TLS, as fetches of one account in one lane reach it.
+/// One origin without TLS, as the fetches of one account in one lane reach it.
 pub struct Direct {
     site: Arc<Site>,
     gate: Arc<Gate>,
@@ -45,10 +44,10 @@ impl std::fmt::Debug for Direct {
     }
 }
 
-/// Leave to perform one fetch, given back when dropped. Dropped before its end is told, the fetch was
-/// cancelled.
+/// Permit to perform one fetch, which returns itself when dropped. A fetch whose permit is dropped before
+/// its end is reported counts as cancelled.
 pub struct Leave {
-    /// Held, not looked at.
+    /// The permit, which is only held.
     _permit: Permit,
     observer: Arc<dyn Observer>,
     lane: usize,
@@ -63,15 +62,15 @@ impl std::fmt::Debug for Leave {
     }
 }
 
-/// An open connection, which the observer has been told of; and is when this is dropped.
+/// An open connection, whose opening and end are reported to the observer.
 pub struct Opened {
-    /// Not blocking.
+    /// The socket, in non-blocking mode.
     pub tcp: TcpStream,
-    /// To be dropped with it.
+    /// Reports the end when dropped.
     pub guard: OpenGuard,
 }
 
-/// Tells the observer that a connection is gone.
+/// Reports the end of a connection to the observer when dropped.
 pub struct OpenGuard(#[expect(dead_code, reason = "its drop counts")] Arc<Meter>);
 
 impl std::fmt::Debug for OpenGuard {
@@ -81,7 +80,7 @@ impl std::fmt::Debug for OpenGuard {
 }
 
 impl Direct {
-    /// The origin of `url`, for the fetches of `account` in `lane`; none if it is spoken to over TLS.
+    /// Returns the origin of `url`, for the fetches of `account` in `lane`; `None` if the origin needs TLS.
     ///
     /// # Errors
     /// The reason why the account may not reach that origin.
@@ -99,7 +98,7 @@ impl Direct {
                 lane,
                 account: account.id(),
                 bytes: REQUEST_WEIGHT,
-                again: false,
+                repeated: false,
             },
             limits: Limits::new(config.clocks, &Timeouts::default()),
             cap: config.response_cap,
@@ -111,25 +110,25 @@ impl Direct {
         }))
     }
 
-    /// Whether the origin is spoken to in HTTP/2 with prior knowledge.
+    /// Returns true if the origin is spoken to in HTTP/2 with prior knowledge.
     #[must_use]
     pub fn is_h2c(&self) -> bool {
         self.site.target.h2c
     }
 
-    /// The `Host` field, or `:authority`.
+    /// The value of `Host` or `:authority`.
     #[must_use]
     pub fn authority(&self) -> &HeaderValue {
         &self.site.authority
     }
 
-    /// The `User-Agent` field of requests that have none.
+    /// The value of `User-Agent` in requests that have none.
     #[must_use]
     pub fn user_agent(&self) -> &HeaderValue {
         &self.user_agent
     }
 
-    /// Leave for a fetch whose request body has `bytes` bytes, if it can be had without waiting.
+    /// Returns a permit for a fetch with `bytes` bytes of request body, if it can be had without waiting.
     #[must_use]
     pub fn leave(&self, bytes: usize) -> Option<Leave> {
         let asking = Asking {
@@ -149,25 +148,25 @@ impl Direct {
         })
     }
 
-    /// A place in the byte budget for one whole body.
+    /// Begins a hold for one whole body.
     #[must_use]
     pub fn hold(&self) -> Hold {
         self.bodies.begin(self.holder)
     }
 
-    /// The most bytes that a response body may have.
+    /// Maximum number of bytes of a response body.
     #[must_use]
     pub fn cap(&self) -> u64 {
         self.cap
     }
 
-    /// What a fetch fails with whose response body has more.
+    /// The error of a fetch whose response body is larger than that.
     #[must_use]
     pub fn over_cap(&self) -> FetchError {
         over_cap(self.cap)
     }
 
-    /// Idle connections kept, and for how long.
+    /// The maximum number of idle connections, and the time for which one is kept.
     #[must_use]
     pub fn idle(&self) -> Idle {
         let config = &self.site.pool().config;
@@ -177,7 +176,7 @@ impl Direct {
         }
     }
 
-    /// How long a connection may take to open, and a response to begin, to go on, and to be whole.
+    /// The timeouts of a fetch.
     #[must_use]
     pub fn patience(&self) -> Patience {
         Patience {
@@ -188,26 +187,26 @@ impl Direct {
         }
     }
 
-    /// What a fetch fails with whose response has not begun in time.
+    /// The error of a fetch whose response has not begun in time.
     #[must_use]
     pub fn no_header(&self) -> FetchError {
         clock::no_header(self.limits.header)
     }
 
-    /// What a fetch fails with whose response has stood still for too long.
+    /// The error of a fetch whose response body was silent for too long.
     #[must_use]
     pub fn stands_still(&self) -> FetchError {
         clock::stands_still(self.limits.body_idle)
     }
 
-    /// What a fetch fails with that has taken too long.
+    /// The error of a fetch that took too long in total.
     #[must_use]
     pub fn total_over(&self) -> FetchError {
         clock::total_over(self.limits.total)
     }
 
-    /// Keeps the origin from being fetched from for as long as it asks for by a `Retry-After` of
-    /// this value, within the engine's cap.
+    /// Prevents fetches from the origin for the time of a `Retry-After` with this value, within the
+    /// engine's cap.
     pub fn heed(&self, asked: &HeaderValue) {
         let cap = self.retry_after_cap;
         if let Some(wait) = retry_after(asked.as_bytes(), SystemTime::now(), cap) {
@@ -218,7 +217,7 @@ impl Direct {
     /// Opens a connection within the lane's connect time.
     ///
     /// # Errors
-    /// As any dial of the engine.
+    /// The errors of any dial of the engine.
     pub async fn dial(&self) -> Result<Opened, FetchError> {
         let limit = self.limits.connect;
         let dialled = self.site.dial(clock::after(limit.time)).await;
@@ -240,40 +239,40 @@ impl Direct {
     }
 }
 
-/// Connections that nothing is on.
+/// Bounds of idle connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Idle {
-    /// So many at most.
+    /// Maximum number.
     pub most: usize,
-    /// For no longer.
+    /// Longest time for which one is kept.
     pub timeout: Duration,
 }
 
-/// The times of a fetch, as [`Clocks`](fetchway_policy::Clocks) has them.
+/// The timeouts of a fetch, as [`Clocks`](fetchway_policy::Clocks) has them.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// To open a connection.
+    /// Time to open a connection.
     pub connect: Duration,
-    /// Up to the response's header.
+    /// Time until the response header is complete.
     pub header: Duration,
-    /// The longest silence within its body.
+    /// Longest silence within the response body.
     pub body_idle: Duration,
-    /// Up to the body's end.
+    /// Time until the response body ends.
     pub total: Duration,
 }
 
 impl Leave {
-    /// The fetch has its response, whole. `moved`: the bytes of both bodies.
+    /// Reports that the fetch has its whole response. `moved` has the bytes of both bodies.
     pub fn answered(mut self, status: StatusCode, moved: Moved) {
         (self.outcome, self.moved) = (Ok(status), moved);
     }
 
-    /// The fetch has failed. `moved`: the bytes of both bodies until then.
+    /// Reports that the fetch has failed. `moved` has the bytes of both bodies until then.
     pub fn failed(mut self, error: ErrorName, moved: Moved) {
         (self.outcome, self.moved) = (Err(error), moved);
     }
 
-    /// When it was given.
+    /// Time at which the permit was granted.
     #[must_use]
     pub fn began(&self) -> Instant {
         self.began

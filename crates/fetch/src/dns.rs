@@ -1,27 +1,28 @@
-//! Names to addresses: fixed names first, then the system's resolver, its answers cached and
-//! simultaneous questions asked once. Nothing is vetted here: the dial does that, each time.
+//! Names to addresses: fixed names first, then the system's resolver. Answers are cached, and the same
+//! question is asked once at a time. The dial checks the addresses, each time.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fetchway_policy::{ErrorName, FetchError};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::clock;
 
-/// Names remembered. Beyond it the expired go, and if none has, all do.
+/// Maximum number of cached names. Beyond it, expired names are removed; if none has expired, all are.
 const MAX_NAMES: usize = 10_000;
 
-/// Questions under way at once: each holds a thread of the blocking pool.
+/// Maximum number of questions at once. Each takes a thread of the blocking pool.
 const MAX_QUESTIONS: usize = 64;
 
-/// What answers a question. It may block.
+/// A resolver, which may block.
 type Resolver = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
 type Addresses = Arc<[IpAddr]>;
@@ -29,13 +30,13 @@ type Answer = Result<Addresses, FetchError>;
 type Asking = Shared<BoxFuture<'static, Answer>>;
 
 enum Entry {
-    /// Kept alive by those who wait for it: one that all have given up would answer much later
-    /// with what was true long ago.
+    /// The question in progress. Its waiters keep it alive: an answer to a question that all have given up
+    /// would come late, and be out of date.
     Asking(WeakShared<BoxFuture<'static, Answer>>),
     Known(Answer, Instant),
 }
 
-/// The cache of one engine.
+/// The DNS cache of one engine.
 pub(crate) struct Dns {
     fixed: HashMap<String, Addresses>,
     ttl: Duration,
@@ -45,7 +46,7 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
-    /// Asks the system's resolver.
+    /// Returns a cache in front of the system's resolver.
     pub(crate) fn new(fixed: &[(String, Vec<IpAddr>)], ttl: Duration) -> Self {
         Self::asking(Arc::new(system), fixed, ttl)
     }
@@ -64,11 +65,7 @@ impl Dns {
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The addresses of `name`; at least one.
+    /// Returns the addresses of `name`, at least one.
     pub(crate) async fn resolve(&self, name: &str) -> Answer {
         if let Some(addresses) = self.fixed.get(name) {
             return Ok(addresses.clone());
@@ -82,9 +79,9 @@ impl Dns {
         answer
     }
 
-    /// What is known, or the question under way, begun here if need be.
+    /// Returns the cached answer, or the question in progress, which is begun if necessary.
     fn look_up(&self, name: &str, now: Instant) -> Result<Answer, Asking> {
-        let mut entries = self.entries();
+        let mut entries = self.entries.lock();
         match entries.get(name) {
             Some(Entry::Known(answer, until)) if *until > now => return Ok(answer.clone()),
             Some(Entry::Asking(asking)) => {
@@ -112,9 +109,9 @@ impl Dns {
         Err(asking)
     }
 
-    /// The first of those who asked writes the answer down; a later question's stays.
+    /// Stores the answer, unless a later question of the same name has been asked.
     fn remember(&self, name: &str, asking: &Asking, answer: &Answer) {
-        let mut entries = self.entries();
+        let mut entries = self.entries.lock();
         if let Some(entry) = entries.get_mut(name)
             && let Entry::Asking(weak) = entry
             && weak.upgrade().is_some_and(|known| known.ptr_eq(asking))
@@ -140,7 +137,7 @@ impl Entry {
 async fn ask(name: String, resolver: Resolver, questions: Arc<Semaphore>) -> Answer {
     let place = questions.acquire_owned().await;
     let asked = name.clone();
-    // The place goes with the question: one that nobody waits for any more still has its thread.
+    // The place goes with the question, because a question that all have given up still has its thread.
     let found = tokio::task::spawn_blocking(move || {
         let _place = place;
         resolver(&asked)
@@ -234,7 +231,7 @@ mod tests {
         let (release, held) = mpsc::sync_channel::<()>(0);
         let held = Mutex::new(Some(held));
         let resolver = move |_: &str| {
-            let first = held.lock().unwrap().take();
+            let first = held.lock().take();
             match first {
                 Some(held) => held.recv().map(|()| Vec::new()).map_err(io::Error::other),
                 None => Ok(vec![IP]),
@@ -256,7 +253,7 @@ mod tests {
         let (dns, _) = counting(|| Ok(vec![IP]));
         for n in 0..MAX_NAMES + 10 {
             dns.resolve(&format!("{n}.test")).await.unwrap();
-            assert!(dns.entries().len() <= MAX_NAMES);
+            assert!(dns.entries.lock().len() <= MAX_NAMES);
         }
     }
 }

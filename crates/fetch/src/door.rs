@@ -1,16 +1,16 @@
-//! The last thing before a request goes out: whoever paces requests exactly lets it pass here, with its
-//! connection in hand. Lanes pace what is dispatched; a new connection may take its time after that.
+//! The last check before a request is sent, for callers that pace requests exactly. Lanes pace dispatches,
+//! but a new connection can delay a request after its dispatch.
 
 use tokio::time::{Instant, sleep_until};
 
-/// Asked right before each request of a fetch is handed to its connection: redirect hops and resends
-/// are requests too.
+/// A door that every request of a fetch passes immediately before it is handed to its connection, redirects
+/// and resends included.
 pub trait Door: Sync {
-    /// Passes now, or is to ask again at the time given.
+    /// Returns `None` if the request may pass now, or the time at which to ask again.
     fn pass(&self) -> Option<Instant>;
 }
 
-/// Returns when it has passed.
+/// Returns when the request may pass.
 pub(crate) async fn open(door: &dyn Door) {
     while let Some(at) = door.pass() {
         sleep_until(at).await;

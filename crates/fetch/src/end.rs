@@ -1,4 +1,4 @@
-//! Tells the observer how a fetch ended, exactly once, whatever path it took.
+//! Reports the end of a fetch to the observer, exactly once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::observe::{Moved, Observer};
 
-/// A fetch under way. Dropped untold, it was cancelled.
+/// A fetch in progress. If it is dropped before its end was reported, it counts as cancelled.
 pub(crate) struct End {
     observer: Arc<dyn Observer>,
     lane: usize,
@@ -20,7 +20,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    /// A fetch begins. `sent` counts its request body.
+    /// Reports the beginning of a fetch. `sent` counts the bytes of its request body.
     pub(crate) fn begin(observer: Arc<dyn Observer>, lane: usize, sent: Arc<AtomicU64>) -> Self {
         observer.fetch_started(lane);
         Self {
@@ -33,12 +33,12 @@ impl End {
         }
     }
 
-    /// The response's header has come.
+    /// Records that the response header has been received.
     pub(crate) fn status(&mut self, status: StatusCode) {
         self.status = Some(status);
     }
 
-    /// It ended, by `error` or well.
+    /// Reports the end: an error, or success.
     pub(crate) fn tell(mut self, error: Option<ErrorName>, received: u64) {
         self.report(error, received);
     }

@@ -1,11 +1,12 @@
-//! The engine: what it is made of, and the way into it.
+//! The engine: its parts, and the ways into it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::{ErrorName, FetchError, LaneConfig};
 use http::HeaderValue;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::admit::Gate;
@@ -16,11 +17,11 @@ use crate::observe::Observer;
 use crate::pool::{self, Kind, Network, Pool};
 use crate::{LaneStats, budget, tls};
 
-/// The engine. Clones are one and the same.
+/// The engine. Clones share its state.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
-/// The part that all clones share.
+/// The state that all clones share.
 struct Inner {
     lanes: Vec<(String, LaneConfig)>,
     default_lane: usize,
@@ -40,10 +41,11 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Must be called within a tokio runtime: its timers run there until the last clone is gone.
+    /// Returns an engine. Must be called within a tokio runtime, where its timers run until the last clone
+    /// is dropped.
     ///
     /// # Errors
-    /// `proxy_configuration_error` for a configuration that cannot work, saying why.
+    /// `proxy_configuration_error` for a configuration that cannot work, with the reason.
     pub fn new(config: EngineConfig, observer: Arc<dyn Observer>) -> Result<Self, FetchError> {
         let broken =
             |detail: &'static str| FetchError::new(ErrorName::ProxyConfigurationError, detail);
@@ -99,10 +101,10 @@ impl Engine {
         &self.0.lanes[lane].1
     }
 
-    /// What may be reached under `policy`. Equal policies share one network and its connections.
+    /// Returns the network of `policy`. Equal policies share one network and its connections.
     #[must_use]
     pub fn network(&self, policy: &Arc<AddressPolicy>) -> Arc<Network> {
-        let mut networks = self.networks();
+        let mut networks = self.0.networks.lock();
         networks.retain(|known| known.strong_count() > 0);
         let known = networks
             .iter()
@@ -111,20 +113,16 @@ impl Engine {
         known.unwrap_or_else(|| self.open_network(&mut networks, policy.clone(), Kind::Common))
     }
 
-    /// What may be reached under `policy`, with connections that nobody gets at but those whom the
-    /// caller gives the network to: [`Engine::network`] never hands it out.
+    /// Returns a network of `policy` whose connections belong to the caller alone: [`Engine::network`]
+    /// never returns it.
     ///
-    /// With `h2c`, origins without TLS are spoken to in HTTP/2 with prior knowledge (RFC 9113 section
-    /// 3.3). One that speaks only HTTP/1.1 fails with `http_protocol_error`.
+    /// With `h2c`, origins without TLS are spoken to in HTTP/2 with prior knowledge (RFC 9113 section 3.3).
+    /// An origin that speaks only HTTP/1.1 then fails with `http_protocol_error`.
     #[must_use]
     pub fn private_network(&self, policy: Arc<AddressPolicy>, h2c: bool) -> Arc<Network> {
-        let mut networks = self.networks();
+        let mut networks = self.0.networks.lock();
         networks.retain(|known| known.strong_count() > 0);
         self.open_network(&mut networks, policy, Kind::Private { h2c })
-    }
-
-    fn networks(&self) -> MutexGuard<'_, Vec<Weak<Network>>> {
-        (self.0.networks.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open_network(
@@ -135,17 +133,17 @@ impl Engine {
     ) -> Arc<Network> {
         let (pool, gate) = (self.0.pool.clone(), self.0.gate.clone());
         let network = Arc::new(Network::new(policy, kind, pool, gate));
-        // The sweeper finds it there.
+        // Registered so that the sweeper finds the network.
         networks.push(Arc::downgrade(&network));
         network
     }
 
-    /// From now on a fetch to `listener` is refused with `proxy_loop_detected`.
+    /// Makes the engine refuse fetches to `listener` with `proxy_loop_detected`.
     pub fn add_own_listener(&self, listener: std::net::SocketAddr) {
         self.0.pool.dialer.add_own_listener(listener);
     }
 
-    /// The lane called `name`, or the default one; by index.
+    /// Returns the index of the lane called `name`, or of the default lane.
     ///
     /// # Errors
     /// `invalid_request` for a name that is not configured.
@@ -168,7 +166,7 @@ impl Engine {
         self.0.lanes.iter().map(|(name, _)| name.as_str())
     }
 
-    /// What is under way in each lane, by index.
+    /// The load of each lane, by index.
     #[must_use]
     pub fn lane_stats(&self) -> Vec<LaneStats> {
         (0..self.0.lanes.len())
@@ -189,11 +187,7 @@ async fn sweeper(engine: Weak<Inner>, every: Duration) {
         let Some(engine) = engine.upgrade() else {
             return;
         };
-        let networks = engine
-            .networks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let networks = engine.networks.lock().clone();
         for network in networks.iter().filter_map(Weak::upgrade) {
             pool::sweep(&network, Instant::now());
         }

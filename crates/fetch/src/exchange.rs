@@ -1,5 +1,4 @@
-//! One request over one connection: laid out for the protocol spoken, sent, its response's header
-//! awaited.
+//! One request over one connection: built for the protocol, sent, and its response header awaited.
 
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::body::Source;
 use crate::pool::{self, Failure, Lease, Site};
 use crate::request::Sending;
 
-/// What is to be sent.
+/// The request to send.
 pub(crate) struct Outgoing<'a> {
     pub(crate) method: &'a Method,
     pub(crate) url: &'a Url,
@@ -23,8 +22,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) body: Sending,
 }
 
-/// Sends it and waits for the response's header until the instant given, and then fails with the
-/// error beside it.
+/// Sends the request, and waits for the response header until the given instant. After that it fails with
+/// the given error.
 pub(crate) async fn exchange(
     site: Arc<Site>,
     lease: Lease,
@@ -53,7 +52,7 @@ pub(crate) async fn exchange(
             let heard = place.heard();
             let sent = timeout_at(until, pool::exchange_http2(&place, request)).await;
             if sent.is_err() && place.heard() == heard {
-                // Not a sign of life all the while: the next fetch shall not wait here as well.
+                // The connection has shown no sign of life, so the next fetch must not wait on it too.
                 place.retire();
             }
             let (response, upload) = sent.map_err(too_late)??;
@@ -87,17 +86,17 @@ fn http1(site: &Site, outgoing: Outgoing<'_>) -> Result<Request<Sending>, Failur
     let mut request = Request::new(outgoing.body);
     *request.method_mut() = outgoing.method.clone();
     *request.uri_mut() = Uri::from(target);
-    // Host comes first, as RFC 9110 section 7.2 wishes.
+    // Host comes first, as RFC 9110 section 7.2 recommends.
     let headers = request.headers_mut();
     headers.reserve(outgoing.headers.len() + 1);
     headers.insert(header::HOST, site.authority.clone());
     headers.extend(outgoing.headers.clone());
     if let Some(length) = length {
-        // Where there is a body, hyper knows.
+        // If there is a body, hyper sets the length.
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     if headers.contains_key(header::TE) {
-        // It speaks to this hop only, and says so (RFC 9110 section 10.1.4).
+        // The field concerns this hop only, and says so (RFC 9110 section 10.1.4).
         headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
     Ok(request)
@@ -122,8 +121,8 @@ fn http2(site: &Site, outgoing: Outgoing<'_>) -> Result<Request<Sending>, Failur
     Ok(request)
 }
 
-/// What `Content-Length` says, if anything: nothing for no body where none is usual, so as not to
-/// puzzle origins; zero where one is (RFC 9110 section 8.6).
+/// Returns the value of `Content-Length`, if the field is sent: not for a missing body where none is usual,
+/// which could confuse origins; zero where a body is usual (RFC 9110 section 8.6).
 fn content_length(outgoing: &Outgoing<'_>) -> Option<u64> {
     let bodiless = matches!(
         *outgoing.method,

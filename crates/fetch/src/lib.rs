@@ -1,11 +1,11 @@
 //! The fetch engine: the only code that dials an origin.
 //!
-//! A fetch passes through these files in this order: `account` (in whose name), `queued` (the way in), `run` (the loop over
-//! hops and tries), `admit` (its turn in its lane and at its origin), `pool` (a connection), `dial`
-//! with `dns` and `tls` (if a new one is needed; here every address is vetted), `door` (if its caller
-//! paces what is sent), `exchange` (one request), `answer` (its response), `body` with `decode` and
-//! `clock` (the body on its way to its reader), `end` (what the observer is told). `budget` and `whole` are for readers that need a body
-//! whole. `direct` is for a caller that speaks HTTP itself.
+//! A fetch passes through these files in this order: `account` (its owner), `queued` (the way in), `run`
+//! (the loop over hops and tries), `admit` (its turn in its lane and at its origin), `pool` (a connection),
+//! `dial` with `dns` and `tls` (if a new connection is needed; every address is checked here), `door` (if
+//! the caller paces its requests), `exchange` (one request), `answer` (its response), `body` with `decode`
+//! and `clock` (the body on its way to the reader), `end` (the report to the observer). `budget` and
+//! `whole` are for readers that need a whole body. `direct` is for a caller with HTTP code of its own.
 
 mod account;
 mod admit;

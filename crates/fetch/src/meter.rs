@@ -1,4 +1,4 @@
-//! Counts what a connection moves, so that "not one byte was sent" is knowledge, not a guess.
+//! Counts the bytes of a connection, so that "not one byte was sent" is certain.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::observe::Observer;
 use crate::stream::Stream;
 
-/// The counters of one connection. Its drop tells the observer that the connection is gone.
+/// The counters of one connection. Its drop reports the end of the connection to the observer.
 pub(crate) struct Meter {
     read: AtomicU64,
     written: AtomicU64,
@@ -43,7 +43,7 @@ impl Drop for Meter {
     }
 }
 
-/// A stream that counts.
+/// A stream that counts its bytes.
 pub(crate) struct Metered {
     pub(crate) stream: Stream,
     pub(crate) meter: Arc<Meter>,

@@ -1,13 +1,13 @@
-//! What the engine tells whoever counts: one narrow trait, implemented by the node's metrics.
+//! The observer of the engine: a narrow trait, which the node's metrics implement.
 
 use std::time::Duration;
 
 use fetchway_policy::ErrorName;
 
-/// How a fetch ended: the response's status, or the error's name.
+/// The end of a fetch: the status of the response, or the name of the error.
 pub type Outcome = Result<http::StatusCode, ErrorName>;
 
-/// What one fetch moved, in bytes of bodies as they were on the wire.
+/// Bytes of the bodies of one fetch, as they were on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moved {
     /// Request body bytes given to the origin's connection.
@@ -16,22 +16,22 @@ pub struct Moved {
     pub received: u64,
 }
 
-/// Hears of every fetch and dial. Calls come from hot paths: implementations must not block.
+/// Observer of fetches and connections. Calls come from hot paths: implementations must not block.
 ///
 /// `lane` is the index of the lane in the engine's configuration.
 pub trait Observer: Send + Sync + 'static {
-    /// A fetch has been taken on; exactly one `fetch_ended` follows.
+    /// A fetch was accepted. Exactly one `fetch_ended` follows.
     fn fetch_started(&self, lane: usize);
     /// A fetch has ended: its body was read to the end, it failed, or it was dropped (`cancelled`).
     /// `took` runs from `fetch_started`, time in the queue included.
     fn fetch_ended(&self, lane: usize, outcome: Outcome, took: Duration, moved: Moved);
     /// A connection to an origin was opened.
     fn connection_opened(&self);
-    /// That connection is gone.
+    /// A connection to an origin has ended.
     fn connection_closed(&self);
 }
 
-/// Counts nothing.
+/// An observer that ignores every call.
 #[derive(Debug)]
 pub struct NoObserver;
 

@@ -14,7 +14,7 @@ use crate::request::FetchRequest;
 use crate::run::Run;
 use crate::whole::Whole;
 
-/// A fetch that has a place in the queues, or its turn already. Dropping it cancels the fetch.
+/// A fetch with a place in the queues, or its turn already. Dropping it cancels the fetch.
 pub struct Queued {
     account: Account,
     /// Boxed, because it is moved from future to future.
@@ -62,8 +62,8 @@ impl Queued {
         self.run(None)
     }
 
-    /// Performs the fetch up to its response's header, and asks `door` before each of its requests.
-    /// The owner of the door decides about retries: those of the lane do not apply.
+    /// Performs the fetch up to its response's header, and asks `door` before each of its requests. The
+    /// owner of the door decides about retries, and those of the lane do not apply.
     ///
     /// # Errors
     /// Any error of a fetch, by name.

@@ -1,4 +1,4 @@
-//! A fetch as it is handed to the engine, and its body.
+//! A fetch as the engine takes it, and its body.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,32 +15,32 @@ use url::Url;
 /// A body whose end need not be known in advance.
 pub type StreamedBody = Pin<Box<dyn http_body::Body<Data = Bytes, Error = FetchError> + Send>>;
 
-/// What to fetch, and how.
+/// A request for the engine.
 #[derive(Debug)]
 pub struct FetchRequest {
-    /// The method; not CONNECT or TRACE.
+    /// Method, except CONNECT and TRACE.
     pub method: Method,
-    /// Where to; `http` or `https`, without credentials.
+    /// URL with the scheme `http` or `https`, without credentials.
     pub url: Url,
-    /// Fields; hop-by-hop ones and those that the engine sets are removed.
+    /// Header fields. Hop-by-hop fields, and those that the engine sets, are removed.
     pub headers: HeaderMap,
     /// The request body.
     pub body: RequestBody,
-    /// The index of the lane in the engine's configuration.
+    /// Index of the lane in the engine's configuration.
     pub lane: usize,
-    /// What to do with redirects.
+    /// Handling of redirects.
     pub redirect: RedirectMode,
     /// Whether content codings are undone.
     pub decode: bool,
-    /// Clocks, where they are to be shorter than the lane's.
+    /// Timeouts that are shorter than the lane's.
     pub timeouts: Timeouts,
 }
 
-/// A request body: whole, and so able to be sent again, or streamed once.
+/// A request body: whole, so that it can be sent again, or streamed once.
 pub enum RequestBody {
-    /// All of it. Empty means none.
+    /// The whole body. Empty means no body.
     Full(Bytes),
-    /// Read as the origin takes it.
+    /// A stream, which is read as the origin takes it.
     Stream(StreamedBody),
 }
 
@@ -54,19 +54,19 @@ impl std::fmt::Debug for RequestBody {
 }
 
 impl RequestBody {
-    /// No body.
+    /// Returns no body.
     #[must_use]
     pub const fn empty() -> Self {
         Self::Full(Bytes::new())
     }
 
-    /// A body that is streamed once.
+    /// Returns a body that is streamed once.
     #[must_use]
     pub fn stream(body: StreamedBody) -> Self {
         Self::Stream(body)
     }
 
-    /// Bytes that it keeps in memory.
+    /// Bytes that the body keeps in memory.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Full(bytes) => bytes.len(),
@@ -75,7 +75,7 @@ impl RequestBody {
     }
 }
 
-/// A body as a connection takes it, and what counts its bytes.
+/// A body as a connection takes it, with the counter of its bytes.
 pub(crate) struct Sending {
     pub(crate) body: RequestBody,
     pub(crate) sent: Arc<AtomicU64>,

@@ -1,4 +1,4 @@
-//! A fetch from its beginning to its response's header: the loop over redirect hops and tries.
+//! A fetch from its beginning to its response header: the loop over redirect hops and tries.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,7 +22,7 @@ use crate::request::{FetchRequest, RequestBody, Sending};
 
 type Sent = Result<(Response<()>, Source), Failure>;
 
-/// One fetch: what is to be sent next, and what has been tried.
+/// One fetch: its next request, and the tries so far.
 pub(crate) struct Run<'a> {
     account: &'a Account,
     lane: &'a LaneConfig,
@@ -30,18 +30,18 @@ pub(crate) struct Run<'a> {
     /// Asked before each send.
     door: Option<&'a dyn Door>,
     request: Box<FetchRequest>,
-    /// Counts the bytes sent of the request's body.
+    /// Counts the sent bytes of the request's body.
     sent: Arc<AtomicU64>,
-    /// A streamed body has been taken: nothing can be sent again.
+    /// Set when a streamed body has been taken, after which nothing can be sent again.
     spent: bool,
-    /// The end of the total time; set when the fetch is first dispatched.
+    /// End of the total time, set when the fetch is first dispatched.
     total_until: Option<Instant>,
     redirects: u32,
-    /// Sends of this hop, free resends left out.
+    /// Sends of this hop, without free resends.
     tries: u32,
-    /// The hop's free resend has been used.
+    /// Set when the free resend of this hop has been used.
     resent: bool,
-    /// The send to come is the free one.
+    /// Set if the next send is the free one.
     free: bool,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Run<'a> {
                 Some(place) => place,
                 None => self.account.ask(&self.request, true)?,
             };
-            // The time in a queue is not the fetch's own, the second time neither.
+            // The time in a queue does not count as time of the fetch, neither the first time nor later.
             let left = self.total_until.map_or(self.limits.total.time, |total| {
                 total.saturating_duration_since(Instant::now())
             });
@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
         sent
     }
 
-    /// The body to send now. What a further send needs stays, if it can be had.
+    /// Returns the body to send now, and keeps a copy for a further send, if possible.
     fn take_body(&mut self) -> Sending {
         let body = match &mut self.request.body {
             RequestBody::Full(bytes) => RequestBody::Full(bytes.clone()),
@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
 
     fn decide(&self, sent: &Sent) -> Decision {
         let ended = match sent {
-            // Nearly all: nothing to decide.
+            // Nearly all responses need no decision.
             Ok((head, _)) if !retry::RETRYABLE_STATUSES.contains(&head.status().as_u16()) => {
                 return Decision::Stop;
             }
@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
             Some(_) => RetryPolicy::default(),
         };
         match retry::decide(&policy, &attempt) {
-            // No time is left for another try: what there is will do.
+            // No time is left for another try, so this response is the result.
             Decision::Retry(wait) if clock::after(wait) >= self.total() => Decision::Stop,
             decision => decision,
         }

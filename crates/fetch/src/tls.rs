@@ -1,4 +1,4 @@
-//! TLS towards origins: who is trusted, and what a failed handshake is called.
+//! TLS towards origins: trusted roots, and the names of failed handshakes.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use fetchway_policy::{ErrorName, FetchError};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
-/// The public roots and `extra`, and HTTP/2 offered before HTTP/1.1.
+/// Returns the TLS configuration: it trusts the public roots and `extra`, and offers HTTP/2 before
+/// HTTP/1.1.
 pub(crate) fn client_config(
     extra: &[CertificateDer<'static>],
 ) -> Result<Arc<ClientConfig>, FetchError> {
@@ -27,7 +28,7 @@ pub(crate) fn client_config(
     Ok(Arc::new(config))
 }
 
-/// Names a failed handshake with `host`.
+/// Returns the error of a failed handshake with `host`.
 pub(crate) fn handshake_error(host: &str, error: &io::Error) -> FetchError {
     let inner = error
         .get_ref()

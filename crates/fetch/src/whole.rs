@@ -1,4 +1,4 @@
-//! Reading a body whole, within the byte budget: room is reserved before it is read into.
+//! Reads a body whole, within the byte budget: bytes are reserved before they are read.
 
 use bytes::{Bytes, BytesMut};
 use fetchway_policy::FetchError;
@@ -11,7 +11,7 @@ use crate::answer::Fetched;
 use crate::body::{Body, over_cap};
 use crate::budget::{Hold, account_closed};
 
-/// Room reserved at first where the length is not known; doubled as the body grows.
+/// First reservation for a body of unknown length. It doubles as the body grows.
 const FIRST: u64 = 16 << 10;
 
 /// A response whose body has been read.
@@ -21,13 +21,13 @@ pub struct Whole {
     pub response: Response<Bytes>,
     /// The URL of the response, after redirects.
     pub url: Url,
-    /// The bytes reserved for the response. Keep it for as long as the response is in memory.
+    /// Reservation of the response's bytes. Keep it as long as the response is in memory.
     pub hold: Hold,
 }
 
 impl Fetched {
-    /// Reads the body whole, within a hold of the fetch's account. The header fields, the URL and
-    /// `weight` further bytes are held with it.
+    /// Reads the body whole, within a hold of the fetch's account. The hold includes the header fields, the
+    /// URL and `weight` further bytes.
     ///
     /// # Errors
     /// The error of the body, or `http_response_body_size` if it is larger than its lane allows.
@@ -35,8 +35,8 @@ impl Fetched {
         let Self { response, url, .. } = self;
         let (head, body) = response.into_parts();
         let beside = weight + fields_weight(&head.headers) + url.as_str().len() as u64;
-        // Not begun before the header: the budget lets the oldest body finish, so a body must not
-        // count that waits for a permit which a younger one keeps until there is room for it.
+        // The hold begins after the header: the budget lets the oldest body finish, so a body that still
+        // waits for a permit must not count. A younger body might keep that permit until it has room.
         let mut hold = self.account.hold();
         let body = body.whole(&mut hold, beside, self.cap).await?;
         Ok(Whole {
@@ -46,14 +46,14 @@ impl Fetched {
         })
     }
 
-    /// Reads the body whole and keeps no hold: only the bytes that did not come with the header are
-    /// reserved, and only until the last one is read.
+    /// Reads the body whole and keeps no hold: only the bytes that did not arrive with the header are
+    /// reserved, until the last one is read.
     ///
     /// # Errors
     /// The error of the body, or `http_response_body_size` if it is larger than its lane allows.
     pub async fn collect(self) -> Result<Response<Bytes>, FetchError> {
         let (head, mut body) = self.response.into_parts();
-        // Most small responses are complete by now, and in one piece.
+        // Most small responses are complete by now, in one piece.
         let first = body.at_once()?.and_then(|frame| frame.into_data().ok());
         if body.is_end_stream() {
             return Ok(Response::from_parts(head, first.unwrap_or_default()));
@@ -67,7 +67,7 @@ impl Fetched {
     }
 }
 
-/// Memory that header fields take, in bytes.
+/// Memory of header fields, in bytes.
 fn fields_weight(fields: &HeaderMap) -> u64 {
     let weights = fields.iter();
     let weights = weights.map(|(name, value)| (name.as_str().len() + value.len() + 32) as u64);
@@ -75,12 +75,12 @@ fn fields_weight(fields: &HeaderMap) -> u64 {
 }
 
 impl Body {
-    /// Reads the body to its end. `beside` are bytes to be held with it, such as its headers.
+    /// Reads the body to its end. The hold includes `beside` bytes, such as those of the header.
     ///
     /// While there is no room, nothing is read from the origin, and the fetch counts as paused.
     ///
     /// # Errors
-    /// What the body fails with, or `http_response_body_size` over `cap` bytes.
+    /// The error of the body, or `http_response_body_size` beyond `cap` bytes.
     pub async fn whole(
         mut self,
         hold: &mut Hold,
@@ -115,7 +115,7 @@ impl Body {
                 room += more;
             }
             if one.is_none() && many.is_empty() {
-                // Most bodies come in one piece, which then needs no copy.
+                // Most bodies arrive in one piece, which needs no copy.
                 one = Some(data);
                 continue;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fetchway_service::Route;
 use fetchway_service::problem::{Answer, json, problem, problem_with, text};
-use fetchway_service::reply::{self, Reply};
+use fetchway_service::reply::Reply;
 use http::header::{ALLOW, WWW_AUTHENTICATE};
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
@@ -41,18 +41,23 @@ impl Handler for Main {
 
 impl Main {
     async fn answer(&self, request: Request<Incoming>) -> Response<Reply> {
-        if let Err(refusal) = self.origins.check(request.uri(), request.headers()) {
-            return reply::refuse(refuse(&self.metrics, refusal), request);
-        }
         let (path, headers) = (request.uri().path(), request.headers());
+        let checked = self.origins.check(request.uri(), headers);
         let Some(route) = self.routes.iter().find(|it| it.serves(path, headers)) else {
-            return page(request.method(), path).map(Reply::Whole);
+            let answer = match checked {
+                Ok(()) => page(request.method(), path),
+                Err(refusal) => refuse(&self.metrics, refusal),
+            };
+            return answer.map(Reply::Whole);
         };
+        if let Err(refusal) = checked {
+            return route.refuse(refuse(&self.metrics, refusal), request);
+        }
         match self.keyring.identify(headers) {
             Ok(principal) => route.handle(principal, request).await,
             Err(why) => {
                 self.metrics.refused(Refused::Token);
-                reply::refuse(unauthorized(why, route.token_hint()), request)
+                route.refuse(unauthorized(why, route.token_hint()), request)
             }
         }
     }

@@ -1,13 +1,13 @@
-//! What a failed fetch is called, everywhere: JSON, frames, metrics, logs.
+//! Names of failed fetches, which JSON, frames, metrics and logs share.
 //!
-//! Names are RFC 9209's proxy error types where it has one; ours fill the gaps in the same enum.
+//! The names are the proxy error types of RFC 9209 where it has a suitable one. The other six are our own.
 
 use std::borrow::Cow;
 use std::fmt;
 
 macro_rules! names {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// The name of a failure. RFC 9209 section 2.3, and six of our own at the end.
+        /// The name of a failure: RFC 9209 section 2.3, and six of our own at the end.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum ErrorName { $($(#[$doc])* $variant,)* }
 
@@ -15,7 +15,7 @@ macro_rules! names {
             /// Every name, in declaration order: the bounded label set of the metrics.
             pub const ALL: &'static [ErrorName] = &[$(ErrorName::$variant,)*];
 
-            /// The name as it stands in JSON, frames and metrics.
+            /// The name as JSON, frames and metrics have it.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(ErrorName::$variant => $name,)* }
@@ -31,11 +31,11 @@ names! {
     DnsError = "dns_error",
     /// No usable route or address for the destination.
     DestinationNotFound = "destination_not_found",
-    /// The destination is deemed unavailable without having been tried.
+    /// The destination counts as unavailable, without a try.
     DestinationUnavailable = "destination_unavailable",
-    /// The address guard refuses the destination's address.
+    /// The destination's address is prohibited by the address policy.
     DestinationIpProhibited = "destination_ip_prohibited",
-    /// The network says there is no way to the address.
+    /// The network reports that there is no route to the address.
     DestinationIpUnroutable = "destination_ip_unroutable",
     /// The destination refused the connection.
     ConnectionRefused = "connection_refused",
@@ -43,9 +43,9 @@ names! {
     ConnectionTerminated = "connection_terminated",
     /// No connection within the connect time.
     ConnectionTimeout = "connection_timeout",
-    /// The origin sent nothing for the body idle time.
+    /// The origin sent nothing for the idle timeout of the body.
     ConnectionReadTimeout = "connection_read_timeout",
-    /// The origin took nothing of the request for the body idle time.
+    /// The origin took nothing of the request for the idle timeout of the body.
     ConnectionWriteTimeout = "connection_write_timeout",
     /// No more connections may be opened.
     ConnectionLimitReached = "connection_limit_reached",
@@ -69,23 +69,23 @@ names! {
     HttpResponseContentCoding = "http_response_content_coding",
     /// No response header, or no end of the response, in time.
     HttpResponseTimeout = "http_response_timeout",
-    /// The origin answered with something that is not HTTP as we speak it.
+    /// The answer of the origin is not valid HTTP.
     HttpProtocolError = "http_protocol_error",
-    /// A fault of ours.
+    /// A fault of fetchway.
     ProxyInternalError = "proxy_internal_error",
-    /// Our configuration does not allow this fetch to be made at all.
+    /// The configuration of the node does not allow this fetch.
     ProxyConfigurationError = "proxy_configuration_error",
     /// The destination is a listener of this node.
     ProxyLoopDetected = "proxy_loop_detected",
-    /// Whoever asked has withdrawn.
+    /// The client cancelled the fetch.
     Cancelled = "cancelled",
     /// A queue is full.
     QueueFull = "queue_full",
     /// The fetch waited in its queue for longer than its lane allows.
     QueueTimeout = "queue_timeout",
-    /// A stated limit of the caller's would be passed.
+    /// A limit of the caller would be exceeded.
     LimitExceeded = "limit_exceeded",
-    /// Sent, but what became of it cannot be known.
+    /// The request was sent, but its outcome is not known.
     OutcomeUnknown = "outcome_unknown",
     /// The request itself is wrong.
     InvalidRequest = "invalid_request",
@@ -97,17 +97,17 @@ impl fmt::Display for ErrorName {
     }
 }
 
-/// A failed fetch: its name, and a sentence for whoever has to act on it.
+/// A failed fetch: its name, and a sentence for the reader who has to act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchError {
-    /// What kind of failure.
+    /// Kind of the failure.
     pub name: ErrorName,
-    /// What happened, to what, and what to do.
+    /// Sentence that says what happened, to what, and what to do.
     pub detail: Cow<'static, str>,
 }
 
 impl FetchError {
-    /// A failure called `name`, told by `detail`.
+    /// Returns a failure called `name`, explained by `detail`.
     pub fn new(name: ErrorName, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name,

@@ -1,8 +1,8 @@
-//! How text that came from outside is shown inside an error: quoted, escaped and cut short.
+//! Text from outside, as an error shows it: quoted, escaped and shortened.
 
 use std::fmt;
 
-/// Characters of foreign text that an error shows; the rest is cut and marked with `…`.
+/// Maximum number of characters of such text in an error. The rest is replaced by `…`.
 const MAX_CHARS: usize = 64;
 
 /// Shows `0` in backquotes, with control characters escaped, so that it cannot forge a log line.

@@ -1,7 +1,7 @@
-//! Which header fields and methods pass through us, and which stay between two neighbours.
+//! Header fields and methods: which of them pass through, and which concern only two neighbours.
 //!
-//! These rules run on every fetch, so they compare against static names and allocate nothing beyond
-//! the fields they hand out.
+//! These rules run on every fetch, so they compare with static names, and allocate nothing except the
+//! fields that they return.
 
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use crate::excerpt::Excerpt;
 use crate::{ErrorName, FetchError};
 
-/// How a body is coded. In a list, the coding applied last stands last and is undone first.
+/// A content coding. In a list of codings, the one applied last stands last and is undone first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Coding {
     /// `gzip` or `x-gzip`, RFC 9110 section 8.4.1.3.
@@ -22,18 +22,18 @@ pub enum Coding {
     Deflate,
 }
 
-/// Codings of one body at most: each further one multiplies what a small body can swell to.
+/// Maximum number of codings of one body: each further one multiplies the size to which a small body can
+/// grow.
 pub const MAX_CODINGS: usize = 2;
 
-/// A caller's request field as it may be sent, or nothing if fields of its name are not passed on:
-/// hop-by-hop ones (RFC 9110 section 7.6.1), `Host`, `Content-Length` and `Expect`.
+/// Returns a caller's request field as it may be sent, or `None` if fields of its name are not passed on:
+/// hop-by-hop fields (RFC 9110 section 7.6.1), `Host`, `Content-Length` and `Expect`.
 ///
-/// Spaces and tabs around the value are cut off (section 5.5); it may hold bytes above 0x7f.
+/// Spaces and tabs around the value are removed (section 5.5). The value may have bytes above 0x7f.
 ///
 /// # Errors
-/// `invalid_request` if the name is no token or the value holds a control character: a line break
-/// would begin a field, or a request, of the caller's making. The value is never repeated, as it may
-/// be a secret.
+/// `invalid_request` if the name is not a token, or the value has a control character: with a line break, a
+/// caller could add fields or whole requests. The error does not repeat the value, which may be a secret.
 pub fn request_field(
     name: &str,
     value: &str,
@@ -51,8 +51,8 @@ pub fn request_field(
     Ok(passes.then_some((header, value)))
 }
 
-/// What is wrong with a name. Only its beginning is shown: `Authorization: Bearer …` given as a name
-/// has swallowed its value.
+/// Returns the error of an invalid name. The error shows only the beginning of the name, because in a name
+/// such as `Authorization: Bearer …` the rest is a secret.
 fn malformed_name(name: &str) -> FetchError {
     let mut later = name.char_indices().skip(1);
     let ends = later.find(|(_, c)| matches!(c, ':' | ' ' | '\t' | '\r' | '\n'));
@@ -81,21 +81,20 @@ pub fn strip_request(headers: &mut HeaderMap) {
 
 /// Removes hop-by-hop fields from a response, and what its `Connection` nominates.
 ///
-/// An origin may nominate anything, `Content-Encoding` included: read what is needed for handling
-/// the body, as [`content_codings`] does, before this.
+/// An origin may nominate any field, such as `Content-Encoding`. Fields that are needed for the body must
+/// therefore be read before, as [`content_codings`] does.
 pub fn strip_response(headers: &mut HeaderMap) {
     remove_nominated(headers);
     remove_where(headers, is_hop_by_hop);
 }
 
-/// Removes the fields that no longer hold once a body is decoded.
+/// Removes the fields that are wrong once a body is decoded.
 pub fn strip_decoded(headers: &mut HeaderMap) {
     headers.remove(CONTENT_ENCODING);
     headers.remove(CONTENT_LENGTH);
 }
 
-/// Fields that are meant for the next hop only: RFC 9110 section 7.6.1, older practice, and what
-/// speaks to a proxy, which we don't use.
+/// Fields for the next hop only: RFC 9110 section 7.6.1, older practice, and fields for proxies.
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
@@ -113,12 +112,12 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// Request fields that we set ourselves or not at all.
+/// Request fields that the engine sets itself, or never.
 fn is_ours(name: &str) -> bool {
     matches!(name, "host" | "content-length" | "expect") || is_hop_by_hop(name)
 }
 
-/// One look through the names; usually there is little or nothing to remove.
+/// Checks all names once. Usually there is little or nothing to remove.
 fn remove_where(headers: &mut HeaderMap, unwanted: fn(&str) -> bool) {
     while let Some(name) = headers.keys().find(|name| unwanted(name.as_str())).cloned() {
         headers.remove(name);
@@ -126,7 +125,8 @@ fn remove_where(headers: &mut HeaderMap, unwanted: fn(&str) -> bool) {
 }
 
 fn remove_nominated(headers: &mut HeaderMap) {
-    // The usual options are no fields or removed anyway. Without others this allocates nothing.
+    // The usual options name no fields, or fields that are removed anyway. Without others, nothing is
+    // allocated.
     let nominated: Vec<HeaderName> = list_members(headers.get_all(CONNECTION))
         .filter(|option| !option.eq_ignore_ascii_case(b"close"))
         .filter(|option| !option.eq_ignore_ascii_case(b"keep-alive"))
@@ -137,7 +137,7 @@ fn remove_nominated(headers: &mut HeaderMap) {
     }
 }
 
-/// The non-empty members of a comma-separated list field (RFC 9110 section 5.6.1). Not for lists
+/// Returns the non-empty members of a comma-separated list field (RFC 9110 section 5.6.1). Not for lists
 /// whose members may be quoted.
 fn list_members<'a>(
     lines: impl IntoIterator<Item = &'a HeaderValue>,
@@ -149,7 +149,7 @@ fn list_members<'a>(
         .filter(|member| !member.is_empty())
 }
 
-/// The codings of a response body, in the order in which they were applied; `identity` left out.
+/// Returns the codings of a response body, in the order in which they were applied, without `identity`.
 ///
 /// # Errors
 /// `http_response_content_coding` for an unknown coding or more than [`MAX_CODINGS`].
@@ -192,11 +192,11 @@ fn coding(name: &[u8]) -> Result<Option<Coding>, FetchError> {
     ))
 }
 
-/// The method that `name` stands for, as WHATWG fetch normalises it: the six usual ones in any case,
-/// others as they are written (`patch` is not `PATCH`); an empty name is GET.
+/// Returns the method called `name`, normalised as in WHATWG fetch: the six usual names in any case, others
+/// as written (`patch` is not `PATCH`). An empty name means GET.
 ///
 /// # Errors
-/// `invalid_request` if it is no token, or one of CONNECT, TRACE and TRACK.
+/// `invalid_request` if the name is not a token, or is one of CONNECT, TRACE and TRACK.
 pub fn method(name: &str) -> Result<Method, FetchError> {
     const NORMALISED: [Method; 6] = [
         Method::GET,

@@ -1,51 +1,52 @@
-//! What a lane and an origin allow: plain data that the engine and the schedule read.
+//! Limits and policies of lanes, origins and accounts: plain data for the engine and the schedule.
 
 use std::time::Duration;
 
-/// Dispatches per window, held on an absolute schedule (t0 + k/rate).
+/// A rate: dispatches per window, on an absolute schedule (t0 + k/rate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many dispatches a window holds; at least 1.
+    /// Dispatches in each window; at least 1.
     pub count: u32,
-    /// The window's length; more than zero.
+    /// Length of the window; more than zero.
     pub window: Duration,
 }
 
 impl Rate {
-    /// The time between two dispatches.
+    /// Time between two dispatches.
     #[must_use]
     pub fn interval(self) -> Duration {
         self.window / self.count.max(1)
     }
 
-    /// Dispatches a second, on average.
+    /// Dispatches per second, on average.
     #[must_use]
     pub fn per_second(self) -> f64 {
         f64::from(self.count.max(1)) / self.window.as_secs_f64()
     }
 }
 
-/// What a lane's queue may hold. Beyond any bound a fetch is refused by name.
+/// Bounds of a lane's queue. Beyond any of them a fetch is refused with `queue_full` or `queue_timeout`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueBounds {
     /// Fetches waiting, of all accounts together.
     pub count: usize,
     /// Bytes of request bodies and headers waiting, of all accounts together.
     pub bytes: usize,
-    /// How long one fetch may wait.
+    /// Longest time that one fetch may wait.
     pub wait: Duration,
 }
 
-/// The four clocks of a fetch. Waiting for the client to read pauses `body_idle` and `total`.
+/// The four timeouts of a fetch. Time in which the client does not read does not count for `body_idle` and
+/// `total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clocks {
-    /// Resolve, connect and TLS handshake together.
+    /// Time for name resolution, connect and TLS handshake together.
     pub connect: Duration,
-    /// From the request being handed to its connection to the response header.
+    /// Time from the handover of the request to its connection until the response header.
     pub header: Duration,
-    /// The longest silence of the origin within a body.
+    /// Longest silence of the origin within a body.
     pub body_idle: Duration,
-    /// From dispatch to the end of the body, redirects and retries included; the queue is not.
+    /// Time from dispatch until the end of the body, with redirects and retries, without the queue.
     pub total: Duration,
 }
 
@@ -60,7 +61,7 @@ impl Default for Clocks {
     }
 }
 
-/// Clocks that one fetch asks for. Each may only shorten its lane's.
+/// Timeouts of one fetch. Each may only shorten the timeout of its lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {
     /// See [`Clocks::connect`].
@@ -74,7 +75,7 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// These, and `most` in all; none adds nothing.
+    /// Returns these timeouts with a total of at most `most`. `None` changes nothing.
     #[must_use]
     pub fn within(self, most: Option<Duration>) -> Self {
         let total = [self.total, most].into_iter().flatten().min();
@@ -83,7 +84,7 @@ impl Timeouts {
 }
 
 impl Clocks {
-    /// A lane's clocks, shortened as one fetch asks.
+    /// Returns a lane's timeouts, shortened as one fetch asks.
     #[must_use]
     pub fn shortened(self, by: &Timeouts) -> Self {
         let shorter =
@@ -97,14 +98,14 @@ impl Clocks {
     }
 }
 
-/// When and how often a lane sends a failed fetch again.
+/// Retries of a lane: how often a failed fetch is sent again, and after which pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Sends in all; 1 means never again.
+    /// Sends in total; 1 means no retry.
     pub attempts: u32,
-    /// The backoff's upper bound before the first retry; doubled for each further one.
+    /// Upper bound of the pause before the first retry. It doubles for each further retry.
     pub base: Duration,
-    /// The backoff's upper bound at most.
+    /// Largest upper bound of a pause.
     pub max: Duration,
 }
 
@@ -118,20 +119,20 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A lane: a named policy that fetches travel under.
+/// A lane: a named policy for fetches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneConfig {
-    /// Dispatch rate; none means unpaced.
+    /// Dispatch rate; `None` means no pace.
     pub rate: Option<Rate>,
-    /// Permits. One is held from dispatch until the response body ends.
+    /// Number of permits. A fetch holds one from its dispatch until its response body ends.
     pub concurrency: usize,
     /// The lane's queue.
     pub queue: QueueBounds,
-    /// Retries; off unless configured.
+    /// Retries; none unless configured.
     pub retry: RetryPolicy,
     /// Timeouts.
     pub clocks: Clocks,
-    /// Bytes of a response body, as received and again as decoded.
+    /// Maximum number of bytes of a response body, as received and again as decoded.
     pub response_cap: u64,
 }
 
@@ -152,12 +153,12 @@ impl Default for LaneConfig {
     }
 }
 
-/// Limits of one origin (scheme, host, port), whatever lane a fetch came by.
+/// Limits of one origin (scheme, host, port), for the fetches of all lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OriginLimits {
-    /// Dispatch rate; none means unpaced.
+    /// Dispatch rate; `None` means no pace.
     pub rate: Option<Rate>,
-    /// Permits. One is held from dispatch until the response body ends.
+    /// Number of permits. A fetch holds one from its dispatch until its response body ends.
     pub concurrency: usize,
 }
 
@@ -168,4 +169,15 @@ impl Default for OriginLimits {
             concurrency: 8_192,
         }
     }
+}
+
+/// Limits of one account, over all lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountLimits {
+    /// Maximum number of fetches in flight. More wait. At 0, no fetch ever starts.
+    pub in_flight: usize,
+    /// Maximum number of waiting fetches. More are refused.
+    pub queued: usize,
+    /// Maximum number of bytes of waiting requests. More are refused.
+    pub queued_bytes: usize,
 }

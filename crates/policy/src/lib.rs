@@ -1,8 +1,8 @@
-//! Rules without clock, randomness or I/O: time and random numbers come in as arguments.
+//! Rules without clock, randomness or I/O: time and random numbers are arguments.
 //!
-//! Read `error` (what failures are called) and `lane` (what may be configured) first; then, in the
-//! order in which a fetch meets them: `headers`, `guard`, `schedule`, `redirect`, `retry`, `budget`. `units` is
-//! how durations, sizes and rates are written.
+//! Read `error` (names of failures) and `lane` (limits and policies) first; then, in the order in which a
+//! fetch meets them: `headers`, `guard`, `schedule`, `redirect`, `retry`, `budget`. `units` has the text
+//! forms of durations, sizes and rates.
 
 pub mod budget;
 mod error;

@@ -1,12 +1,12 @@
-//! Whether a failed request is sent again, and when.
+//! Decides whether a failed request is sent again, and when.
 //!
-//! Two rules, from what is promised about delivery: a fetch is sent at most once, *except*
-//! 1. once more at once if the origin provably has not processed it, or if it is idempotent and its
-//!    *reused* connection ended before any byte of a response (the origin had most likely closed it
-//!    for idleness, and we raced it);
-//! 2. as often as its lane says if it is idempotent or carries an `Idempotency-Key`.
+//! A fetch is sent at most once, with two exceptions:
+//! 1. It is sent once more at once if the origin has certainly not processed it, or if it is idempotent and
+//!    its *reused* connection ended before any byte of a response. (The origin had most likely closed the
+//!    idle connection at the same moment.)
+//! 2. It is sent as often as its lane allows if it is idempotent or has an `Idempotency-Key`.
 //!
-//! Once response headers have reached the caller, nothing is sent again.
+//! Nothing is sent again once the response header has reached the caller.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,69 +14,70 @@ use http::{HeaderMap, Method, StatusCode, header};
 
 use crate::{ErrorName, RetryPolicy};
 
-/// Statuses that a lane may retry: they speak of now, not of the request.
+/// Statuses that a lane may retry. They say something about the moment, not about the request.
 pub const RETRYABLE_STATUSES: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
 
-/// How far a request had come when it failed. Each value says less about the origin than the last.
+/// Progress of a request when it failed. Each value leaves the origin's state less certain than the one
+/// before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Progress {
-    /// No connection could be had, so nothing was sent. Not worth another try at once.
+    /// No connection could be opened, so nothing was sent. A resend at once would not help.
     Unconnected,
-    /// There was a connection, but the request is provably unprocessed: none of it was written, or
-    /// the stream was refused (`REFUSED_STREAM`) or lies above a GOAWAY's last stream.
+    /// There was a connection, but the request is certainly unprocessed: nothing of it was written, or its
+    /// stream was refused (`REFUSED_STREAM`) or is above the last stream of a GOAWAY.
     Unsent,
-    /// Sent on a connection that had served before; no byte of a response came.
+    /// Sent on a connection that had served before. No byte of a response came.
     ReusedNoResponse,
-    /// Sent on a fresh connection; no byte of a response came.
+    /// Sent on a new connection. No byte of a response came.
     SentNoResponse,
     /// A response had begun, but nothing of it has reached the caller.
     ResponseBegun,
-    /// Response headers have reached the caller.
+    /// The response header has reached the caller.
     HandedOver,
 }
 
-/// What ended an attempt.
+/// The end of one try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// A response came; nothing of it has reached the caller yet.
+    /// A response came. Nothing of it has reached the caller yet.
     Status(StatusCode),
-    /// It failed.
+    /// The try failed.
     Failed(ErrorName, Progress),
 }
 
 /// A request that has been tried.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
-    /// Tries so far, this one included, the free resend not: 1 after the first.
+    /// Tries so far, with this one, without the free resend: 1 after the first.
     pub number: u32,
-    /// The free resend has been used.
+    /// Set if the free resend has been used.
     pub resent: bool,
     /// See [`is_idempotent`].
     pub idempotent: bool,
     /// See [`has_key`].
     pub keyed: bool,
-    /// The body can be sent (again): there is none, it was kept, or none of it has been taken yet.
+    /// Set if the body can be sent again: there is none, it was kept, or nothing of it has been taken.
     pub replayable: bool,
-    /// What ended it.
+    /// How the try ended.
     pub ended: Ended,
-    /// Any random number, evenly distributed: the jitter.
+    /// Any random number, evenly distributed, for the jitter.
     pub random: u64,
 }
 
-/// What to do after an attempt.
+/// The next step after a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Hand over what there is.
+    /// Hand over the result.
     Stop,
-    /// Send again at once. Not the lane's retry: set `resent`, leave `number`.
+    /// Send again at once. This is not a retry of the lane: set `resent`, and leave `number`.
     Resend,
-    /// Send again after this time, in the lane's and the origin's turn: add 1 to `number`.
+    /// Send again after this time, in the turn of lane and origin: add 1 to `number`.
     Retry(Duration),
 }
 
-/// What to do after `attempt`, under a lane's `policy`.
+/// Decides about the next step after `attempt`, by a lane's `policy`.
 ///
-/// A `Retry-After` does not enter: it slows its origin as a whole, retries among the rest.
+/// A `Retry-After` has no part in this: it slows its origin as a whole, and so the retries too.
 #[must_use]
 pub fn decide(policy: &RetryPolicy, attempt: &Attempt) -> Decision {
     if !attempt.replayable {
@@ -98,8 +99,8 @@ pub fn decide(policy: &RetryPolicy, attempt: &Attempt) -> Decision {
     }
 }
 
-/// Rule 1. The failure must be the connection's own: a request that was cancelled or refused before
-/// it was sent is unsent as well.
+/// Rule 1. The connection must have failed: a request that was cancelled or refused before it was sent is
+/// unsent as well.
 fn is_free(attempt: &Attempt) -> bool {
     let Ended::Failed(name, progress) = attempt.ended else {
         return false;
@@ -119,8 +120,8 @@ fn is_free(attempt: &Attempt) -> bool {
         }
 }
 
-/// Rule 2: failures that another try may not meet. Timeouts after the request was sent are not among
-/// them: the caller has waited long enough, and the origin may still be at work.
+/// Rule 2: failures that another try may avoid. Timeouts after the request was sent are not among them: the
+/// caller has waited long enough, and the origin may still be at work.
 fn is_transient(name: ErrorName) -> bool {
     matches!(
         name,
@@ -132,10 +133,10 @@ fn is_transient(name: ErrorName) -> bool {
     )
 }
 
-/// The wait before the try after number `number`: full jitter, so anything between zero and
+/// Returns the pause before the try after number `number`, with full jitter: anything between zero and
 /// `base` × 2^(`number` − 1), or `max` if that is less.
 ///
-/// With full jitter, fetches that failed together do not come back together.
+/// With full jitter, fetches that failed together are not sent again together.
 #[must_use]
 pub fn backoff(policy: &RetryPolicy, number: u32, random: u64) -> Duration {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -149,7 +150,7 @@ pub fn backoff(policy: &RetryPolicy, number: u32, random: u64) -> Duration {
     Duration::from_nanos(u64::try_from(picked).unwrap_or(u64::MAX))
 }
 
-/// Whether a request by `method` may be repeated without further effect (RFC 9110 section 9.2.2).
+/// Returns true if a request with `method` may be repeated without further effect (RFC 9110 section 9.2.2).
 #[must_use]
 pub fn is_idempotent(method: &Method) -> bool {
     matches!(
@@ -158,7 +159,7 @@ pub fn is_idempotent(method: &Method) -> bool {
     )
 }
 
-/// Whether a request names itself by an `Idempotency-Key`, so that its origin can drop a repetition.
+/// Returns true if a request has an `Idempotency-Key`, by which its origin can recognise a repetition.
 #[must_use]
 pub fn has_key(headers: &HeaderMap) -> bool {
     headers
@@ -166,15 +167,15 @@ pub fn has_key(headers: &HeaderMap) -> bool {
         .is_some_and(|key| !key.is_empty())
 }
 
-/// Whether a request may be sent again though its origin may have had it: for its method, or as it names
-/// itself.
+/// Returns true if a request may be sent again although its origin may have received it, because of its
+/// method or its `Idempotency-Key`.
 #[must_use]
 pub fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
     is_idempotent(method) || has_key(headers)
 }
 
-/// Time for which a response asks that nothing be sent to its origin: the `Retry-After` of a 429 or 503, at
-/// most `cap`. Other statuses use that field for other ends.
+/// Returns the time for which a response asks that nothing be sent to its origin: the `Retry-After` of a
+/// 429 or 503, at most `cap`. Other statuses use that field for other purposes.
 #[must_use]
 pub fn requested_wait(
     status: StatusCode,
@@ -190,8 +191,8 @@ pub fn requested_wait(
     retry_after(value.as_bytes(), now, cap)
 }
 
-/// How long a `Retry-After` (RFC 9110 section 10.2.3) asks us to wait from `now`, but no longer than
-/// `cap`; zero for a date that has passed, nothing for a value that is neither seconds nor a date.
+/// Returns the time that a `Retry-After` (RFC 9110 section 10.2.3) asks to wait from `now`, at most `cap`:
+/// zero for a date in the past, `None` for a value that is neither seconds nor a date.
 #[must_use]
 pub fn retry_after(value: &[u8], now: SystemTime, cap: Duration) -> Option<Duration> {
     let text = str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
@@ -199,7 +200,7 @@ pub fn retry_after(value: &[u8], now: SystemTime, cap: Duration) -> Option<Durat
         return None;
     }
     if text.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than 64 bits hold are more than any cap.
+        // A number with more digits than 64 bits hold is more than any cap.
         let wait = text.parse().map_or(Duration::MAX, Duration::from_secs);
         return Some(wait.min(cap));
     }

@@ -1,7 +1,7 @@
 //! Storage of the pure machines: a slab with generations, and lists chained through its entries.
 //!
-//! Both reuse their memory, so a machine in its steady state allocates nothing, and an entry can
-//! leave the middle of a queue without a search.
+//! Both reuse their memory, so a machine in its steady state allocates nothing, and an entry can leave the
+//! middle of a queue without a search.
 
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
@@ -9,7 +9,7 @@ use std::ops::{Index, IndexMut};
 /// No entry.
 pub(crate) const NIL: u32 = u32::MAX;
 
-/// Entries with stable numbers. A number is reused; with its generation it is unique.
+/// Entries with stable numbers. A number may be used again; with its generation it is unique.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
@@ -33,7 +33,7 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Stores `value` and gives its number.
+    /// Stores `value` and returns its number.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         self.len += 1;
         if self.free == NIL {
@@ -53,7 +53,7 @@ impl<T> Slab<T> {
         at
     }
 
-    /// Takes entry `at` out. Its generation ends here.
+    /// Removes entry `at`, which ends its generation.
     pub(crate) fn remove(&mut self, at: u32) -> T {
         let slot = &mut self.slots[at as usize];
         let value = slot.value.take().expect("a slab entry is removed once");
@@ -64,12 +64,12 @@ impl<T> Slab<T> {
         value
     }
 
-    /// The generation that entry `at` has now.
+    /// The current generation of entry `at`.
     pub(crate) fn generation(&self, at: u32) -> u32 {
         self.slots[at as usize].generation
     }
 
-    /// Whether `at` is still the entry it was in `generation`.
+    /// Returns true if `at` is still the entry that it was in `generation`.
     pub(crate) fn holds(&self, at: u32, generation: u32) -> bool {
         self.slots
             .get(at as usize)
@@ -122,13 +122,13 @@ impl Links {
     };
 }
 
-/// An entry that can stand in lists of kind `C`, in one of them at a time.
+/// An entry that can be in one list of kind `C` at a time.
 pub(crate) trait Linked<C> {
     fn links(&self) -> Links;
     fn links_mut(&mut self) -> &mut Links;
 }
 
-/// A list chained through the entries of a slab. Whoever owns it knows which entries are in it.
+/// A list that is chained through the entries of a slab. Its owner knows which entries are in it.
 #[derive(Debug)]
 pub(crate) struct List<C> {
     head: u32,
@@ -169,7 +169,7 @@ impl<C> List<C> {
         self.insert_after(slab, self.tail, at);
     }
 
-    /// Puts `at` behind `left`, or in front of all when `left` is [`NIL`].
+    /// Inserts `at` behind `left`, or at the front if `left` is [`NIL`].
     pub(crate) fn insert_after<T: Linked<C>>(&mut self, slab: &mut Slab<T>, left: u32, at: u32) {
         let right = if left == NIL {
             std::mem::replace(&mut self.head, at)

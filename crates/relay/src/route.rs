@@ -10,7 +10,8 @@ use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 
-use crate::upgrade::{Encoding, Refusal, Relay};
+use crate::relay::Relay;
+use crate::upgrade::{Encoding, Refusal};
 
 /// Subprotocol of the JSON encoding.
 const JSON_PROTOCOL: &str = "fetchway.json";

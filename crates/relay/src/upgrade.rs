@@ -1,10 +1,7 @@
-//! The relay: WebSockets become sessions.
-
-use std::sync::Arc;
+//! From a WebSocket handshake to a session.
 
 use bytes::Bytes;
-use fetchway_fetch::{Account, AccountLimits, Engine};
-use fetchway_service::{Principal, Shutdown, StreamServices, Work};
+use fetchway_service::{Principal, Work};
 use fetchway_ws::HandshakeError;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
@@ -12,9 +9,8 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::ending::{EndReason, Ending};
-use crate::observe::SessionObserver;
-use crate::v1::Directory;
+use crate::ending::Ending;
+use crate::relay::Relay;
 use crate::{json, v1};
 
 /// Encoding of a session's messages, chosen by the WebSocket's subprotocol.
@@ -41,45 +37,7 @@ impl From<HandshakeError> for Refusal {
     }
 }
 
-/// The relay of one node. Clones are one and the same.
-#[derive(Clone)]
-pub struct Relay {
-    engine: Engine,
-    pub(crate) observer: Arc<dyn SessionObserver>,
-    /// Services of node streams, which only the binary encoding has. Without any, a URL of scheme
-    /// `fetchway` is refused like one of any unknown scheme.
-    pub(crate) services: StreamServices,
-    /// The binary sessions, found by their tokens.
-    pub(crate) directory: Arc<Directory>,
-    /// Each session is a unit of work.
-    pub(crate) shutdown: Shutdown,
-}
-
-impl std::fmt::Debug for Relay {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Relay")
-    }
-}
-
 impl Relay {
-    /// Returns a relay whose sessions fetch through `engine`, and have node streams served by `services`.
-    /// When `shutdown` drains, sessions take no new fetches, and close with 1001 when their last answer is
-    /// written; after the grace they close at once.
-    pub fn new(
-        engine: Engine,
-        observer: Arc<dyn SessionObserver>,
-        services: StreamServices,
-        shutdown: Shutdown,
-    ) -> Self {
-        Self {
-            engine,
-            observer,
-            services,
-            directory: Arc::default(),
-            shutdown,
-        }
-    }
-
     /// Answers a WebSocket handshake and, once the connection is handed over, runs the session.
     /// `protocol` is the subprotocol to confirm. A JSON session takes a place of its credential here; a
     /// binary session has one from its first HELLO to its end, however many sockets it has.
@@ -110,7 +68,7 @@ impl Relay {
         let (relay, work) = (self.clone(), self.shutdown.begin());
         tokio::spawn(async move {
             let Ok(upgraded) = upgraded.await else {
-                // The client left between its handshake and our answer.
+                // The client left between its handshake and the answer.
                 return;
             };
             let io = TokioIo::new(upgraded);
@@ -134,35 +92,5 @@ impl Relay {
         let ending = json::serve(self, io, principal, work).await;
         self.closed(&name, ending.reason);
         ending
-    }
-
-    /// Counts and logs the beginning of a session. Returns the name for the log line of its end.
-    pub(crate) fn opened(&self, principal: &Principal) -> Arc<str> {
-        self.observer.session_opened();
-        tracing::debug!(client = %principal.name, "session opened");
-        principal.name.clone()
-    }
-
-    /// Counts and logs the refusal of a session beyond the limit.
-    pub(crate) fn refused(&self, client: &str) {
-        tracing::info!(client, "a session over the limit was refused");
-        self.observer.session_refused();
-    }
-
-    /// Counts and logs the end of a session.
-    pub(crate) fn closed(&self, client: &str, reason: EndReason) {
-        tracing::debug!(client, why = reason.as_str(), "session closed");
-        self.observer.session_closed(reason);
-    }
-
-    /// Opens the account of a client's session.
-    pub(crate) fn account(&self, principal: &Principal) -> Account {
-        let limits = &principal.limits;
-        let limits = AccountLimits {
-            in_flight: limits.in_flight,
-            queued: limits.queued,
-            queued_bytes: limits.queued_bytes,
-        };
-        principal.account(&self.engine, limits)
     }
 }

@@ -7,6 +7,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::principal::Principal;
+use crate::problem::Answer;
 use crate::reply::Reply;
 
 /// Prefix of an offered WebSocket subprotocol that carries a token, in base64url without padding.
@@ -23,6 +24,12 @@ pub trait Route: Send + Sync + 'static {
 
     /// How a client sends its token to this route: the end of the sentence that refuses a request without one.
     fn token_hint(&self) -> &'static str;
+
+    /// Refuses a request with `answer`. A route whose requests have bodies must let the client see the answer
+    /// while it still sends (see [`reply::refuse`](crate::reply::refuse)).
+    fn refuse(&self, answer: Answer, _request: Request<Incoming>) -> Response<Reply> {
+        answer.map(Reply::Whole)
+    }
 
     /// Answers a request on behalf of `principal`.
     fn handle<'a>(&'a self, principal: &'a Principal, request: Request<Incoming>) -> Replying<'a>;

@@ -1,8 +1,8 @@
 //! What the origin remembers under a key of the caller's: gates, and how often `/fail` was asked.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::query::BadQuery;
@@ -21,7 +21,7 @@ impl Gates {
         &self,
         key: &str,
     ) -> Result<impl Future<Output = ()> + Send + use<>, BadQuery> {
-        let mut gates = lock(&self.0);
+        let mut gates = self.0.lock();
         let mut gate = entry(&mut gates, key)?.subscribe();
         Ok(async move {
             if gate.wait_for(|open| *open).await.is_err() {
@@ -33,7 +33,7 @@ impl Gates {
 
     /// Opens a gate, also one nobody has asked for yet.
     pub(crate) fn open(&self, key: &str) -> Result<(), BadQuery> {
-        entry(&mut lock(&self.0), key)?.send_replace(true);
+        entry(&mut self.0.lock(), key)?.send_replace(true);
         Ok(())
     }
 }
@@ -45,7 +45,7 @@ pub(crate) struct Visits(Mutex<HashMap<String, u64>>);
 impl Visits {
     /// How often that key had come before; counts this time.
     pub(crate) fn next(&self, key: &str) -> Result<u64, BadQuery> {
-        let mut visits = lock(&self.0);
+        let mut visits = self.0.lock();
         let count = entry(&mut visits, key)?;
         *count += 1;
         Ok(*count - 1)
@@ -62,11 +62,6 @@ fn entry<'m, V: Default>(
         )));
     }
     Ok(map.entry(key.to_owned()).or_default())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each critical section leaves the map whole, so a panic elsewhere does no harm here.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use fetchway_policy::Rate;
 use fetchway_report::{SendCounter, Statistics};
 use tokio::sync::oneshot;
 
-use super::send_log::{SendLog, lock};
+use super::send_log::SendLog;
 use crate::journal::{Journal, JournalError, Written};
 use crate::run::Outcomes;
 
@@ -39,7 +39,7 @@ pub(super) fn start<H: Send + 'static>(
         let written = write(outcomes, journal, count, &mut statistics);
         count();
         let output = Output {
-            sends: lock(counter).clone(),
+            sends: counter.lock().clone(),
             statistics,
             written,
             logged: sends.finish(),

@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use fetchway_policy::Rate;
 use fetchway_report::SendCounter;
+use parking_lot::Mutex;
 
 use super::error::FileRunError;
 use crate::run::Sent;
@@ -50,7 +51,7 @@ impl SendLog {
     /// Adds the time of a request.
     pub(super) fn add(&self, sent: Sent) {
         let kept = {
-            let mut times = lock(&self.times);
+            let mut times = self.times.lock();
             times.push(sent);
             times.len()
         };
@@ -70,13 +71,13 @@ impl SendLog {
     /// Counts the times that were added, and logs them.
     pub(super) fn count(&self, counter: &Mutex<SendCounter>) {
         // Locked before the times are taken, so that they stay in order.
-        let mut counter = lock(counter);
-        let all = std::mem::take(&mut *lock(&self.times));
+        let mut counter = counter.lock();
+        let all = std::mem::take(&mut *self.times.lock());
         for sent in &all {
             counter.count_send(sent.at, sent.repeated);
         }
         if let Some(file) = &self.file {
-            let file = &mut *lock(file);
+            let file = &mut *file.lock();
             let written = all
                 .iter()
                 .try_for_each(|sent| writeln!(file.to, "{}", sent.at));
@@ -90,14 +91,10 @@ impl SendLog {
         let Some(file) = &self.file else {
             return Ok(());
         };
-        let file = &mut *lock(file);
+        let file = &mut *file.lock();
         let flushed = file.to.flush();
         file.failed.take().map_or(flushed, Err)
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -115,12 +112,12 @@ mod tests {
                 at,
                 repeated: at > 0,
             });
-            assert!(lock(&log.times).len() < MOST);
+            assert!(log.times.lock().len() < MOST);
         }
-        assert_eq!(lock(counter).count(), 3 * MOST as u64);
+        assert_eq!(counter.lock().count(), 3 * MOST as u64);
         log.count(counter);
         log.finish().expect("it is written");
-        assert_eq!(lock(counter).count(), 3 * MOST as u64 + 7);
+        assert_eq!(counter.lock().count(), 3 * MOST as u64 + 7);
         let log = std::fs::read_to_string(&path).expect("the log");
         std::fs::remove_file(&path).expect("it is there");
         let times: Vec<u64> = log.lines().map(|it| it.parse().expect("a time")).collect();

@@ -7,9 +7,10 @@
 //! may be held back for, going by the mean of the latest.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::BytesMut;
+use parking_lot::{Condvar, Mutex};
 
 use super::JournalError;
 
@@ -81,10 +82,9 @@ impl Window {
     /// window is closed.
     #[must_use]
     pub fn admit(&self, index: u64) -> bool {
-        let mut state = self.state();
+        let mut state = self.0.state.lock();
         while !state.closed && self.is_full(&state) {
-            let woken = self.0.room.wait(state);
-            state = woken.unwrap_or_else(PoisonError::into_inner);
+            self.0.room.wait(&mut state);
         }
         if state.closed {
             return false;
@@ -96,7 +96,7 @@ impl Window {
 
     /// No more items are to be handed out: whoever waits is let go.
     pub fn close(&self) {
-        self.state().closed = true;
+        self.0.state.lock().closed = true;
         self.0.room.notify_all();
     }
 
@@ -107,7 +107,7 @@ impl Window {
         line: &[u8],
         out: &mut BytesMut,
     ) -> Result<(), JournalError> {
-        let mut state = self.state();
+        let mut state = self.0.state.lock();
         let at = state.places.partition_point(|place| place.index < index);
         match state.places.get_mut(at) {
             Some(place) if place.index == index && place.line.is_none() => {
@@ -135,7 +135,7 @@ impl Window {
 
     /// Lines that are held back.
     pub(super) fn held_back(&self) -> usize {
-        self.state().lines
+        self.0.state.lock().lines
     }
 
     fn is_full(&self, state: &State) -> bool {
@@ -144,11 +144,6 @@ impl Window {
         let to_come = (state.mean * MARGIN).saturating_mul(without);
         let over = state.places.len() >= self.0.items || state.held + to_come >= self.0.bytes;
         over && !state.places.is_empty()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock half-way.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -199,7 +194,7 @@ mod tests {
         assert!(window.admit(0) && window.admit(1));
         let mut out = BytesMut::new();
         window.place(1, &vec![b'x'; early], &mut out).unwrap();
-        assert!(window.is_full(&window.state()));
+        assert!(window.is_full(&window.0.state.lock()));
         let (tell, told) = sync_channel(2);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -225,7 +220,7 @@ mod tests {
         let mut next = 0;
         let mut fill = || {
             let from = next;
-            while !window.is_full(&window.state()) {
+            while !window.is_full(&window.0.state.lock()) {
                 assert!(window.admit(next));
                 next += 1;
             }
@@ -245,10 +240,14 @@ mod tests {
         for index in second {
             window.place(index, &[b'x'; 200], &mut out).unwrap();
         }
-        assert!(window.state().held <= 1 << 20, "{}", window.state().held);
+        assert!(
+            window.0.state.lock().held <= 1 << 20,
+            "{}",
+            window.0.state.lock().held
+        );
         place(&window, 0, &mut out);
         assert_eq!(window.held_back(), 0);
-        assert!(!window.is_full(&window.state()));
+        assert!(!window.is_full(&window.0.state.lock()));
     }
 
     #[test]

@@ -4,10 +4,11 @@
 //! nothing is spawned or woken for an item beside its own connection. The reader, the timer and every worker
 //! start further workers when more is due.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fetchway_dispatch::Pending;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::task::JoinSet;
 
 use super::attempt::{Performed, Rules, outcome};
@@ -80,7 +81,7 @@ impl<P: Performer> Driver<P> {
     pub(crate) fn start_due(self: &Arc<Self>, state: &mut State) {
         let now = self.shared.clock.now();
         while let Some(fetch) = state.dispatch.take_due(now) {
-            let mut tasks = Shared::lock(&self.tasks);
+            let mut tasks = self.tasks.lock();
             let Some(tasks) = tasks.as_mut() else {
                 // Nobody asks for its outcome.
                 return;

@@ -98,7 +98,7 @@ impl<H> Stream for Outcomes<H> {
 impl<H> Drop for Outcomes<H> {
     fn drop(&mut self) {
         // Taken, so that a worker that runs at this moment starts no others.
-        let tasks = Shared::lock(&self.tasks).take();
+        let tasks = self.tasks.lock().take();
         drop(tasks);
     }
 }

@@ -57,7 +57,7 @@ impl<'a> Handover<'a> {
                 now
             }
             Some(strict) => {
-                let mut strict = Shared::lock(strict);
+                let mut strict = strict.lock();
                 // Read under the lock: the log is in order.
                 let now = self.shared.clock.now();
                 let mut waits = self.waits.load(Ordering::Relaxed);
@@ -112,7 +112,7 @@ impl Drop for Handover<'_> {
         if *self.waits.get_mut()
             && let Some(strict) = &self.shared.strict
         {
-            Shared::lock(strict).handle_abandoned(&mut true);
+            strict.lock().handle_abandoned(&mut true);
         }
     }
 }

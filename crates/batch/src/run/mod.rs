@@ -20,11 +20,12 @@ mod shared;
 mod tally;
 mod timer;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fetchway_dispatch::{Dispatch, DispatchConfig, StrictWindow};
 use futures_util::Stream;
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use crate::item::Item;
@@ -92,7 +93,7 @@ pub fn run<P: Performer>(
         tasks: Arc::clone(&tasks),
     });
     {
-        let mut tasks = Shared::lock(&tasks);
+        let mut tasks = tasks.lock();
         let tasks = tasks.get_or_insert_default();
         tasks.spawn(Box::pin(reader::read(Arc::clone(&driver), items)));
         tasks.spawn(timer::run_timer(driver));

@@ -4,9 +4,10 @@
 //! costs more than writing a line, so a thread that takes many outcomes at once is woken for many.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::outcome::Done;
 
@@ -41,7 +42,7 @@ impl<H> Outbox<H> {
 
     pub(crate) fn put(&self, done: Done<H>) {
         let (task, wakes) = {
-            let mut waiting = self.lock();
+            let mut waiting = self.waiting.lock();
             waiting.outcomes.push_back(done);
             let wakes = waiting
                 .thread
@@ -62,7 +63,7 @@ impl<H> Outbox<H> {
     /// Says that no more outcomes come.
     pub(crate) fn close(&self) {
         let task = {
-            let mut waiting = self.lock();
+            let mut waiting = self.waiting.lock();
             waiting.closed = true;
             waiting.task.take()
         };
@@ -74,7 +75,7 @@ impl<H> Outbox<H> {
 
     /// Takes the next outcome; none when no more come.
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Done<H>>> {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         match waiting.outcomes.pop_front() {
             None if !waiting.closed => {
                 waiting.task = Some(cx.waker().clone());
@@ -87,22 +88,16 @@ impl<H> Outbox<H> {
     /// Waits for the first outcome, then for `enough` of them or for `long`, and appends all of them to `into`:
     /// nothing when no more come. Blocks.
     pub(crate) fn wait(&self, into: &mut Vec<Done<H>>, enough: usize, long: Duration) {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         while waiting.outcomes.is_empty() && !waiting.closed {
             waiting.thread = Some(1);
-            let woken = self.enough.wait(waiting);
-            waiting = woken.unwrap_or_else(PoisonError::into_inner);
+            self.enough.wait(&mut waiting);
         }
         if waiting.outcomes.len() < enough && !waiting.closed {
             waiting.thread = Some(enough);
-            let woken = self.enough.wait_timeout(waiting, long);
-            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+            self.enough.wait_for(&mut waiting, long);
         }
         waiting.thread = None;
         into.extend(waiting.outcomes.drain(..));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting<H>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,10 @@
 //! State that the tasks of a run share with those who watch it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fetchway_dispatch::{Dispatch, StrictWindow};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::clock::Clock;
@@ -65,12 +66,8 @@ impl Shared {
         }
     }
 
-    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        Self::lock(&self.state)
+        self.state.lock()
     }
 
     /// Reports a request that is handed to its connection.

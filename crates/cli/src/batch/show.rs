@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use fetchway_batch::{Count, Progress, Watch};
 use fetchway_policy::Rate;
 use fetchway_report::{counted, grouped};
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// Time between two updates of the bar.
@@ -74,20 +74,16 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
             bar.set_style(style);
         }
-        *lock() = Some(bar.clone());
+        *SHOWN.lock() = Some(bar.clone());
         Some(Self(bar))
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        *lock() = None;
+        *SHOWN.lock() = None;
         self.0.finish_and_clear();
     }
-}
-
-fn lock() -> std::sync::MutexGuard<'static, Option<ProgressBar>> {
-    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Parts of the line in order, each with its rank: parts that do not fit are left out, the highest rank first.
@@ -198,7 +194,7 @@ pub(super) fn tell(what: &str) {
 /// Prints text on standard error; the bar makes way for it.
 #[expect(clippy::print_stderr, reason = "this is where a person is told")]
 pub(super) fn write_error(text: &str) {
-    let bar = lock().clone();
+    let bar = SHOWN.lock().clone();
     match bar {
         Some(bar) => bar.suspend(|| eprint!("{text}")),
         None => eprint!("{text}"),

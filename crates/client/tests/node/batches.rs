@@ -277,12 +277,12 @@ async fn what_cannot_be_had_is_refused_by_name() {
         (
             BatchOptions::default().concurrency(101),
             ErrorName::InvalidRequest,
-            "100 fetches under way",
+            "100 fetches in flight",
         ),
         (
             BatchOptions::default().strict(),
             ErrorName::InvalidRequest,
-            "give a rate",
+            "strict needs a rate",
         ),
     ] {
         let error = error(client.batch(options, none())).await;

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -58,7 +59,7 @@ impl Counting {
 
     /// How often `path` has been asked for.
     pub(crate) fn seen(&self, path: &str) -> u32 {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.lock();
         seen.get(path).copied().unwrap_or_default()
     }
 }
@@ -79,7 +80,7 @@ async fn serve(
     let line = String::from_utf8_lossy(&request);
     let path = line.split(' ').nth(1).expect("a request line").to_owned();
     {
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = seen.lock();
         *seen.entry(path).or_default() += 1;
     }
     total.send_modify(|total| *total += 1);

@@ -30,7 +30,7 @@ fn asking(account: AccountId) -> Asking {
         lane: 0,
         account,
         bytes: 100,
-        again: false,
+        repeated: false,
     }
 }
 
@@ -109,8 +109,8 @@ async fn a_slowed_origin_is_remembered_when_nobody_holds_it() {
     assert!(began.elapsed() >= 500 * MS);
     drop(origin);
     gate.sweep();
-    assert_eq!(gate.state().schedule.origins(), 0);
-    assert!(gate.state().origins.is_empty());
+    assert_eq!(gate.state.lock().schedule.origins(), 0);
+    assert!(gate.state.lock().origins.is_empty());
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn whoever_goes_leaves_nothing_behind() {
     rest.await;
     assert_eq!(gate.lane_stats(0), LaneStats::default());
     assert_eq!(gate.account_stats(account), AccountStats::default());
-    assert!(gate.state().waiting.is_empty());
+    assert!(gate.state.lock().waiting.is_empty());
 }
 
 #[tokio::test]

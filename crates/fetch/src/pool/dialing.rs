@@ -1,5 +1,5 @@
-//! New connections for a site: one that a fetch opens for itself, or those that tasks open for the
-//! fetches in the site's queue.
+//! New connections for a site: one that a fetch opens for itself, or those that tasks open for the fetches
+//! in the site's queue.
 
 use std::sync::{Arc, Weak};
 
@@ -8,16 +8,17 @@ use tokio::time::Instant;
 
 use super::h1::H1;
 use super::h2::{self, Change};
+use super::lease::{Lease, lease_stream};
 use super::queue::Turn;
-use super::shared::{self, Shared};
-use super::site::{Lease, Protocol, Site, State};
+use super::shared::Shared;
+use super::site::{Protocol, Site, State};
 use crate::meter::Meter;
 use crate::stream::Stream;
 
-/// Dials under way at once for one HTTPS origin's queue.
+/// Maximum number of simultaneous dials for the queue of one HTTPS origin.
 const MAX_DIALS: usize = 32;
 
-/// A dial for the queue. It counts until told about, or dropped.
+/// A dial for the queue. It counts until its result is reported, or until it is dropped.
 struct Dial {
     site: Arc<Site>,
     counted: bool,
@@ -34,7 +35,7 @@ impl Dial {
 impl Drop for Dial {
     fn drop(&mut self) {
         if self.counted {
-            // Its task died. Who waits then dials anew, or at the latest whoever comes next.
+            // The task of the dial died. The waiting fetches, or the next one, then dial again.
             let mut state = self.site.state();
             state.dialing -= 1;
             self.site.dial_for_queue(&mut state);
@@ -43,9 +44,10 @@ impl Drop for Dial {
 }
 
 impl Site {
-    /// Dials as much as those who wait need: once while it is not known what the origin speaks.
+    /// Dials as often as the waiting fetches need: once while the protocol of the origin is unknown.
     ///
-    /// A task of its own for each: the fetch that begins a dial may be cancelled, others wait on.
+    /// Each dial has a task of its own, because the fetch that begins it may be cancelled while others
+    /// wait.
     pub(super) fn dial_for_queue(self: &Arc<Self>, state: &mut State) {
         let Some(until) = state.queue.latest() else {
             return;
@@ -64,15 +66,15 @@ impl Site {
         }
     }
 
-    /// Opens a connection for one fetch. Nothing if the origin, which spoke HTTP/1.1 when last
-    /// asked, now prefers HTTP/2 and others were quicker: ask again then.
+    /// Opens a connection for one fetch. Returns `None` if the origin, which spoke HTTP/1.1 before, now
+    /// chose HTTP/2 and other fetches took the places: the fetch then asks again.
     pub(super) async fn dial_own(
         self: &Arc<Self>,
         until: Instant,
     ) -> Result<Option<Lease>, FetchError> {
         let Some(connection) = self.open(until).await? else {
             let mut closed = Vec::new();
-            let lease = shared::lease(self, &mut self.state().shared, &mut closed);
+            let lease = lease_stream(self, &mut self.state().shared, &mut closed);
             return Ok(lease.map(Lease::Stream));
         };
         Ok(Some(Lease::Whole(connection)))
@@ -85,7 +87,7 @@ impl Site {
         Ok((stream, Meter::new(self.pool.observer.clone())))
     }
 
-    /// Opens a connection: the caller's if it speaks HTTP/1.1, else one more that is shared.
+    /// Opens a connection. It belongs to the caller if it speaks HTTP/1.1, and is shared otherwise.
     async fn open(self: &Arc<Self>, until: Instant) -> Result<Option<H1>, FetchError> {
         let dialer = &self.pool.dialer;
         let (stream, is_h2) = dialer.dial(&self.target, &self.policy, until).await?;
@@ -117,7 +119,8 @@ impl Site {
         Ok(None)
     }
 
-    /// HTTP/1.1 after all: the first in the queue gets the connection, the rest dial their own.
+    /// Handles an origin that chose HTTP/1.1: the first fetch of the queue gets the connection, the others
+    /// dial their own.
     fn found_http1(self: &Arc<Self>, connection: H1, mut dial: Dial) {
         let waiting = {
             let mut state = self.state();
@@ -134,7 +137,7 @@ impl Site {
                         connection = Some(back);
                     }
                 }
-                // Who has gone meanwhile needs no telling.
+                // A fetch that has gone in the meantime needs no message.
                 None => drop(waiter.tell.send(Turn::AskAgain)),
             }
         }
@@ -143,8 +146,9 @@ impl Site {
         }
     }
 
-    /// Without a connection and without another dial under way, nothing will come: all who wait
-    /// fail as this dial did. If it only took too long, those who may wait longer get another.
+    /// Handles a failed dial. Without a connection and without another dial, nothing will come, so all
+    /// waiting fetches fail as this dial did. If the dial only took too long, fetches that may wait longer
+    /// get another one.
     fn dial_failed(self: &Arc<Self>, error: &FetchError, until: Instant, mut dial: Dial) {
         let failed = {
             let mut state = self.state();
@@ -180,7 +184,7 @@ impl Dial {
     }
 }
 
-/// Passes on what happens to the connection `id`.
+/// Handles the events of the connection `id`.
 fn watch(site: Weak<Site>, id: u64) -> impl Fn(Change) + Send + 'static {
     move |change| {
         let Some(site) = site.upgrade() else { return };

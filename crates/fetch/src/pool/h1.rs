@@ -1,7 +1,7 @@
-//! One HTTP/1.1 connection, without a task of its own: whoever has the exchange drives it.
+//! One HTTP/1.1 connection without a task of its own: the owner of the exchange drives it.
 //!
-//! An idle connection so costs no task and no wake-up; that the origin has closed it is seen when
-//! it is taken up again or swept.
+//! An idle connection therefore costs no task and no wake-up. If the origin closes it, this is noticed when
+//! the connection is used again or swept.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -20,16 +20,16 @@ use crate::meter::{Meter, Metered};
 use crate::request::Sending;
 use crate::stream::Stream;
 
-/// The most that a response's header section may take, in bytes, give or take one read; reads of
-/// bodies go by as much.
+/// Maximum number of bytes of a response's header section, to within one read. Bodies are read in pieces of
+/// this size, too.
 const MAX_BUFFER: usize = 64 << 10;
 
 type Connection = http1::Connection<TokioIo<Metered>, Sending>;
 
-/// One connection.
+/// One HTTP/1.1 connection.
 pub(crate) struct H1 {
     sender: http1::SendRequest<Sending>,
-    /// `None` once it has ended.
+    /// hyper's connection; `None` once it has ended.
     connection: Option<Box<Connection>>,
     meter: Arc<Meter>,
     used: bool,
@@ -54,26 +54,26 @@ impl H1 {
         })
     }
 
-    /// Moves bytes both ways as far as that goes now.
+    /// Moves bytes in both directions as far as possible now.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
         if let Some(connection) = &mut self.connection
             && Pin::new(connection.as_mut()).poll(cx).is_ready()
         {
-            // What went wrong reaches the exchange through its own channel.
+            // The exchange gets the error through its own channel.
             self.connection = None;
         }
     }
 
-    /// Whether a further request may be sent. Looks at the socket, so that one that the origin has
-    /// closed meanwhile is not taken.
+    /// Returns true if a further request may be sent. Checks the socket, so that a connection that the
+    /// origin has closed is not used.
     pub(crate) fn is_ready(&mut self) -> bool {
         let look = std::future::poll_fn(|cx| {
             self.drive(cx);
             Poll::Ready(())
         });
-        // A task that has used up its share of tokio's time would be told that nothing has come.
+        // Without this, a task that has used up its share of tokio's time would see no bytes.
         let look = pin!(tokio::task::unconstrained(look));
-        // Never pending. The exchange to come, or the next look, registers its own waker.
+        // The waker does not matter: the next exchange or sweep registers its own.
         let _ = look.poll(&mut Context::from_waker(Waker::noop()));
         self.connection.is_some() && self.sender.is_ready()
     }
@@ -119,14 +119,14 @@ impl H1 {
     }
 }
 
-/// What a failed exchange is called.
+/// Returns the name of a failed exchange.
 pub(crate) fn name(error: &hyper::Error) -> FetchError {
     if let Some(inner) = source::<FetchError>(error) {
         return inner.clone();
     }
     let io = source::<std::io::Error>(error);
     let (name, what) = if error.is_parse() && error.to_string().contains("too large") {
-        // hyper tells this one apart by its message only.
+        // hyper distinguishes this error by its message only.
         (
             ErrorName::HttpResponseHeaderSectionSize,
             "The response's header section is over 64 KiB, or has more than 100 fields.".to_owned(),
@@ -160,7 +160,7 @@ pub(crate) fn name(error: &hyper::Error) -> FetchError {
     FetchError::new(name, what)
 }
 
-/// What hyper's chunk decoder says to a size or an end of line that is none.
+/// Returns true for the errors of hyper's chunk decoder about an invalid size or end of line.
 fn is_bad_chunk(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
     matches!(

@@ -1,61 +1,24 @@
-//! What one address policy may reach: its sites and their connections. Two policies never share a
-//! connection, so one that is warm for somebody who may is of no use to somebody who may not.
+//! The origins that one address policy allows, and their connections. Two policies never share a
+//! connection, so a fetch cannot use a connection to an address that its own policy prohibits.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::{ErrorName, FetchError};
 use http::HeaderValue;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use url::{Position, Url};
 
+use super::limits::Pool;
 use super::site::Site;
 use crate::admit::Gate;
-use crate::config::PoolConfig;
-use crate::dial::{Dialer, Target};
-use crate::observe::Observer;
+use crate::dial::Target;
 
-/// Origins that one policy may have open at once. Beyond it, those without a fetch are forgotten
-/// with their idle connections; if there is none, a fetch to a further one fails with
-/// `connection_limit_reached`.
+/// Maximum number of origins of one policy. Beyond it, origins without a fetch are forgotten with their
+/// idle connections; if there is none, a fetch to a further origin fails with `connection_limit_reached`.
 const MAX_SITES: usize = 20_000;
-
-/// What all connections of an engine share.
-pub(crate) struct Pool {
-    pub(crate) dialer: Dialer,
-    pub(crate) config: PoolConfig,
-    pub(crate) observer: Arc<dyn Observer>,
-    idle: AtomicUsize,
-}
-
-impl Pool {
-    pub(crate) fn new(dialer: Dialer, config: PoolConfig, observer: Arc<dyn Observer>) -> Self {
-        Self {
-            dialer,
-            config,
-            observer,
-            idle: AtomicUsize::new(0),
-        }
-    }
-
-    /// A place for one more idle connection, if there is room.
-    pub(super) fn idle_place(self: &Arc<Self>) -> Option<IdlePlace> {
-        let before = self.idle.fetch_add(1, Ordering::Relaxed);
-        let place = IdlePlace(self.clone());
-        (before < self.config.idle_total).then_some(place)
-    }
-}
-
-/// One of the idle connections kept in all; free again when dropped.
-pub(super) struct IdlePlace(Arc<Pool>);
-
-impl Drop for IdlePlace {
-    fn drop(&mut self) {
-        self.0.idle.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// The origins that one address policy allows, and the connections opened under it.
 pub struct Network {
@@ -66,12 +29,12 @@ pub struct Network {
     sites: Mutex<HashMap<Box<str>, Arc<Site>>>,
 }
 
-/// Who uses a network, and how it speaks to origins without TLS.
+/// The users of a network, and its protocol for origins without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// All who have the same policy. HTTP/1.1.
+    /// Every account with the same policy. HTTP/1.1.
     Common,
-    /// Only those whom its owner gives it to. HTTP/2 with prior knowledge if `h2c`.
+    /// Only the accounts to which its owner gives it. HTTP/2 with prior knowledge if `h2c`.
     Private { h2c: bool },
 }
 
@@ -100,22 +63,18 @@ impl Network {
         }
     }
 
-    /// Whether it is the one that all share whose policy is `policy`.
+    /// Returns true for the shared network of `policy`.
     pub(crate) fn is_common(&self, policy: &AddressPolicy) -> bool {
         self.kind == Kind::Common && *self.policy == *policy
     }
 
-    fn sites(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Site>>> {
-        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The site of a URL's origin, if the policy allows its host and port.
+    /// Returns the site of a URL's origin, if the policy allows its host and port.
     pub(crate) fn site(&self, url: &Url) -> Result<Arc<Site>, FetchError> {
-        // Scheme, host and port, the default port left out: the origin, as URLs have no user here.
+        // The key is the origin: scheme, host and port, without a default port. URLs have no user here.
         let key = &url[..Position::BeforePath];
-        // Dropped after the lock: closing connections takes a while.
+        // Dropped after the lock, because closing connections takes a while.
         let mut forgotten: Vec<Arc<Site>> = Vec::new();
-        let mut sites = self.sites();
+        let mut sites = self.sites.lock();
         if let Some(site) = sites.get(key) {
             return Ok(site.clone());
         }
@@ -171,15 +130,16 @@ fn target(url: &Url, kind: Kind) -> Result<Target, FetchError> {
     })
 }
 
-/// Closes what has been idle for too long, and forgets the sites that nobody uses.
+/// Closes connections that have been idle for too long, and forgets the sites without users.
 pub(crate) fn sweep(network: &Network, now: Instant) {
-    // Looking at every idle connection takes a while: fetches can find their sites meanwhile.
-    let sites: Vec<Arc<Site>> = network.sites().values().cloned().collect();
+    // Checking every idle connection takes a while, so the lock is not held: fetches can find their sites.
+    let sites: Vec<Arc<Site>> = network.sites.lock().values().cloned().collect();
     for site in sites {
         site.sweep(now);
     }
-    // A fetch under way holds its site, so a count of one means that nobody does.
+    // A fetch in progress holds its site, so a count of one means that the site has no user.
     network
-        .sites()
+        .sites
+        .lock()
         .retain(|_, site| Arc::strong_count(site) > 1 || !site.is_unused());
 }

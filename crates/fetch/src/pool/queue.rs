@@ -1,4 +1,4 @@
-//! The fetches that wait for a connection or for a stream's place, first come first served.
+//! The fetches that wait for a connection or a stream, in order of arrival.
 
 use std::collections::VecDeque;
 
@@ -6,35 +6,36 @@ use fetchway_policy::FetchError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::site::Lease;
-
 /// Length from which a queue is searched for fetches that have gone.
 const FIRST_PRUNE: usize = 64;
 
-/// What a waiting fetch is told.
-pub(super) enum Turn {
-    Take(Lease),
+/// The message to a waiting fetch.
+pub(super) enum Turn<L> {
+    /// The fetch gets a connection.
+    Take(L),
+    /// The fetch must ask its site again.
     AskAgain,
+    /// No connection could be opened.
     Failed(FetchError),
 }
 
-/// One that waits.
-pub(super) struct Waiter {
-    pub(super) tell: oneshot::Sender<Turn>,
-    /// When its connect time ends.
+/// A waiting fetch.
+pub(super) struct Waiter<L> {
+    pub(super) tell: oneshot::Sender<Turn<L>>,
+    /// End of the fetch's connect time.
     until: Instant,
 }
 
-/// Those that wait. One that goes leaves its entry behind; these are cleared away as the queue
-/// doubles, so it is never more than twice as long as its live part.
-pub(super) struct Queue {
-    waiters: VecDeque<Waiter>,
+/// The waiting fetches. A fetch that goes leaves its entry behind. Such entries are removed as the queue
+/// doubles, so the queue is at most twice as long as its live part.
+pub(super) struct Queue<L> {
+    waiters: VecDeque<Waiter<L>>,
     prune_at: usize,
-    /// No waiter's connect time ends later.
+    /// Latest end of a connect time, of all waiting fetches.
     latest: Option<Instant>,
 }
 
-impl Queue {
+impl<L> Queue<L> {
     pub(super) fn new() -> Self {
         Self {
             waiters: VecDeque::new(),
@@ -43,8 +44,8 @@ impl Queue {
         }
     }
 
-    /// Enters a fetch whose connect time ends at `until`.
-    pub(super) fn push(&mut self, until: Instant) -> oneshot::Receiver<Turn> {
+    /// Adds a fetch whose connect time ends at `until`.
+    pub(super) fn push(&mut self, until: Instant) -> oneshot::Receiver<Turn<L>> {
         if self.waiters.len() >= self.prune_at {
             self.waiters.retain(|waiter| !waiter.tell.is_closed());
             self.prune_at = FIRST_PRUNE.max(2 * self.waiters.len());
@@ -55,13 +56,13 @@ impl Queue {
         turn
     }
 
-    /// How many wait, some of whom may have gone.
+    /// Number of entries, including those of fetches that have gone.
     pub(super) fn len(&self) -> usize {
         self.waiters.len()
     }
 
-    /// The first that has not gone.
-    pub(super) fn pop(&mut self) -> Option<Waiter> {
+    /// Removes the first fetch that has not gone.
+    pub(super) fn pop(&mut self) -> Option<Waiter<L>> {
         while let Some(waiter) = self.waiters.pop_front() {
             if !waiter.tell.is_closed() {
                 return Some(waiter);
@@ -71,25 +72,25 @@ impl Queue {
         None
     }
 
-    /// Puts the one that [`Self::pop`] gave back in front.
-    pub(super) fn put_back(&mut self, waiter: Waiter) {
+    /// Puts a fetch that [`Self::pop`] returned back to the front.
+    pub(super) fn put_back(&mut self, waiter: Waiter<L>) {
         self.latest = self.latest.max(Some(waiter.until));
         self.waiters.push_front(waiter);
     }
 
-    /// When the last connect time of those who wait ends.
+    /// The latest end of a connect time.
     pub(super) fn latest(&self) -> Option<Instant> {
         self.latest
     }
 
-    /// Takes out all.
-    pub(super) fn take_all(&mut self) -> VecDeque<Waiter> {
+    /// Removes all fetches.
+    pub(super) fn take_all(&mut self) -> VecDeque<Waiter<L>> {
         self.latest = None;
         std::mem::take(&mut self.waiters)
     }
 
-    /// Takes out those whose connect time ends at `until` or before.
-    pub(super) fn take_until(&mut self, until: Instant) -> VecDeque<Waiter> {
+    /// Removes the fetches whose connect time ends at `until` or before.
+    pub(super) fn take_until(&mut self, until: Instant) -> VecDeque<Waiter<L>> {
         let (over, rest) = self
             .take_all()
             .into_iter()
@@ -107,8 +108,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_who_have_gone_are_passed_over_and_cleared_away() {
-        let mut queue = Queue::new();
+    fn fetches_that_have_gone_are_skipped_and_removed() {
+        let mut queue: Queue<()> = Queue::new();
         let now = Instant::now();
         for _ in 0..10 * FIRST_PRUNE {
             drop(queue.push(now));

@@ -1,4 +1,4 @@
-//! The HTTP/2 connections of one site, and the use of a place on one of them.
+//! An HTTP/2 connection, as its site keeps it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,19 +8,19 @@ use ::h2::client::SendRequest;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::site::Site;
 use crate::meter::Meter;
 
 /// An HTTP/2 connection.
 pub(super) struct Shared {
     pub(super) id: u64,
     pub(super) sender: SendRequest<Bytes>,
-    /// Streams that the origin allows now; kept up to date by the connection's task.
+    /// Maximum number of streams that the origin allows now. The task of the connection keeps it up to
+    /// date.
     limit: Arc<AtomicUsize>,
     pub(super) active: usize,
-    /// A response has come on it.
-    served: Arc<AtomicBool>,
-    meter: Arc<Meter>,
+    /// Set when a response has come on the connection.
+    pub(super) served: Arc<AtomicBool>,
+    pub(super) meter: Arc<Meter>,
     pub(super) idle_since: Instant,
 }
 
@@ -42,90 +42,22 @@ impl Shared {
         }
     }
 
-    /// Streams that the origin allows now.
+    /// The maximum number of streams that the origin allows now.
     pub(super) fn limit(&self) -> usize {
         self.limit.load(Ordering::Relaxed)
     }
 
-    fn has_place(&self) -> bool {
+    /// Returns true if the origin allows one more stream now.
+    pub(super) fn has_place(&self) -> bool {
         self.active < self.limit()
     }
 
-    /// Whether it takes further streams: no GOAWAY has come, and it has not broken.
-    fn is_open(&mut self) -> bool {
-        // Never pending: that is for senders that have just sent, and this one never does.
+    /// Returns true if the connection takes further streams: no GOAWAY has come, and it has not failed.
+    pub(super) fn is_open(&mut self) -> bool {
+        // Never pending: only senders that have just sent something have to wait.
         let ready = self
             .sender
             .poll_ready(&mut Context::from_waker(Waker::noop()));
         matches!(ready, Poll::Ready(Ok(())))
-    }
-}
-
-/// A place on the first connection that has one. Those found to take no more streams are put into
-/// `closed`, to be dropped by the caller when it holds no lock.
-pub(super) fn lease(
-    site: &Arc<Site>,
-    shared: &mut Vec<Shared>,
-    closed: &mut Vec<Shared>,
-) -> Option<StreamLease> {
-    loop {
-        let at = shared.iter().position(Shared::has_place)?;
-        if !shared[at].is_open() {
-            closed.push(shared.remove(at));
-            continue;
-        }
-        let place = &mut shared[at];
-        place.active += 1;
-        return Some(StreamLease {
-            site: site.clone(),
-            id: place.id,
-            sender: place.sender.clone(),
-            served: place.served.clone(),
-            meter: place.meter.clone(),
-            serves: true,
-        });
-    }
-}
-
-/// A stream's place; free again when dropped.
-pub(crate) struct StreamLease {
-    site: Arc<Site>,
-    id: u64,
-    pub(crate) sender: SendRequest<Bytes>,
-    /// A response has come on this connection.
-    served: Arc<AtomicBool>,
-    meter: Arc<Meter>,
-    /// Whether its end looks for somebody who waits for the place.
-    pub(super) serves: bool,
-}
-
-impl StreamLease {
-    /// Whether the connection has served before.
-    pub(crate) fn reused(&self) -> bool {
-        self.served.load(Ordering::Relaxed)
-    }
-
-    /// Bytes that have come on the connection.
-    pub(crate) fn heard(&self) -> u64 {
-        self.meter.counts().0
-    }
-
-    /// A response has come.
-    pub(crate) fn mark_served(&self) {
-        self.served.store(true, Ordering::Relaxed);
-    }
-
-    /// The connection takes no more streams: nobody else shall try it.
-    pub(crate) fn retire(&self) {
-        self.site.closed(self.id);
-    }
-}
-
-impl Drop for StreamLease {
-    fn drop(&mut self) {
-        self.site.free(self.id);
-        if self.serves {
-            self.site.serve();
-        }
     }
 }

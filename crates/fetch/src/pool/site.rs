@@ -1,23 +1,25 @@
-//! The connections of one origin under one address policy: who gets which.
+//! The connections of one origin under one address policy, and their distribution.
 //!
-//! Plain HTTP, and HTTPS known to speak HTTP/1.1: an idle connection, else the fetch dials its own.
-//! HTTPS otherwise, and HTTP/2 with prior knowledge: fetches wait in a queue while tasks dial for them
-//! (`dialing`), one until it is known what the origin speaks and how many streams it allows, then as
-//! many as the queue needs at its stream limit.
+//! Plain HTTP, and HTTPS known to speak HTTP/1.1: a fetch gets an idle connection, or dials its own. HTTPS
+//! otherwise, and HTTP/2 with prior knowledge: fetches wait in a queue while tasks dial for them
+//! (`dialing`): one task until the protocol and the stream limit of the origin are known, then as many as
+//! the queue needs at that limit.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::{ErrorName, FetchError};
 use http::HeaderValue;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::h1::H1;
-use super::network::{IdlePlace, Pool};
+use super::lease::{Lease, StreamLease, lease_stream};
+use super::limits::{IdlePlace, Pool};
 use super::queue::{Queue, Turn};
-use super::shared::{self, Shared, StreamLease};
+use super::shared::Shared;
 use crate::admit::Origin;
 use crate::clock::{self, IN_TIME};
 use crate::dial::Target;
@@ -25,7 +27,7 @@ use crate::dial::Target;
 /// One origin under one address policy.
 pub(crate) struct Site {
     pub(crate) target: Target,
-    /// The `Host` field; also the `:authority`.
+    /// Value of `Host` and of `:authority`.
     pub(crate) authority: HeaderValue,
     /// The origin's place in the schedule, shared by all policies.
     pub(crate) origin: Arc<Origin>,
@@ -43,15 +45,15 @@ pub(super) enum Protocol {
 
 pub(super) struct State {
     pub(super) protocol: Protocol,
-    /// Idle HTTP/1.1 connections; the last one in is the first out, so the rest can grow old.
+    /// Idle HTTP/1.1 connections. The last one in is the first one out, so that the others can expire.
     idle: Vec<Idle>,
     pub(super) shared: Vec<Shared>,
-    /// What the last HTTP/2 connection allowed.
+    /// Stream limit of the last HTTP/2 connection.
     pub(super) stream_limit: usize,
     pub(super) next_id: u64,
-    /// Dials for the queue that are under way.
+    /// Dials in progress for the queue.
     pub(super) dialing: usize,
-    pub(super) queue: Queue,
+    pub(super) queue: Queue<Lease>,
 }
 
 struct Idle {
@@ -64,13 +66,7 @@ enum Step {
     Idle(H1),
     Stream(StreamLease),
     Dial(Instant),
-    Wait(oneshot::Receiver<Turn>, Instant),
-}
-
-/// The use of a connection, or of a stream's place on one.
-pub(crate) enum Lease {
-    Whole(H1),
-    Stream(StreamLease),
+    Wait(oneshot::Receiver<Turn<Lease>>, Instant),
 }
 
 impl Site {
@@ -104,16 +100,16 @@ impl Site {
         }
     }
 
-    /// What its connections share with all others.
+    /// The state that its connections share with all others.
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
-    /// A connection, or a place on one: idle, shared, or new within `connect`.
+    /// Leases a connection or a stream: an idle one, a shared one, or a new one within `connect`.
     pub(crate) async fn checkout(self: &Arc<Self>, connect: Duration) -> Result<Lease, FetchError> {
         let mut until = None;
         loop {
@@ -139,7 +135,8 @@ impl Site {
         }
     }
 
-    /// What a fetch does next. `until` is set to the end of its connect time when that begins.
+    /// Decides about the next step of a fetch. `until` is set to the end of its connect time when that
+    /// begins.
     fn step(self: &Arc<Self>, connect: Duration, until: &mut Option<Instant>) -> Step {
         let mut closed = Vec::new();
         let mut state = self.state();
@@ -149,7 +146,7 @@ impl Site {
         if state.protocol == Protocol::Http1 {
             return Step::Dial(*until.get_or_insert_with(|| clock::after(connect)));
         }
-        if let Some(lease) = shared::lease(self, &mut state.shared, &mut closed) {
+        if let Some(lease) = lease_stream(self, &mut state.shared, &mut closed) {
             return Step::Stream(lease);
         }
         let until = *until.get_or_insert_with(|| clock::after(connect));
@@ -158,7 +155,7 @@ impl Site {
         Step::Wait(turn, until)
     }
 
-    /// Gives free places to those who wait, and dials for the others.
+    /// Gives free streams to waiting fetches, and dials for the others.
     pub(super) fn serve(self: &Arc<Self>) {
         let mut closed = Vec::new();
         loop {
@@ -167,7 +164,7 @@ impl Site {
                 let Some(waiter) = state.queue.pop() else {
                     return;
                 };
-                let Some(lease) = shared::lease(self, &mut state.shared, &mut closed) else {
+                let Some(lease) = lease_stream(self, &mut state.shared, &mut closed) else {
                     state.queue.put_back(waiter);
                     self.dial_for_queue(&mut state);
                     return;
@@ -175,14 +172,15 @@ impl Site {
                 (waiter, lease)
             };
             let refused = waiter.tell.send(Turn::Take(Lease::Stream(lease)));
-            // Not given: the lease's drop would come back here, ever deeper, so it only frees.
+            // The fetch has gone. Dropping this lease only frees its stream, because giving it on would
+            // recurse.
             if let Err(Turn::Take(Lease::Stream(mut lease))) = refused {
                 lease.serves = false;
             }
         }
     }
 
-    /// A stream's place is free again.
+    /// Handles a stream that is free again.
     pub(super) fn free(&self, id: u64) {
         let mut state = self.state();
         if let Some(shared) = state.shared.iter_mut().find(|shared| shared.id == id) {
@@ -191,7 +189,7 @@ impl Site {
         }
     }
 
-    /// The connection `id` is gone or takes no more.
+    /// Handles the connection `id`, which has ended or takes no more streams.
     pub(super) fn closed(self: &Arc<Self>, id: u64) {
         let mut state = self.state();
         let at = state.shared.iter().position(|shared| shared.id == id);
@@ -201,7 +199,7 @@ impl Site {
         drop(gone);
     }
 
-    /// Takes a connection back after an exchange, if it can serve again and there is room.
+    /// Takes a connection back after an exchange, if it can be used again and there is room.
     pub(crate) fn give_back(&self, mut connection: H1) {
         if !connection.is_ready() {
             return;
@@ -218,7 +216,7 @@ impl Site {
         }
     }
 
-    /// Closes what has been idle for too long, or was closed by the origin.
+    /// Closes connections that have been idle for too long, or that the origin has closed.
     pub(super) fn sweep(&self, now: Instant) {
         let timeout = self.pool.config.idle_timeout;
         let mut state = self.state();
@@ -234,12 +232,12 @@ impl Site {
                 shared.active == 0 && now.duration_since(shared.idle_since) >= timeout
             })
             .collect();
-        // Closed when the lock is free again.
+        // Dropped when the lock is free again.
         drop(state);
         drop((idle, shared));
     }
 
-    /// Whether nothing is known here that is worth keeping.
+    /// Returns true if the site has nothing that is worth keeping.
     pub(super) fn is_unused(&self) -> bool {
         let state = self.state();
         state.idle.is_empty() && state.shared.is_empty() && state.dialing == 0

@@ -13,7 +13,7 @@ pub(crate) const SLICES: u32 = 4;
 /// Tenths of seconds that a client may take to answer our Close.
 const CLOSING: u32 = 50;
 
-/// Close code: nothing was heard for the idle timeout.
+/// Close code: nothing was received for the idle timeout.
 pub(crate) const IDLE: CloseCode = CloseCode::Private(4408);
 
 /// The result of a check: what is to be done about a client.

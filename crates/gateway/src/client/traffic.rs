@@ -359,7 +359,7 @@ impl Traffic {
             _ if is_broken => self.life.disconnect(connection, EOF),
             Check::Resume => self.resume(connection),
             Check::Idle => {
-                let reason = "nothing was heard for the idle timeout";
+                let reason = "nothing was received for the idle timeout";
                 self.life.close(connection, IDLE, reason);
             }
             Check::Nothing | Check::Ping | Check::Stuck => {}

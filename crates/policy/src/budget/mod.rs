@@ -1,4 +1,5 @@
-//! Bytes of response bodies held in memory by the whole node: who may read on, as a pure machine.
+//! The byte budget: a pure machine that decides which response bodies may be read on into the memory of the
+//! node.
 //!
 //! A body that must be whole before it can be answered reserves its bytes *before* they are read,
 //! and holds them until its answer is written. A body passes through these states:
@@ -65,7 +66,7 @@ pub struct BodyKey {
 pub enum Reserve {
     /// The bytes may be read.
     Granted,
-    /// Not before [`Budget::next_granted`] names the body; that may be at once.
+    /// The body must wait until [`Budget::next_granted`] returns it, which may be at once.
     Waiting,
 }
 
@@ -74,12 +75,12 @@ struct Account {
     limit: u64,
     used: u64,
     bodies: usize,
-    /// Bodies that are read and wait for the account's reader.
+    /// Bodies that are complete and wait for the account's reader.
     complete: usize,
     waiting: usize,
-    /// By age, as bodies begin one after another.
+    /// Unfinished bodies by age, in the order in which they began.
     unfinished: List<Unfinished>,
-    /// The body in front of those that wait, if rule 1 lets it pass: room needed, age, body.
+    /// The first waiting body of the account, if rule 1 lets it pass: needed room, age, body.
     candidate: Option<(u64, u64, u32)>,
     closing: bool,
 }
@@ -114,14 +115,14 @@ impl Linked<Unfinished> for Body {
 pub struct Budget {
     limit: u64,
     used: u64,
-    /// Bytes of unfinished bodies, the privileged one aside.
+    /// Bytes of unfinished bodies, without the privileged one.
     unfinished: u64,
     privileged: Option<u32>,
     accounts: Slab<Account>,
     bodies: Slab<Body>,
-    /// Account, age, body: the front of each account is its first entry.
+    /// Waiting bodies by account and age. The first entry of an account is its oldest.
     waiting: BTreeSet<(u32, u64, u32)>,
-    /// The accounts' candidates by need, and by age.
+    /// The candidates of the accounts, by need and by age.
     by_need: BTreeSet<(u64, u64, u32)>,
     by_age: BTreeSet<(u64, u32)>,
     granted: VecDeque<BodyKey>,
@@ -129,7 +130,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of `limit` bytes for the node. Choose it well above the largest body.
+    /// Returns a budget of `limit` bytes for the node, which should be well above the size of the largest
+    /// body.
     #[must_use]
     pub const fn new(limit: u64) -> Self {
         Self {
@@ -147,7 +149,7 @@ impl Budget {
         }
     }
 
-    /// Enters an account that may hold `limit` bytes.
+    /// Adds an account that may hold `limit` bytes.
     pub fn open_account(&mut self, limit: u64) -> AccountKey {
         let slot = self.accounts.insert(Account {
             limit,
@@ -165,7 +167,7 @@ impl Budget {
         }
     }
 
-    /// Ends an account; it is removed with its last body.
+    /// Ends an account, which is removed with its last body.
     pub fn close_account(&mut self, account: AccountKey) {
         if self.knows_account(account) {
             self.accounts[account.slot].closing = true;
@@ -173,8 +175,8 @@ impl Budget {
         }
     }
 
-    /// A body is about to be read whole. The order of these calls is the order of age. One that
-    /// comes after its account has gone is an account of its own: it still counts for the node.
+    /// Begins a body, which will be read whole. The order of these calls is the order of age. A body that
+    /// begins after its account has gone gets an account of its own, because it still counts for the node.
     pub fn begin(&mut self, account: AccountKey) -> BodyKey {
         let at = if self.knows_account(account) {
             account.slot
@@ -222,7 +224,7 @@ impl Budget {
         Reserve::Waiting
     }
 
-    /// Gives back bytes that a body has reserved and will not use.
+    /// Returns bytes that a body has reserved and does not need.
     pub fn return_unused(&mut self, body: BodyKey, bytes: u64) {
         if self.knows_body(body) {
             self.subtract(body.slot, bytes.min(self.bodies[body.slot].bytes));
@@ -231,7 +233,7 @@ impl Budget {
         }
     }
 
-    /// The body is read to its end; its bytes now wait for its reader.
+    /// Records that the body is complete. Its bytes now wait for its reader.
     pub fn complete(&mut self, body: BodyKey) {
         if self.knows_body(body) && !self.bodies[body.slot].complete {
             self.end_reading(body.slot);
@@ -244,8 +246,8 @@ impl Budget {
         }
     }
 
-    /// The answer is written, or the fetch has ended otherwise: all bytes go back. In any state;
-    /// a body released before is left alone.
+    /// Ends a body in any state, and returns all its bytes: its answer is written, or its fetch has ended
+    /// otherwise. A body that was released before is ignored.
     pub fn release(&mut self, body: BodyKey) {
         if !self.knows_body(body) {
             return;
@@ -256,7 +258,7 @@ impl Budget {
             self.accounts[account].complete -= 1;
         } else {
             self.end_reading(at);
-            // What is subtracted below belongs to no unfinished body any more.
+            // The bytes subtracted below no longer belong to an unfinished body.
             self.bodies[at].complete = true;
         }
         self.subtract(at, self.bodies[at].bytes);
@@ -267,7 +269,7 @@ impl Budget {
         self.serve();
     }
 
-    /// The next body whose waiting reservation has been granted and that is not released yet.
+    /// Returns the next body whose waiting reservation was granted, and which is not released yet.
     pub fn next_granted(&mut self) -> Option<BodyKey> {
         while let Some(body) = self.granted.pop_front() {
             if self.knows_body(body) {

@@ -20,12 +20,12 @@ struct Track {
     key: BodyKey,
     account: usize,
     bytes: u64,
-    /// What it will need in all, in the tests of progress.
+    /// Bytes that the body will need in total, in the tests of progress.
     size: u64,
     phase: Phase,
 }
 
-/// A budget beside the plain sums that it must agree with.
+/// A budget, and the plain sums with which it must agree.
 struct World {
     budget: Budget,
     limit: u64,
@@ -120,7 +120,7 @@ impl World {
         self.check_nobody_forgotten();
     }
 
-    /// Nobody waits who could go on.
+    /// Checks that no body waits that could go on.
     fn check_nobody_forgotten(&self) {
         let budget = &self.budget;
         let room = (self.limit.saturating_sub(budget.used))

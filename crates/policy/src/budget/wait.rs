@@ -1,9 +1,10 @@
-//! Who passes, who waits, and who is served when room or a privilege comes free.
+//! The decision which reservations pass, which wait, and which are served when room or the privilege
+//! becomes free.
 
 use super::Budget;
 
 impl Budget {
-    /// What one account may need at most in order to pass rule 2.
+    /// Maximum that one account may need in order to pass rule 2.
     fn room(&self) -> u64 {
         let free = self.limit.saturating_sub(self.used);
         free.min((self.limit / 2).saturating_sub(self.unfinished))
@@ -20,8 +21,8 @@ impl Budget {
         }
     }
 
-    /// Rule 1. A privileged body of the account will complete and drain, so no other need pass
-    /// the limit beside it.
+    /// Checks rule 1. A privileged body of the account will complete and drain, so no other body needs to
+    /// pass the limit beside it.
     fn account_passes(&self, at: u32, bytes: u64) -> bool {
         let index = self.bodies[at].account;
         let account = &self.accounts[index];
@@ -32,7 +33,7 @@ impl Budget {
                 && !self.privileged.is_some_and(privileged_here))
     }
 
-    /// Whether a new reservation need not wait. It overtakes no older one of its account.
+    /// Returns true if a new reservation need not wait. It does not overtake an older one of its account.
     pub(super) fn passes_at_once(&self, at: u32, bytes: u64) -> bool {
         if self.privileged == Some(at) || bytes == 0 {
             return true;
@@ -45,7 +46,7 @@ impl Budget {
         in_front && self.account_passes(at, bytes) && self.need(at, bytes) <= self.room()
     }
 
-    /// The oldest body of an account that waits.
+    /// The oldest waiting body of an account.
     fn front(&self, account: u32) -> Option<u32> {
         let mut from = self.waiting.range((account, 0, 0)..);
         from.next()
@@ -62,7 +63,7 @@ impl Budget {
         self.update_candidate(account);
     }
 
-    /// Takes a body out of those that wait, and gives what it asked for.
+    /// Removes a body from the waiting ones, and grants its reservation.
     fn stop_waiting(&mut self, at: u32) -> Option<u64> {
         let body = &mut self.bodies[at];
         let asked = body.asked.take()?;
@@ -71,7 +72,7 @@ impl Budget {
         Some(asked)
     }
 
-    /// Brings an account's candidate up to date after anything about the account has changed.
+    /// Updates an account's candidate after a change of the account.
     pub(super) fn update_candidate(&mut self, account: u32) {
         let old = self.accounts[account].candidate;
         if old.is_none() && self.accounts[account].waiting == 0 {
@@ -97,7 +98,7 @@ impl Budget {
         }
     }
 
-    /// Grants all that can be granted now.
+    /// Grants everything that can be granted now.
     pub(super) fn serve(&mut self) {
         loop {
             let room = self.room();
@@ -146,7 +147,7 @@ impl Budget {
         }
     }
 
-    /// Takes a body out of the unfinished ones.
+    /// Removes a body from the unfinished ones.
     pub(super) fn end_reading(&mut self, at: u32) {
         self.stop_waiting(at);
         if self.privileged == Some(at) {

@@ -1,16 +1,16 @@
-//! IPv4 addresses that stand inside IPv6 addresses.
+//! IPv4 addresses that are part of IPv6 addresses.
 //!
-//! Whatever translates or tunnels such an address ends at the IPv4 address inside, so that one is
-//! judged: otherwise `64:ff9b::10.0.0.1` would walk past a rule about 10.0.0.0/8.
+//! A packet to such an address ends, by translation or a tunnel, at the IPv4 address inside. That address
+//! is therefore checked: otherwise `64:ff9b::10.0.0.1` would get past a rule for 10.0.0.0/8.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The addresses that a dial of one address may end at.
+/// The addresses at which a dial of one address may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Destinations {
-    /// The address itself, unless it is nothing but a wrapping.
+    /// The address itself, unless it only wraps another one.
     own: Option<IpAddr>,
-    /// What stands inside: at most Teredo's server and client, and an ISATAP interface id.
+    /// The IPv4 addresses inside: at most Teredo's server and client, and an ISATAP interface id.
     inside: [Option<Ipv4Addr>; 3],
 }
 

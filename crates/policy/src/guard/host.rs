@@ -15,23 +15,23 @@ pub struct HostPattern(Kind);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Kind {
-    /// Lower case, without a trailing dot.
+    /// A name, in lower case and without a trailing dot.
     Name(Box<str>),
-    /// What stands behind `*.`: lower case, without a trailing dot.
+    /// The name after `*.`, in lower case and without a trailing dot.
     Below(Box<str>),
-    /// An address that a URL gives as its host; never a name that resolves to it.
+    /// An address that a URL has as its host. A name that resolves to the address does not match.
     Literal(IpAddr),
 }
 
 impl HostPattern {
-    /// Whether the pattern covers `host`, given as a parsed URL gives it (IPv6 in brackets or bare).
+    /// Returns true if the pattern covers `host`, as a parsed URL has it (IPv6 with or without brackets).
     #[must_use]
     pub fn matches(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.');
         match &self.0 {
             Kind::Name(name) => host.eq_ignore_ascii_case(name),
             Kind::Below(parent) => {
-                // By bytes: `host` may be any text, and a cut may fall inside a character.
+                // Compared as bytes: `host` may be any text, and a cut may be inside a character.
                 let (host, parent) = (host.as_bytes(), parent.as_bytes());
                 let Some(rest) = host.len().checked_sub(parent.len()) else {
                     return false;

@@ -1,8 +1,8 @@
-//! Where a fetch may go: hosts and ports by name, addresses by range.
+//! The address policy: allowed hosts and ports by name, and addresses by range.
 //!
-//! `check_host` runs before a name is resolved. `check_address` must run on the very address that is
-//! about to be dialled, IP literals and every redirect included: an answer vetted earlier may have
-//! been replaced since (DNS rebinding).
+//! `check_host` runs before a name is resolved. `check_address` must run on the very address that is about
+//! to be dialled, for IP literals and every redirect too: an answer of DNS that was checked earlier may
+//! have changed since (DNS rebinding).
 
 mod embedded;
 mod host;
@@ -19,28 +19,28 @@ use embedded::Destinations;
 pub use host::HostPattern;
 pub use net::{IpNet, PatternError};
 
-/// Which destinations a fetch may have. The default allows every host, port and public address.
+/// The destinations that a fetch may have. The default allows every host, port and public address.
 ///
-/// Part of the connection pool's key: a connection serves only the policy it was dialled under.
+/// Each policy has its own connections: a connection serves only the policy under which it was dialled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AddressPolicy {
-    /// Lifts the built-in refusal of private and special addresses for these ranges.
+    /// Ranges in which private and special addresses are allowed.
     pub allow_nets: Vec<IpNet>,
-    /// Refused whatever else is allowed.
+    /// Ranges that are refused, even if they are allowed elsewhere.
     pub deny_nets: Vec<IpNet>,
-    /// If not empty, the only hosts that may be fetched from.
+    /// If not empty, the only allowed hosts.
     pub allow_hosts: Vec<HostPattern>,
-    /// Refused whatever else is allowed.
+    /// Hosts that are refused, even if they are allowed elsewhere.
     pub deny_hosts: Vec<HostPattern>,
-    /// If not empty, the only ports that may be dialled.
+    /// If not empty, the only allowed ports.
     pub allow_ports: Vec<RangeInclusive<u16>>,
-    /// Refused whatever else is allowed.
+    /// Ports that are refused, even if they are allowed elsewhere.
     pub deny_ports: Vec<RangeInclusive<u16>>,
 }
 
 impl AddressPolicy {
-    /// Allows every address, private ones too: for destinations that the operator has named, never
-    /// for those that a client names.
+    /// Returns a policy that allows every address, private ones too: for destinations that the operator has
+    /// named, never for those of a client.
     #[must_use]
     pub fn allow_all() -> Self {
         Self {
@@ -49,11 +49,11 @@ impl AddressPolicy {
         }
     }
 
-    /// Whether `ip` may be dialled.
+    /// Checks that `ip` may be dialled.
     ///
-    /// An IPv6 address that carries IPv4 addresses (mapped, NAT64, 6to4, Teredo, ISATAP, …) is
-    /// allowed only if each address it may lead to is. So an allowed IPv6 range never opens an IPv4
-    /// one: allow that as itself.
+    /// An IPv6 address that carries IPv4 addresses (mapped, NAT64, 6to4, Teredo, ISATAP, …) is allowed only
+    /// if all addresses inside are allowed. An allowed IPv6 range therefore never allows an IPv4 range,
+    /// which must be listed itself.
     ///
     /// # Errors
     /// `destination_ip_prohibited`.
@@ -67,7 +67,7 @@ impl AddressPolicy {
             if !self.allow_nets.iter().any(|net| net.contains(destination)) {
                 let what = describe(ip, destination);
                 let remedy = match kind {
-                    // Whoever may fetch from there may become the machine.
+                    // Metadata services give out credentials of the machine.
                     ranges::METADATA => {
                         "it gives out credentials: use another destination".to_owned()
                     }
@@ -93,9 +93,9 @@ impl AddressPolicy {
         }
     }
 
-    /// Whether `host`, as a parsed URL gives it, and `port` may be fetched from.
+    /// Checks that `host`, as a parsed URL has it, and `port` may be fetched from.
     ///
-    /// Says nothing about the addresses behind the name: `check_address` does, once they are known.
+    /// The addresses of the name are checked later, by `check_address`.
     ///
     /// # Errors
     /// `http_request_denied`.

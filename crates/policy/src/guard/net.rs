@@ -6,17 +6,17 @@ use std::str::FromStr;
 
 use crate::excerpt::Excerpt;
 
-/// A range of addresses: an address and how many of its leading bits count.
+/// A range of addresses: an address, and the number of its leading bits that count.
 ///
-/// An IPv4-mapped IPv6 address is another spelling of its IPv4 address, here too:
-/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+/// An IPv4-mapped IPv6 address is another spelling of its IPv4 address: `::ffff:10.0.0.0/104` is
+/// `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IpNet {
     address: IpAddr,
     prefix: u8,
 }
 
-/// Why a text or a pair is no [`IpNet`] or [`HostPattern`](super::HostPattern): one sentence.
+/// Reason why a text or a pair is not an [`IpNet`] or [`HostPattern`](super::HostPattern), as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternError(pub(super) String);
 
@@ -29,11 +29,11 @@ impl fmt::Display for PatternError {
 impl std::error::Error for PatternError {}
 
 impl IpNet {
-    /// The range of all addresses that share the first `prefix` bits of `address`.
+    /// Returns the range of all addresses that share the first `prefix` bits of `address`.
     ///
     /// # Errors
-    /// The prefix is longer than the address (32 or 128 bits), or bits are set beyond it: whoever
-    /// writes `10.1.2.3/8` may mean a single host, so neither reading is guessed.
+    /// The prefix is longer than the address (32 or 128 bits), or bits are set beyond it: `10.1.2.3/8` may
+    /// mean a single host or a range, so it is refused.
     pub fn new(address: IpAddr, prefix: u8) -> Result<Self, PatternError> {
         let (address, prefix) = match address.to_canonical() {
             IpAddr::V4(v4) if address.is_ipv6() && prefix >= 96 => (IpAddr::V4(v4), prefix - 96),
@@ -67,7 +67,7 @@ impl IpNet {
         }
     }
 
-    /// For the built-in table, given the address's leading segments; the others are zero.
+    /// For the built-in table, from the leading segments of the address. The other segments are zero.
     pub(super) const fn v6(leading: &[u16], prefix: u8) -> Self {
         assert!(prefix <= 128 && leading.len() <= 8);
         let mut bits = 0u128;
@@ -101,8 +101,8 @@ impl IpNet {
         }
     }
 
-    /// Whether `ip` is in the range. An IPv4-mapped IPv6 address counts as its IPv4 address; a range
-    /// of one family holds no address of the other.
+    /// Returns true if `ip` is in the range. An IPv4-mapped IPv6 address counts as its IPv4 address. A
+    /// range of one family contains no address of the other.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         match (self.address, ip.to_canonical()) {
@@ -117,7 +117,7 @@ impl IpNet {
     }
 }
 
-/// A range of one address.
+/// Converts an address to the range that contains only this address.
 impl From<IpAddr> for IpNet {
     fn from(ip: IpAddr) -> Self {
         let address = ip.to_canonical();
@@ -144,7 +144,7 @@ impl FromStr for IpNet {
                 .map(Self::from)
                 .map_err(|_| malformed());
         };
-        // `u8::from_str` would take `+8` too.
+        // `u8::from_str` would accept `+8` too.
         if !prefix.bytes().all(|b| b.is_ascii_digit()) {
             return Err(malformed());
         }
@@ -167,7 +167,7 @@ const fn width(address: IpAddr) -> u8 {
 }
 
 const fn mask_v4(prefix: u8) -> u32 {
-    // A shift by the full width would overflow, so prefix 0 stands apart.
+    // A shift by the full width would overflow, so prefix 0 is a case of its own.
     if prefix == 0 {
         0
     } else {

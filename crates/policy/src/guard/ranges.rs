@@ -1,13 +1,13 @@
-//! The address ranges that are refused unless allowed, and what each is called.
+//! Address ranges that are refused unless they are allowed, and the name of each.
 //!
-//! They are those of IANA's special-purpose registries (RFC 6890 and its updates) that are not
-//! globally reachable, what clouds use for metadata, and all of IPv6 that is not global unicast.
+//! The table has the ranges of IANA's special-purpose registries (RFC 6890 and its updates) that are not
+//! globally reachable, the metadata addresses of clouds, and all of IPv6 that is not global unicast.
 
 use std::net::IpAddr;
 
 use super::IpNet;
 
-/// What an address range is, as an error says it: with its article.
+/// Name of an address range for an error, with its article.
 pub(super) type RangeKind = &'static str;
 
 pub(super) const METADATA: RangeKind = "a cloud metadata address";
@@ -19,7 +19,7 @@ const DOCUMENTATION: RangeKind = "a documentation address";
 const RESERVED: RangeKind = "a reserved address";
 const PROTOCOL: RangeKind = "an IETF protocol assignment";
 
-/// The first match gives the name, so what lies inside another range stands before it.
+/// The first match gives the name, so a range inside another one comes before it.
 const RANGES: &[(IpNet, RangeKind)] = &[
     // AWS and most others, Azure (a public address!), Alibaba, Oracle; AWS and Google over IPv6.
     (IpNet::v4([169, 254, 169, 254], 32), METADATA),
@@ -54,12 +54,12 @@ const RANGES: &[(IpNet, RangeKind)] = &[
     (IpNet::v4([240, 0, 0, 0], 4), RESERVED),
     (IpNet::v6(&[], 128), "the unspecified address"),
     (IpNet::v6(&[0, 0, 0, 0, 0, 0, 0, 1], 128), LOOPBACK),
-    // RFC 6052 lets the IPv4 address stand at several places here, so none is looked for.
+    // In this range the IPv4 address may be at several places (RFC 6052), so it is not looked for.
     (IpNet::v6(&[0x64, 0xff9b, 1], 48), "a local NAT64 address"),
     (IpNet::v6(&[0x100], 64), "a discard-only address"),
     (IpNet::v6(&[0x100, 0, 0, 1], 64), "a dummy address"),
-    // Teredo lies in here too; `embedded` takes it out first. The parts that are reachable are
-    // anycast services, AMT and AS112, or no locators at all: none of them serves HTTP.
+    // Teredo is inside this range, and `embedded` handles it first. The reachable parts are anycast
+    // services, AMT and AS112, or are no locators. None of them serves HTTP.
     (IpNet::v6(&[0x2001], 23), PROTOCOL),
     (IpNet::v6(&[0x2001, 0xdb8], 32), DOCUMENTATION),
     (IpNet::v6(&[0x3fff], 20), DOCUMENTATION),
@@ -70,11 +70,11 @@ const RANGES: &[(IpNet, RangeKind)] = &[
     (IpNet::v6(&[0xff00], 8), MULTICAST),
 ];
 
-/// The only part of IPv6 that IANA hands out as global unicast.
+/// The only part of IPv6 that IANA assigns as global unicast.
 const GLOBAL_UNICAST: IpNet = IpNet::v6(&[0x2000], 3);
 
-/// What `ip` is if it is refused by default. Forms that carry another address must have been
-/// unwrapped before.
+/// Returns the name of `ip`'s range if the address is refused by default. An address inside another must
+/// have been extracted before.
 pub(super) fn prohibited(ip: IpAddr) -> Option<RangeKind> {
     let listed = RANGES.iter().find(|(net, _)| net.contains(ip));
     match listed {

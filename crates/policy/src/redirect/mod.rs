@@ -1,7 +1,7 @@
-//! What becomes of a redirect: WHATWG fetch, "HTTP-redirect fetch".
+//! Redirects, as "HTTP-redirect fetch" of WHATWG fetch.
 //!
-//! Each hop is decided on its own. The caller counts them, checks the new URL against the address
-//! policy like the first one, and takes the permits of its origin.
+//! Each hop is decided by itself. The caller counts the hops, checks the new URL against the address policy
+//! like the first one, and takes the permits of its origin.
 
 mod target;
 
@@ -21,23 +21,23 @@ use crate::{ErrorName, FetchError};
 
 pub use target::{MAX_URL_BYTES, parse_url, same_origin, target};
 
-/// Redirects that one fetch follows; the next one ends it with `limit_exceeded`.
+/// Maximum number of redirects that one fetch follows. The next one ends the fetch with `limit_exceeded`.
 pub const MAX_REDIRECTS: u32 = 20;
 
-/// What a caller wants done with redirects.
+/// A caller's choice for redirects (WHATWG fetch, "redirect mode").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RedirectMode {
-    /// Follow them.
+    /// Follow redirects.
     #[default]
     Follow,
-    /// Hand them over like any response.
+    /// Hand redirects over like any other response.
     Manual,
-    /// Fail on them.
+    /// Fail at a redirect.
     Error,
 }
 
 impl RedirectMode {
-    /// The WHATWG word for it.
+    /// The name of the mode in WHATWG fetch.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -76,38 +76,38 @@ impl FromStr for RedirectMode {
 /// A response that may be a redirect, and the request it answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Hop<'a> {
-    /// Where the request went.
+    /// URL of the request.
     pub url: &'a Url,
-    /// Its method.
+    /// Method of the request.
     pub method: &'a Method,
-    /// The response's status.
+    /// Status of the response.
     pub status: StatusCode,
-    /// The response's `Location`, as [`location`] reads it.
+    /// The response's `Location`, as [`location`] returns it.
     pub location: Option<&'a [u8]>,
-    /// Redirects that this fetch has followed already.
+    /// Number of redirects that this fetch has followed already.
     pub followed: u32,
-    /// Whether the body can be sent again: there is none, or it was kept.
+    /// Set if the body can be sent again: there is none, or it was kept.
     pub replayable: bool,
 }
 
-/// The next request of a redirected fetch, as far as it differs from the last.
+/// The next request of a redirected fetch, as far as it differs from the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Follow {
-    /// Where it goes: http or https, no credentials.
+    /// URL of the request: http or https, without credentials.
     pub url: Url,
-    /// Its method.
+    /// Method of the request.
     pub method: Method,
-    /// Send no body, and none of the fields that describe one.
+    /// Set if the request has no body, and none of the fields that describe one.
     pub drop_body: bool,
-    /// It goes to another origin, which must not see the credentials meant for the last one.
+    /// Set if the request goes to another origin, which must not see the credentials for the last one.
     pub cross_origin: bool,
 }
 
-/// The `Location` of a response.
+/// Returns the `Location` of a response.
 ///
 /// # Errors
-/// `http_protocol_error` if there are several that differ: which one counts would be a guess, and
-/// whoever can smuggle in a second one should not win it.
+/// `http_protocol_error` if there are several that differ: choosing one would be a guess, and an attacker
+/// who can add a field must not win.
 pub fn location(headers: &HeaderMap) -> Result<Option<&[u8]>, FetchError> {
     let mut values = headers.get_all(LOCATION).iter();
     let first = values.next();
@@ -117,7 +117,7 @@ pub fn location(headers: &HeaderMap) -> Result<Option<&[u8]>, FetchError> {
     Ok(first.map(http::HeaderValue::as_bytes))
 }
 
-/// Whether and how to go on after a response: nothing means that it is handed over.
+/// Decides about the next request after a response. `None` means that the response is handed over.
 ///
 /// # Errors
 /// `http_request_denied` if `mode` is `error`, if the new URL is neither http nor https, or if the
@@ -164,10 +164,10 @@ pub fn decide(mode: RedirectMode, hop: &Hop<'_>) -> Result<Option<Follow>, Fetch
 }
 
 impl Follow {
-    /// Takes out of the last request's fields what the next one must not have.
+    /// Removes the fields of the last request that the next one must not have.
     ///
-    /// Only the standard credential fields are known here; a key in a field of the caller's own
-    /// (`X-Api-Key`) travels on, as it does with curl and browsers.
+    /// Only the standard credential fields are known here. A key in another field (`X-Api-Key`) is sent
+    /// again, as curl and browsers do.
     pub fn apply(&self, headers: &mut HeaderMap) {
         const BODY: [HeaderName; 5] = [
             CONTENT_ENCODING,
@@ -203,8 +203,8 @@ fn becomes_get(status: StatusCode, method: &Method) -> bool {
     }
 }
 
-/// What a `Location` of a response from `base` stands for: an http or https URL without credentials.
-/// Other fields that name a URL are read by it too.
+/// Returns the URL that a `Location` of a response from `base` means: http or https, without credentials.
+/// Other fields with a URL are read by this function too.
 ///
 /// # Errors
 /// `http_protocol_error` if it is no URL or too long; `http_request_denied` for another scheme.
@@ -221,8 +221,8 @@ pub fn resolve(base: &Url, location: &[u8]) -> Result<Url, FetchError> {
             Excerpt(url.scheme())
         )));
     }
-    // An origin may name credentials for another, or for itself; neither is the caller's wish.
-    // Neither call can fail, as an http URL has a host.
+    // An origin may add credentials for another origin or for itself. The caller wants neither. Neither
+    // call can fail, because an http URL has a host.
     if url.set_username("").is_err() || url.set_password(None).is_err() {
         return Err(unusable());
     }
@@ -235,8 +235,8 @@ pub fn resolve(base: &Url, location: &[u8]) -> Result<Url, FetchError> {
     Ok(url)
 }
 
-/// `Location` with its non-ASCII bytes percent-encoded as they are, whatever encoding they were meant
-/// in, as browsers do. In a host they are decoded again as UTF-8 by the URL parser.
+/// Returns `Location` with its non-ASCII bytes percent-encoded as they are, whatever their encoding, as
+/// browsers do. In a host, the URL parser decodes them again as UTF-8.
 fn escape_high(location: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = str::from_utf8(location)
         && text.is_ascii()

@@ -1,4 +1,4 @@
-//! What a fetch is addressed to: URLs as callers give them, and what of them is sent.
+//! The target of a fetch: URLs from callers, and the part of a URL that is sent.
 
 use http::uri::PathAndQuery;
 use url::{ParseError, Position, Url};
@@ -6,19 +6,19 @@ use url::{ParseError, Position, Url};
 use crate::excerpt::Excerpt;
 use crate::{ErrorName, FetchError};
 
-/// Bytes of a URL at most, as given and as parsed. What is beyond is refused. Servers commonly stop
-/// at 8 KiB; this leaves room and stays below what `http::Uri` can hold.
+/// Maximum number of bytes of a URL, as given and as parsed. A longer one is refused. Servers commonly stop
+/// at 8 KiB; this limit leaves room, and is below the limit of `http::Uri`.
 pub const MAX_URL_BYTES: usize = 64 << 10;
 
-/// The URL that a caller names, by the WHATWG URL rules.
+/// Parses the URL of a caller, by the WHATWG URL rules.
 ///
-/// The parser normalises: numeric hosts become dotted addresses, `..` is resolved, and so is
-/// `%2e%2e`. **Hazard:** whoever pastes an escaped identifier into a path cannot rely on its dots
-/// staying there. A fragment is kept for the final URL; [`target`] leaves it out.
+/// The parser normalises: numeric hosts become dotted addresses, `..` is resolved, and so is `%2e%2e`.
+/// **Hazard:** an escaped identifier in a path may lose its dots. A fragment is kept for the final URL;
+/// [`target`] leaves it out.
 ///
 /// # Errors
-/// `invalid_request` if it is too long, does not parse, is neither http nor https, or carries
-/// credentials. The URL is not repeated, as its query may be a secret.
+/// `invalid_request` if the URL is too long, does not parse, is neither http nor https, or has credentials.
+/// The error does not repeat the URL, whose query may be a secret.
 pub fn parse_url(text: &str) -> Result<Url, FetchError> {
     if text.len() > MAX_URL_BYTES {
         return Err(too_long());
@@ -35,7 +35,7 @@ pub fn parse_url(text: &str) -> Result<Url, FetchError> {
             Excerpt(url.scheme())
         )));
     }
-    // The parser promises a host for these schemes. What dials relies on it, so it is looked at.
+    // The parser promises a host for these schemes. The dialling code relies on it, so it is checked.
     if !url.has_host() {
         return Err(invalid("the URL has no host; name one".to_owned()));
     }
@@ -45,17 +45,17 @@ pub fn parse_url(text: &str) -> Result<Url, FetchError> {
                 .to_owned(),
         ));
     }
-    // Escaping may have made it longer.
+    // Escaping may have made the URL longer.
     if url.as_str().len() > MAX_URL_BYTES {
         return Err(too_long());
     }
     Ok(url)
 }
 
-/// What of `url` stands in the request: path and query, without the fragment.
+/// Returns the part of `url` that is sent in the request: path and query, without the fragment.
 ///
 /// # Errors
-/// `invalid_request` if it holds what HTTP cannot carry; no URL that [`parse_url`] gave does.
+/// `invalid_request` if the part has characters that HTTP cannot carry. No URL from [`parse_url`] does.
 pub fn target(url: &Url) -> Result<PathAndQuery, FetchError> {
     PathAndQuery::try_from(&url[Position::BeforePath..Position::AfterQuery]).map_err(|error| {
         invalid(format!(
@@ -64,7 +64,7 @@ pub fn target(url: &Url) -> Result<PathAndQuery, FetchError> {
     })
 }
 
-/// Whether both have the same origin: scheme, host and port.
+/// Returns true if both URLs have the same origin: scheme, host and port.
 #[must_use]
 pub fn same_origin(a: &Url, b: &Url) -> bool {
     a.scheme() == b.scheme()

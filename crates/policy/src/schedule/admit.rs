@@ -1,16 +1,16 @@
-//! Submission: start at once, or find a place in the queue, or be refused by name.
+//! Submission: a fetch starts at once, gets a place in the queue, or is refused.
 
 use std::time::Instant;
 
 use super::parts::{Edge, Fetch, Flow, LANE, Member, ORIGIN, Place, Standing, State};
-use super::{Request, Schedule, Submitted, Ticket};
+use super::{Schedule, Submission, Submitted, Ticket};
 use crate::error::{ErrorName, FetchError};
 use crate::slab::{Links, List, NIL};
 
 impl Schedule {
-    /// Asks for a fetch to start. Time that has passed is handled first, so other tickets may get
-    /// events; this one's fate is the answer.
-    pub fn submit(&mut self, now: Instant, request: &Request) -> Submitted {
+    /// Submits a fetch. Time that has passed is handled first, so other tickets may get events. The result
+    /// of this fetch is the return value.
+    pub fn submit(&mut self, now: Instant, request: &Submission) -> Submitted {
         let now = self.advance(now);
         let gates = match self.gates_of(request) {
             Ok(gates) => gates,
@@ -18,12 +18,12 @@ impl Schedule {
         };
         let account = request.account.slot;
         let members = gates.map(|gate| self.member(gate, account));
-        // Nobody who waits could start now, so whoever finds all open overtakes nobody.
+        // No waiting fetch could start now, so a fetch that finds everything open overtakes none.
         let starts = !self.accounts[account].full()
             && self.open_to_member(members[LANE], now)
             && self.open_to_member(members[ORIGIN], now);
         if !starts
-            && !request.again
+            && !request.repeated
             && let Err(error) = self.check_room(request, members[LANE])
         {
             self.drop_idle_members(members);
@@ -34,7 +34,7 @@ impl Schedule {
             members,
             account,
             bytes: request.bytes,
-            again: request.again,
+            repeated: request.repeated,
             expires: None,
             in_flow: Links::NONE,
             in_expiry: Links::NONE,
@@ -52,8 +52,8 @@ impl Schedule {
         Submitted::Queued(ticket)
     }
 
-    /// The gates that a request must pass. An id that is not known is a fault of the program.
-    fn gates_of(&self, request: &Request) -> Result<[u32; 2], FetchError> {
+    /// The gates that a request must pass. An unknown id is a bug of the caller.
+    fn gates_of(&self, request: &Submission) -> Result<[u32; 2], FetchError> {
         let fault = |what| Err(FetchError::new(ErrorName::ProxyInternalError, what));
         let lane = u32::try_from(request.lane).unwrap_or(NIL);
         if request.lane >= self.lanes.len() {
@@ -71,8 +71,8 @@ impl Schedule {
         Ok([lane, request.origin.slot])
     }
 
-    /// Whether the queue has room, by the bounds of the account and the lane.
-    fn check_room(&self, request: &Request, lane_member: u32) -> Result<(), FetchError> {
+    /// Checks that the queue has room, within the bounds of the account and the lane.
+    fn check_room(&self, request: &Submission, lane_member: u32) -> Result<(), FetchError> {
         let full = |what: String| Err(FetchError::new(ErrorName::QueueFull, what));
         let account = &self.accounts[request.account.slot];
         let limits = account.limits;
@@ -117,7 +117,8 @@ impl Schedule {
         Ok(())
     }
 
-    /// The account's member at a gate; a new one ranks behind those who wait with equal permits.
+    /// Returns the account's member at a gate. A new member ranks behind waiting ones with equally many
+    /// permits.
     fn member(&mut self, gate: u32, account: u32) -> u32 {
         if let Some(member) = self.member_of.get(&(gate, account)) {
             return *member;
@@ -144,7 +145,7 @@ impl Schedule {
         self.gates[member.gate].open_to(member.stalled(), now)
     }
 
-    /// Puts a fetch into its flow and counts it.
+    /// Adds a fetch to its flow and counts it.
     fn enqueue(&mut self, fetch: u32, gates: [u32; 2], now: Instant) {
         let members = self.fetches[fetch].members;
         let flow = match self.flow_of.get(&(members[LANE], members[ORIGIN])) {
@@ -153,8 +154,8 @@ impl Schedule {
         };
         self.fetches[fetch].state = State::Queued(flow);
         let queue = &mut self.flows[flow];
-        if self.fetches[fetch].again {
-            let left = std::mem::replace(&mut queue.last_again, fetch);
+        if self.fetches[fetch].repeated {
+            let left = std::mem::replace(&mut queue.last_repeated, fetch);
             queue.queue.insert_after(&mut self.fetches, left, fetch);
         } else {
             queue.queue.push_back(&mut self.fetches, fetch);
@@ -187,7 +188,7 @@ impl Schedule {
         }
     }
 
-    /// A flow for these members, registered where it is held back.
+    /// Returns the flow of these members, registered where it is held back.
     fn new_flow(&mut self, members: [u32; 2], gates: [u32; 2], now: Instant) -> u32 {
         let edge = self.edge(gates);
         self.edges[edge].flows += 1;
@@ -195,7 +196,7 @@ impl Schedule {
             members,
             edge,
             queue: List::new(),
-            last_again: NIL,
+            last_repeated: NIL,
             place: Place::Limbo,
             links: Links::NONE,
         });

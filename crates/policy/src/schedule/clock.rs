@@ -1,4 +1,4 @@
-//! Time: pace slots, Retry-After, and waits that are over.
+//! Time: slots of a pace, Retry-After, and waits that have ended.
 
 use std::time::Instant;
 
@@ -6,14 +6,14 @@ use super::gate::later;
 use super::{OriginId, Schedule};
 
 impl Schedule {
-    /// Moves all that is due by `now`; [`Self::next_event`] tells what. Late is fine: every slot
-    /// that has come due while somebody waited for it is used.
+    /// Handles everything that is due by `now`. [`Self::next_event`] returns the results. A late call does
+    /// no harm: every slot that has become due while a fetch waited for it is used.
     pub fn poll(&mut self, now: Instant) {
         self.advance(now);
     }
 
-    /// When to call [`Self::poll`] next: the first slot or end of a Retry-After that somebody waits
-    /// for, or the end of a wait. It changes with every call of this machine.
+    /// The time of the next call of [`Self::poll`]: the first slot or end of a Retry-After for which a
+    /// fetch waits, or the end of a wait. It changes with every call of this machine.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let gates = self.timers.first().map(|timer| timer.0);
@@ -24,8 +24,8 @@ impl Schedule {
         waits.chain(gates).min()
     }
 
-    /// Retry-After: no dispatch to `origin` before `until`, or before a later time named earlier.
-    /// Whoever calls has capped the time. What is in flight goes on.
+    /// Prevents dispatches to `origin` before `until`, or before a later time that was set earlier
+    /// (Retry-After). The caller has capped the time. Fetches in flight continue.
     pub fn slow_origin(&mut self, origin: OriginId, until: Instant, now: Instant) {
         let now = self.advance(now);
         if !self.knows_origin(origin) {
@@ -36,7 +36,7 @@ impl Schedule {
         self.arm(origin.slot, now);
     }
 
-    /// Handles all that is due, and gives the time that counts as now.
+    /// Handles everything that is due, and returns the time that counts as now.
     pub(super) fn advance(&mut self, now: Instant) -> Instant {
         let now = self.now.map_or(now, |latest| latest.max(now));
         self.now = Some(now);
@@ -59,7 +59,7 @@ impl Schedule {
             self.serve(gate, now);
             let gate = &mut self.gates[gate];
             if gate.due(now) {
-                // All who could use the slots that were due have; the rest lapse.
+                // All fetches that could use the due slots have used them. The remaining slots lapse.
                 gate.owed = false;
             }
         }
@@ -67,14 +67,14 @@ impl Schedule {
         now
     }
 
-    /// Sets, moves or clears a gate's timer: it is set while time is what keeps the gate closed
-    /// and somebody waits there.
+    /// Sets, moves or clears a gate's timer. The timer is set while the gate is closed because of time and
+    /// a fetch waits there.
     pub(super) fn arm(&mut self, at: u32, now: Instant) {
         let gate = &mut self.gates[at];
         let wanted = if gate.waiting > 0 && gate.spare_or_lent() {
             match gate.open_at {
                 Some(open_at) if open_at > now => Some(open_at),
-                // Due, and being served or about to be: owed slots stay owed meanwhile.
+                // The gate is due, and is served now or soon. Meanwhile its slots remain owed.
                 _ => return,
             }
         } else {
@@ -93,7 +93,7 @@ impl Schedule {
         }
     }
 
-    /// Starts the wait of a queued fetch. A lane's waits are equally long, so they end in order.
+    /// Begins the wait of a queued fetch. All waits of a lane are equally long, so they end in order.
     pub(super) fn set_expiry(&mut self, fetch: u32, lane: u32, now: Instant) {
         let lane = &mut self.lanes[lane as usize];
         let expires = later(now, lane.bounds.wait);

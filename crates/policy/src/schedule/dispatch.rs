@@ -1,16 +1,16 @@
-//! What happens when a gate or an account opens: whose turn it is, and the grant.
+//! The events in which a gate or an account opens: the choice of the next fetch, and the grant.
 
 use std::time::Instant;
 
 use super::parts::{LANE, ORIGIN, Place, Standing, State};
 use super::{Event, Member, Schedule, Ticket};
 
-/// Flows that a gate takes out of limbo per event and per dispatch. More is fairer while a lane
-/// and an origin are short in turn; fewer is cheaper.
+/// Number of flows that a gate takes out of limbo for each event and each dispatch. More would be fairer
+/// while a lane and an origin are short in turn; fewer would be cheaper.
 const FEED: u32 = 4;
 
 impl Schedule {
-    /// Starts whatever a gate that may just have opened lets start.
+    /// Starts all fetches that a gate, which may just have opened, allows.
     pub(super) fn serve(&mut self, gate: u32, now: Instant) {
         self.gates[gate].opened = false;
         while let Some(flow) = self.next_flow(gate, now) {
@@ -23,8 +23,8 @@ impl Schedule {
         self.arm(gate, now);
     }
 
-    /// The flow whose turn it is at a gate, if it is open and somebody there can start. Flows
-    /// found blocked on the way are put aside.
+    /// Returns the flow whose turn it is at a gate, if the gate is open and a fetch there can start. Flows
+    /// that turn out to be blocked are put into limbo.
     fn next_flow(&mut self, gate: u32, now: Instant) -> Option<u32> {
         let side = self.gates[gate].side;
         let mut feed = FEED;
@@ -52,10 +52,10 @@ impl Schedule {
         None
     }
 
-    /// Two gates can open at the same moment, each with an order of its own. Whichever is served
-    /// first must not starve those registered at the other, so its choice competes with the other
-    /// gate's. The loser is registered at the winner's gate: were it to stay first in its own
-    /// order and lose again, it would hold up those behind it.
+    /// Two gates can open at the same moment, each with an order of its own. The one that is served first
+    /// must not starve the flows at the other, so its choice competes with the choice of the other gate.
+    /// The loser is registered at the winner's gate: if it stayed first in its own order and lost again, it
+    /// would block the flows behind it.
     fn contest(&mut self, flow: u32, gate: u32, now: Instant) -> u32 {
         let side = self.gates[gate].side;
         let rival_gate = self.members[self.flows[flow].members[1 - side]].gate;
@@ -87,7 +87,7 @@ impl Schedule {
         flow
     }
 
-    /// Starts what an account that is below its limit again lets start, its members in turn.
+    /// Starts the fetches of an account that is below its limit again, its members in turn.
     pub(super) fn serve_account(&mut self, account: u32, now: Instant) {
         while !self.accounts[account].full() {
             let parked = &mut self.accounts[account].parked;
@@ -101,7 +101,7 @@ impl Schedule {
         }
     }
 
-    /// Moves a flow that its gate at `side` would let start to where it is held back, if it is.
+    /// Moves a flow, which its gate at `side` would start, to the place where it is held back, if it is.
     fn set_aside(&mut self, flow: u32, side: usize, now: Instant) -> bool {
         let other = 1 - side;
         let member = self.flows[flow].members[other];
@@ -110,7 +110,7 @@ impl Schedule {
         }
         self.unplace(flow);
         if self.gates[self.members[member].gate].open_any(now) {
-            // That gate lends, but not to an account that has stalled there.
+            // That gate lends permits, but not to an account that has stalled there.
             self.list_flow(flow, other);
         } else {
             let edge = self.flows[flow].edge;
@@ -146,7 +146,7 @@ impl Schedule {
                 self.gates[lane].sources.push_back(&mut self.edges, edge);
                 return Some(edge);
             }
-            // When that origin opens with flows in limbo, it offers them again.
+            // When that origin opens with flows in limbo, it registers them again.
             self.edges[edge].in_sources = false;
         }
         None
@@ -165,7 +165,7 @@ impl Schedule {
         None
     }
 
-    /// Tells the lanes that an origin which stays open has flows in limbo for them.
+    /// Registers the flows in limbo of an origin that stays open with their lanes.
     fn offer_limbo(&mut self, origin: u32, now: Instant) {
         if !self.gates[origin].open_any(now) {
             return;
@@ -218,7 +218,7 @@ impl Schedule {
         }
     }
 
-    /// Changes what a member's rank is made of and keeps its gate's order right.
+    /// Changes the values that make up a member's rank, and keeps the order of its gate right.
     pub(super) fn rerank(&mut self, at: u32, change: impl FnOnce(&mut Member)) {
         let member = &mut self.members[at];
         let listed = member.standing == Standing::Listed;
@@ -243,7 +243,7 @@ impl Schedule {
         }
     }
 
-    /// Takes a flow out of wherever it is registered.
+    /// Removes a flow from the place where it is registered.
     pub(super) fn unplace(&mut self, flow: u32) {
         match self.flows[flow].place {
             Place::Limbo => {
@@ -268,7 +268,7 @@ impl Schedule {
         self.gates[member.gate].list(member.stalled(), rank);
     }
 
-    /// Takes a member, whose ring is empty, out of what it stands in.
+    /// Removes a member, whose ring is empty, from its list.
     fn idle_member(&mut self, at: u32) {
         let member = &mut self.members[at];
         match std::mem::replace(&mut member.standing, Standing::Idle) {
@@ -284,7 +284,7 @@ impl Schedule {
         }
     }
 
-    /// Lets a listed member wait for its account.
+    /// Parks a listed member until its account is below its limit.
     pub(super) fn park(&mut self, at: u32) {
         self.idle_member(at);
         let member = &mut self.members[at];
@@ -293,7 +293,7 @@ impl Schedule {
         parked.push_back(&mut self.members, at);
     }
 
-    /// Lets a parked member stand in its gate's order again.
+    /// Returns a parked member to the order of its gate.
     pub(super) fn unpark(&mut self, at: u32) {
         if self.members[at].standing == Standing::Parked {
             self.idle_member(at);

@@ -1,4 +1,4 @@
-//! Departures: finished and cancelled fetches, waits that are over, readers that stop and go on.
+//! Departures: finished and cancelled fetches, waits that have ended, readers that stop and continue.
 
 use std::time::Instant;
 
@@ -7,8 +7,8 @@ use super::{Event, Schedule, Ticket};
 use crate::slab::NIL;
 
 impl Schedule {
-    /// Ends a ticket in whatever state it is: a waiting fetch is withdrawn, permits go to the next
-    /// who wait. A ticket that has been finished before is left alone.
+    /// Ends a ticket in whatever state it is: a waiting fetch leaves the queue, and permits go to waiting
+    /// fetches. A ticket that was finished before is ignored.
     pub fn finish(&mut self, ticket: Ticket, now: Instant) {
         let now = self.advance(now);
         if !self.knows(ticket) {
@@ -30,8 +30,8 @@ impl Schedule {
         self.drop_closed_account(account);
     }
 
-    /// The reader of a fetch in progress has stopped: its permits may be lent to other accounts.
-    /// Nothing happens for a ticket in another state.
+    /// Records that the reader of a fetch in progress has stopped: its permits may be lent to other
+    /// accounts. A ticket in another state is ignored.
     pub fn pause(&mut self, ticket: Ticket, now: Instant) {
         let now = self.advance(now);
         if self.knows(ticket) && self.fetches[ticket.slot].state == (State::Held { paused: false })
@@ -41,12 +41,12 @@ impl Schedule {
         }
     }
 
-    /// The reader of a paused fetch goes on.
+    /// Records that the reader of a paused fetch continues.
     pub fn resume(&mut self, ticket: Ticket, now: Instant) {
         let now = self.advance(now);
         if self.knows(ticket) && self.fetches[ticket.slot].state == (State::Held { paused: true }) {
             self.set_paused(ticket.slot, false);
-            // The account may be one that can borrow again.
+            // The account may be able to borrow again.
             self.serve_gates_of(ticket.slot, now);
         }
     }
@@ -69,7 +69,7 @@ impl Schedule {
         }
     }
 
-    /// Serves both gates of a fetch whose readers have stopped or gone on.
+    /// Serves both gates of a fetch whose readers have stopped or continued.
     fn serve_gates_of(&mut self, fetch: u32, now: Instant) {
         let members = self.fetches[fetch].members;
         for member in members {
@@ -87,8 +87,8 @@ impl Schedule {
         }
     }
 
-    /// Gives permits back. Only a gate that had none to spare has somebody new to serve; it
-    /// chooses before the others do, since it is what they waited for.
+    /// Returns permits. Only a gate that had none to spare has a new fetch to serve. It chooses before the
+    /// other gates, because the fetches there waited for it.
     fn release(&mut self, fetch: u32, now: Instant) {
         let account = self.fetches[fetch].account;
         let was_full = self.accounts[account].full();
@@ -111,7 +111,7 @@ impl Schedule {
         self.drop_idle_members(members);
     }
 
-    /// Takes a fetch out of the queue that will not start.
+    /// Removes a fetch from the queue that will not start.
     fn withdraw(&mut self, fetch: u32, now: Instant) {
         let members = self.fetches[fetch].members;
         self.leave_queue(fetch);
@@ -121,15 +121,15 @@ impl Schedule {
         self.drop_idle_members(members);
     }
 
-    /// Takes a waiting fetch out of its flow and out of all counts. Timers are left as they are:
-    /// whether the last who waits starts or gives up makes a difference to them.
+    /// Removes a waiting fetch from its flow and from all counts. Timers are left alone, because they
+    /// depend on whether the last waiting fetch starts or gives up.
     pub(super) fn leave_queue(&mut self, fetch: u32) {
         let State::Queued(flow) = self.fetches[fetch].state else {
             return;
         };
-        if self.flows[flow].last_again == fetch {
+        if self.flows[flow].last_repeated == fetch {
             let left = self.flows[flow].queue.before(&self.fetches, fetch);
-            self.flows[flow].last_again = left.unwrap_or(NIL);
+            self.flows[flow].last_repeated = left.unwrap_or(NIL);
         }
         let queue = &mut self.flows[flow].queue;
         queue.remove(&mut self.fetches, fetch);

@@ -1,4 +1,4 @@
-//! Which fetch may start now: lanes, origins and accounts, as one pure machine.
+//! The schedule: a pure machine that decides which fetch may start now, by lanes, origins and accounts.
 //!
 //! A fetch starts when its lane and its origin both have a permit and are both due, and its
 //! account is below its own limit. It holds the permits until its ticket is finished. No permit is
@@ -9,7 +9,7 @@
 //! Lanes and origins are *gates*. The permit that frees at a gate goes to the eligible account
 //! that holds the fewest permits there, and among equals to the one not served for longest. Within
 //! an account its open flows take turns; a flow is one (lane, origin, account), first in first out,
-//! with hops and retries (`again`) in front. Places in a lane's queue: after each submission a
+//! with hops and retries (`repeated`) in front. Places in a lane's queue: after each submission a
 //! account's share is at most what is left free, so one account takes at most half; an account
 //! without a place gets one as long as any is free.
 //!
@@ -58,6 +58,7 @@ use std::hash::BuildHasherDefault;
 use std::time::Instant;
 
 use crate::error::FetchError;
+pub use crate::lane::AccountLimits;
 use crate::lane::{LaneConfig, OriginLimits};
 use crate::slab::{List, Slab};
 use gate::Gate;
@@ -84,59 +85,49 @@ pub struct Ticket {
     generation: u32,
 }
 
-/// What one account may have, over all lanes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AccountLimits {
-    /// Fetches in flight; more wait. At 0 none ever starts.
-    pub in_flight: usize,
-    /// Fetches waiting; more are refused.
-    pub queued: usize,
-    /// Bytes of waiting requests; more are refused.
-    pub queued_bytes: usize,
-}
-
 /// A fetch that asks to start.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
-    /// The lane's index in the list given to [`Schedule::new`].
+pub struct Submission {
+    /// Index of the lane in the list given to [`Schedule::new`].
     pub lane: usize,
-    /// Where it goes.
+    /// Origin of the fetch.
     pub origin: OriginId,
-    /// Whose it is.
+    /// Owner of the fetch.
     pub account: AccountId,
-    /// Bytes that it keeps in memory while it waits.
+    /// Bytes that the fetch keeps in memory while it waits.
     pub bytes: usize,
-    /// A redirect hop or a retry of a fetch admitted before: never refused for want of room, and
-    /// queued in front of its flow.
-    pub again: bool,
+    /// Set for a redirect hop or a retry of a fetch that was admitted before. It is never refused because
+    /// of a full queue, and is queued in front of its flow.
+    pub repeated: bool,
 }
 
 /// The answer to a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submitted {
-    /// It starts now.
+    /// The fetch starts now.
     Granted(Ticket),
-    /// It waits; an [`Event`] will tell.
+    /// The fetch waits. An [`Event`] will follow.
     Queued(Ticket),
-    /// There is no room for it, or an id in it is not known. There is no ticket to finish.
+    /// There is no room for the fetch, or one of its ids is unknown. There is no ticket to finish.
     Refused(FetchError),
 }
 
-/// What became of a waiting fetch.
+/// The end of the wait of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It starts now.
+    /// The fetch starts now.
     Granted(Ticket),
-    /// Its queue wait was over first (`queue_timeout`). The ticket is still to be finished.
+    /// The queue wait has ended before the fetch could start (`queue_timeout`). The ticket must still be
+    /// finished.
     Expired(Ticket),
 }
 
-/// A lane, now.
+/// State of a lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneStats {
     /// Permits held.
     pub in_flight: usize,
-    /// Of them, permits of fetches whose own reader has stopped.
+    /// Permits of fetches whose own reader has stopped, which are a part of `in_flight`.
     pub paused: usize,
     /// Fetches waiting.
     pub queued: usize,
@@ -144,7 +135,7 @@ pub struct LaneStats {
     pub queued_bytes: usize,
 }
 
-/// An account, now.
+/// State of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccountStats {
     /// Fetches in flight.
@@ -155,14 +146,15 @@ pub struct AccountStats {
     pub queued_bytes: usize,
 }
 
-/// Pairs of entry numbers to an entry number. The keys are our own, so no seed is needed.
+/// Map from pairs of entry numbers to an entry number. The keys do not come from outside, so the hash needs
+/// no seed.
 type Index = HashMap<(u32, u32), u32, BuildHasherDefault<DefaultHasher>>;
 
-/// The machine. Times given to it should not go back; one that does counts as the latest before.
+/// The machine. Its times should not go back; a time that does counts as the latest one before.
 #[derive(Debug)]
 pub struct Schedule {
     lanes: Vec<Lane>,
-    /// The lanes' gates first, under their lanes' numbers, then the origins'.
+    /// The gates of the lanes first, under the numbers of their lanes, then those of the origins.
     gates: Slab<Gate>,
     accounts: Slab<Account>,
     members: Slab<Member>,
@@ -175,22 +167,22 @@ pub struct Schedule {
     flow_of: Index,
     /// (lane's gate, origin's gate) to edge.
     edge_of: Index,
-    /// Gates that somebody waits for and that time will open.
+    /// Gates for which a fetch waits and which time will open.
     timers: BTreeSet<(Instant, u32)>,
-    /// Nothing is due before this; it may be too early.
+    /// Nothing is due before this time, which may be too early.
     wake: Option<Instant>,
-    /// The latest time seen.
+    /// The latest time so far.
     now: Option<Instant>,
     events: VecDeque<Event>,
     /// Counts dispatches and arrivals.
     serial: u64,
-    /// Flows and members looked at: what the scale tests bound.
+    /// Number of flows and members visited, which the tests of scale bound.
     #[cfg(test)]
     steps: u64,
 }
 
 impl Schedule {
-    /// A schedule with these lanes and no origins or accounts yet.
+    /// Returns a schedule with these lanes, and no origins or accounts yet.
     #[must_use]
     pub fn new(lanes: &[LaneConfig]) -> Self {
         let mut gates = Slab::new();
@@ -218,8 +210,8 @@ impl Schedule {
         }
     }
 
-    /// Enters an origin. The caller keeps the map from names to ids, and forgets idle ones with
-    /// [`Self::forget_origin`]: an origin that is never forgotten stays in memory.
+    /// Adds an origin. The caller keeps the map from names to ids, and forgets idle origins with
+    /// [`Self::forget_origin`]; an origin that is never forgotten stays in memory.
     pub fn origin(&mut self, limits: OriginLimits) -> OriginId {
         let gate = Gate::new(ORIGIN, limits.concurrency, limits.rate);
         let slot = self.gates.insert(gate);
@@ -229,9 +221,9 @@ impl Schedule {
         }
     }
 
-    /// Removes an origin that has no fetch, no slot yet to come and no Retry-After to observe.
-    /// Says whether it is gone; its id must not be used again then. Meant for a sweep under the
-    /// same lock that guards the map of names: `map.retain(|_, id| !schedule.forget_origin(*id, now))`.
+    /// Removes an origin that has no fetch, no future slot and no Retry-After. Returns true if the origin
+    /// is gone, whose id must then not be used again. For a sweep under the lock of the map of names:
+    /// `map.retain(|_, id| !schedule.forget_origin(*id, now))`.
     pub fn forget_origin(&mut self, origin: OriginId, now: Instant) -> bool {
         if !self.knows_origin(origin) {
             return true;
@@ -244,13 +236,13 @@ impl Schedule {
         idle
     }
 
-    /// Origins known, idle ones among them.
+    /// Number of known origins, idle ones included.
     #[must_use]
     pub fn origins(&self) -> usize {
         self.gates.len() - self.lanes.len()
     }
 
-    /// Enters an account.
+    /// Adds an account.
     pub fn open_account(&mut self, limits: AccountLimits) -> AccountId {
         let slot = self.accounts.insert(Account {
             limits,
@@ -267,7 +259,7 @@ impl Schedule {
         }
     }
 
-    /// Ends an account: nothing more is admitted, and it is removed with its last ticket.
+    /// Ends an account: nothing more is admitted, and the account is removed with its last ticket.
     pub fn close_account(&mut self, account: AccountId) {
         if !self.knows_account(account) {
             return;
@@ -276,7 +268,7 @@ impl Schedule {
         self.drop_closed_account(account.slot);
     }
 
-    /// The next thing that happened to a waiting fetch whose ticket is not finished yet.
+    /// Returns the next event of a waiting fetch whose ticket is not finished yet.
     pub fn next_event(&mut self) -> Option<Event> {
         while let Some(event) = self.events.pop_front() {
             let (Event::Granted(ticket) | Event::Expired(ticket)) = event;
@@ -287,7 +279,7 @@ impl Schedule {
         None
     }
 
-    /// Lane number `lane` as it is now; zeros for one that does not exist.
+    /// State of lane number `lane`; zeros if the lane does not exist.
     #[must_use]
     pub fn lane_stats(&self, lane: usize) -> LaneStats {
         let Some((at, queue)) = (0u32..).zip(&self.lanes).nth(lane) else {
@@ -301,7 +293,7 @@ impl Schedule {
         }
     }
 
-    /// An account as it is now; zeros for one that is gone.
+    /// State of an account; zeros if the account is gone.
     #[must_use]
     pub fn account_stats(&self, account: AccountId) -> AccountStats {
         if !self.knows_account(account) {

@@ -1,22 +1,21 @@
-//! What the schedule is made of, besides gates: plain records and the lists they stand in.
+//! The parts of the schedule besides gates: plain records, and the lists that contain them.
 
 use std::time::Instant;
 
-use super::AccountLimits;
-use crate::lane::{LaneConfig, QueueBounds};
+use crate::lane::{AccountLimits, LaneConfig, QueueBounds};
 use crate::slab::{Linked, Links, List};
 
-/// Which of its two gates a fetch is looked at from; the index into `[_; 2]` fields.
+/// Index of one of the two gates of a fetch in fields of type `[_; 2]`.
 pub(super) const LANE: usize = 0;
 pub(super) const ORIGIN: usize = 1;
 
 /// The queue of one flow, in dispatch order.
 #[derive(Debug)]
 pub(super) struct InFlow;
-/// A lane's waiting fetches, by the time at which their wait is over.
+/// The waiting fetches of a lane, by the end of their wait.
 #[derive(Debug)]
 pub(super) struct InExpiry;
-/// The flows of an account at a gate, taken in turn; or the flows in an edge's limbo.
+/// The flows of an account at a gate, which take turns; or the flows in an edge's limbo.
 #[derive(Debug)]
 pub(super) struct InRing;
 /// Members of an account that wait for the account itself.
@@ -29,17 +28,17 @@ pub(super) struct OfOrigin;
 #[derive(Debug)]
 pub(super) struct InSources;
 
-/// Where a fetch is.
+/// State of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Waiting in the flow with this number.
     Queued(u32),
     /// In progress: it holds a permit of its lane, its origin and its account.
     Held {
-        /// Its own reader has stopped.
+        /// Set if the fetch's own reader has stopped.
         paused: bool,
     },
-    /// Its wait was over before its turn came; only its ticket is left.
+    /// The wait has ended before the fetch could start. Only the ticket is left.
     Expired,
 }
 
@@ -47,34 +46,34 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Fetch {
     pub(super) state: State,
-    /// Its account's members at its lane and at its origin.
+    /// Members of the fetch's account at its lane and at its origin.
     pub(super) members: [u32; 2],
     pub(super) account: u32,
     pub(super) bytes: usize,
-    pub(super) again: bool,
-    /// When its wait is over, if ever. Set exactly while it stands in its lane's expiry list.
+    pub(super) repeated: bool,
+    /// End of the wait, if there is one. Set exactly while the fetch is in its lane's expiry list.
     pub(super) expires: Option<Instant>,
     pub(super) in_flow: Links,
     pub(super) in_expiry: Links,
 }
 
-/// Where a flow is registered. It is in exactly one place, and something there holds it back.
+/// Place at which a flow is registered. A flow has exactly one place, where something holds it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In the ring of its member at this gate, which is closed to it (or its account is full).
+    /// In the ring of its member at this gate, which is closed to it. (Or its account is full.)
     At(usize),
-    /// In its edge's limbo: its lane or its origin is closed to everybody.
+    /// In the limbo of its edge: its lane or its origin is closed to all accounts.
     Limbo,
 }
 
-/// The waiting fetches of one (lane, origin, account). It exists while there are any.
+/// The waiting fetches of one (lane, origin, account). A flow exists while it has any.
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) members: [u32; 2],
     pub(super) edge: u32,
     pub(super) queue: List<InFlow>,
-    /// The last of the `again` fetches, which all stand in front; or none.
-    pub(super) last_again: u32,
+    /// The last of the repeated fetches, which come before all others; or none.
+    pub(super) last_repeated: u32,
     pub(super) place: Place,
     pub(super) links: Links,
 }
@@ -84,25 +83,25 @@ pub(super) struct Flow {
 pub(super) struct Edge {
     pub(super) gates: [u32; 2],
     pub(super) flows: usize,
-    /// Flows that neither gate has registered. See the module's text for why this exists.
+    /// Flows that neither gate has registered. The text of the module says why limbo exists.
     pub(super) limbo: List<InRing>,
     pub(super) in_sources: bool,
     pub(super) of_origin: Links,
     pub(super) sources: Links,
 }
 
-/// How a member stands at its gate.
+/// Standing of a member at its gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Its ring is empty.
+    /// The ring of the member is empty.
     Idle,
     /// In the gate's order.
     Listed,
-    /// Waiting for its account to be below its own limit.
+    /// Waiting until its account is below its own limit.
     Parked,
 }
 
-/// An account at a gate. It exists while the account has fetches there, waiting or in progress.
+/// An account at a gate. A member exists while the account has fetches there, waiting or in progress.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) gate: u32,
@@ -111,7 +110,7 @@ pub(super) struct Member {
     pub(super) paused: usize,
     pub(super) queued: usize,
     pub(super) queued_bytes: usize,
-    /// The serial number of its last dispatch here, or of its arrival.
+    /// Serial number of the member's last dispatch here, or of its arrival.
     pub(super) served: u64,
     pub(super) ring: List<InRing>,
     pub(super) standing: Standing,
@@ -119,13 +118,13 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Whether readers of this account have stopped here, so that it may not borrow.
+    /// Returns true if readers of this account have stopped here, so that it may not borrow.
     pub(super) fn stalled(&self) -> bool {
         self.paused > 0
     }
 }
 
-/// A lane's queue. Its gate has the same number.
+/// The queue of a lane. Its gate has the same number.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) bounds: QueueBounds,
@@ -158,7 +157,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Whether its own limit of fetches in flight is reached.
+    /// Returns true if the account's limit of fetches in flight is reached.
     pub(super) fn full(&self) -> bool {
         self.held >= self.limits.in_flight
     }

@@ -1,6 +1,6 @@
-//! The JSON encoding: whole messages, whole answers. `reader` (a message arrives), `session` (it
-//! becomes a fetch, later an answer), `running` (what is under way, so that it can be cancelled),
-//! `outbox` and `writer` (the answer leaves).
+//! The JSON encoding: whole messages, whole answers. `reader` receives a message, `session` makes a fetch of
+//! the message and an answer of the fetch, `running` keeps the fetches in progress for cancels, and `outbox`
+//! and `writer` send the answer.
 
 mod outbox;
 mod reader;

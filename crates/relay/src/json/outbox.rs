@@ -1,24 +1,24 @@
-//! What waits to be written to a session's socket.
+//! The queue of answers and control frames that wait to be written to a session's socket.
 //!
-//! Answers with a body hold room in the byte budget. Refusals and failures are small and hold none:
-//! beyond [`LOOSE_BYTES`] of them the reader stops, so a client that never reads is no longer read.
+//! An answer with a body has its bytes reserved in the byte budget. Refusals and failures are small and
+//! reserve nothing, so beyond [`LOOSE_BYTES`] of them the reader stops until the client reads.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use fetchway_fetch::Hold;
 use fetchway_wire::json::Answer;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// Bytes of answers without room in the budget beyond which nothing more is read from the client.
+/// Bytes of answers without a reservation beyond which nothing more is read from the client.
 pub(crate) const LOOSE_BYTES: usize = 1 << 20;
 
 /// Memory of an answer beside its id, header fields and body, in bytes.
 pub(crate) const ANSWER_WEIGHT: usize = 512;
 
-/// One answer, and its room in the budget.
+/// An answer that waits, with the reservation of its bytes.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) answer: Answer,
@@ -26,7 +26,8 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    fn loose(&self) -> usize {
+    /// Returns the memory of an answer without a reservation, in bytes; 0 for other answers.
+    pub(crate) fn loose(&self) -> usize {
         match self.hold {
             Some(_) => 0,
             None => ANSWER_WEIGHT + self.answer.id.as_json().len(),
@@ -34,7 +35,7 @@ impl Waiting {
     }
 }
 
-/// What the writer takes at a time.
+/// All that waits, as the writer takes it.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) answers: VecDeque<Waiting>,
@@ -53,7 +54,7 @@ impl Batch {
 struct Queue {
     batch: Batch,
     loose: usize,
-    /// The writer has a batch in hand.
+    /// Set while the writer has a batch that is not written yet.
     taken: bool,
 }
 
@@ -64,17 +65,13 @@ pub(crate) struct Outbox {
     filled: Notify,
     drained: Notify,
     emptied: Notify,
-    /// The writer has bytes that the socket does not take.
+    /// Set while the writer has bytes that the socket does not take.
     pub(crate) blocked: AtomicBool,
 }
 
 impl Outbox {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn put(&self, put: impl FnOnce(&mut Queue)) {
-        put(&mut self.queue());
+        put(&mut self.queue.lock());
         self.filled.notify_one();
     }
 
@@ -85,8 +82,8 @@ impl Outbox {
         });
     }
 
-    /// Of pings that came faster than they could be answered only the last one is, as RFC 6455
-    /// section 5.5.3 allows.
+    /// Answers a ping. If several pings come before one is answered, only the last one is (RFC 6455
+    /// section 5.5.3).
     pub(crate) fn pong(&self, payload: Bytes) {
         self.put(|queue| queue.batch.pong = Some(payload));
     }
@@ -95,18 +92,18 @@ impl Outbox {
         self.put(|queue| queue.batch.ping = true);
     }
 
-    /// The last thing to be written; the first one given stays.
+    /// Requests a Close frame, after which nothing is written. Only the first request counts.
     pub(crate) fn close(&self, payload: Vec<u8>) {
         self.put(|queue| {
             queue.batch.close.get_or_insert(payload);
         });
     }
 
-    /// Takes all there is; waits until there is something.
+    /// Takes everything that waits, as soon as there is anything.
     pub(crate) async fn take(&self) -> Batch {
         loop {
             {
-                let mut queue = self.queue();
+                let mut queue = self.queue.lock();
                 queue.taken = !queue.batch.is_empty();
                 if queue.taken {
                     return std::mem::take(&mut queue.batch);
@@ -119,31 +116,32 @@ impl Outbox {
         }
     }
 
-    /// Whether all that was put here has been written.
+    /// Returns true if everything has been written.
     pub(crate) fn is_empty(&self) -> bool {
-        let queue = self.queue();
+        let queue = self.queue.lock();
         !queue.taken && queue.batch.is_empty()
     }
 
-    /// Waits for a moment at which all has been written; it may be one that has passed.
+    /// Returns after a moment at which everything had been written. More may wait again by then.
     pub(crate) async fn emptied(&self) {
         self.emptied.notified().await;
     }
 
-    /// An answer has been written.
+    /// Records that answers with `loose` bytes without a reservation have been written.
     pub(crate) fn written(&self, loose: usize) {
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         queue.loose -= loose;
         if queue.loose <= LOOSE_BYTES {
             self.drained.notify_one();
         }
     }
 
+    /// Returns true if too many bytes without a reservation wait.
     pub(crate) fn is_over(&self) -> bool {
-        self.queue().loose > LOOSE_BYTES
+        self.queue.lock().loose > LOOSE_BYTES
     }
 
-    /// Waits until the client has read enough of what it was told.
+    /// Waits until the client has read enough.
     pub(crate) async fn below(&self) {
         while self.is_over() {
             self.drained.notified().await;
@@ -153,9 +151,4 @@ impl Outbox {
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked.load(Ordering::Relaxed)
     }
-}
-
-/// The loose weight of an answer, to be given to [`Outbox::written`] once it has been.
-pub(crate) fn loose(waiting: &Waiting) -> usize {
-    waiting.loose()
 }

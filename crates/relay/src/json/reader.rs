@@ -1,4 +1,4 @@
-//! The reading half of a session, which also keeps its clocks and decides when and how it ends.
+//! The reading half of a session, which also keeps the session's timeouts and decides when the session ends.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::session::Session;
 use crate::ending::{EndReason, Ending};
 use crate::observe::SessionObserver;
 
-/// What one session reads, and when it last heard from its client.
+/// The reading half of one session.
 pub(crate) struct Reader<'a, R> {
     pub(crate) session: &'a Arc<Session>,
     pub(crate) receiver: Receiver<R>,
@@ -30,7 +30,7 @@ enum Next {
 }
 
 impl<R: AsyncRead + Unpin> Reader<'_, R> {
-    /// Reads until the session is to end.
+    /// Reads until the session must end.
     pub(crate) async fn run(&mut self) -> Ending {
         loop {
             let phase = self.work.phase();
@@ -67,7 +67,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
     }
 
-    /// Acts on an event and on all that came in the same read.
+    /// Handles an event, and all others that came in the same read.
     fn events(&mut self, first: io::Result<Option<Event>>, leaving: bool) -> Option<Ending> {
         self.liveness.record_activity();
         self.observer.bytes_in(self.receiver.take_received());
@@ -107,8 +107,8 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         None
     }
 
-    /// A client that is not read, or does not take what is written, cannot be heard: its silence
-    /// means nothing until the writer's own limit says so.
+    /// Pings a silent client, and ends the session of one that is silent for too long. While the client is not
+    /// read, or takes no bytes, its silence means nothing, and only the limit of the writer counts.
     fn tick(&mut self, full: bool) -> Option<Ending> {
         if full || self.session.outbox.is_blocked() {
             self.liveness.record_activity();
@@ -116,7 +116,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
         match self.liveness.silence() {
             Silence::TooLong => {
-                let reason = "nothing was heard for the idle timeout";
+                let reason = "nothing was received for the idle timeout";
                 return Some(Ending::of(EndReason::Idle, CloseCode::Policy, reason));
             }
             Silence::Long => self.session.outbox.ping(),

@@ -1,15 +1,15 @@
-//! The fetches of a session that are under way, by id. Whoever takes one out of here answers it,
-//! so each is answered exactly once, be it by its own end or by a cancel.
+//! The fetches of a session that are in progress, by id. The code that takes a fetch out answers it, so each
+//! is answered exactly once: by its end or by a cancel.
 
 use std::collections::HashMap;
 
 use fetchway_wire::json::{Id, Timing};
 use tokio::task::AbortHandle;
 
-/// One fetch under way.
+/// A fetch in progress.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Tells fetches of the same id apart.
+    /// Number of the message that began the fetch. Several fetches may have the same id.
     pub(crate) serial: u64,
     pub(crate) id: Id,
     pub(crate) start: u64,
@@ -17,7 +17,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// When it began, and that it ends now.
+    /// Returns the timing of the fetch if it ends at `end`.
     pub(crate) fn timing(&self, end: u64) -> Timing {
         Timing {
             start: self.start,
@@ -26,10 +26,10 @@ impl Entry {
     }
 }
 
-/// All of them.
+/// All fetches in progress.
 #[derive(Debug, Default)]
 pub(crate) struct Running {
-    /// Almost every id is in use once at a time.
+    /// Usually an id belongs to one fetch at a time.
     by_id: HashMap<Box<str>, Same>,
     count: usize,
 }
@@ -96,7 +96,7 @@ impl Running {
         taken
     }
 
-    /// Ends them all, unanswered: their session is over.
+    /// Ends all fetches without an answer, because their session is over.
     pub(crate) fn abort_all(&mut self) {
         for same in std::mem::take(&mut self.by_id).into_values() {
             match same {

@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::session::Session;
 use super::writer;
 use crate::ending::Ending;
-use crate::upgrade::Relay;
+use crate::relay::Relay;
 
 pub(crate) async fn serve<S>(relay: &Relay, io: S, principal: Principal, work: Work) -> Ending
 where

@@ -1,6 +1,6 @@
-//! A session's heart: a message becomes a fetch, a fetch an answer.
+//! A session of the JSON encoding: makes a fetch of each message, and an answer of each fetch.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fetchway_fetch::{Account, FetchRequest, Hold, Queued, RequestBody};
@@ -9,22 +9,24 @@ use fetchway_service::Principal;
 use fetchway_wire::json::{
     Answer, FetchMessage, Id, Message, Outcome, Refusal, Timing, decode_request,
 };
+use parking_lot::Mutex;
 
 use super::outbox::{ANSWER_WEIGHT, Outbox, Waiting};
 use super::running::{Entry, Running};
 use crate::refusals::{leaving, too_many};
 
-/// One client's session.
+/// The session of one client.
 #[derive(Debug)]
 pub(crate) struct Session {
     account: Account,
     principal: Principal,
     pub(crate) outbox: Outbox,
-    /// Locked while an answer goes to the outbox: whoever sees a fetch in neither has seen it done.
+    /// The fetches in progress. The lock is held while an answer goes to the outbox, so a fetch is always in
+    /// one of the two until its answer is written.
     running: Mutex<Running>,
 }
 
-/// Milliseconds since the epoch, as S0's `timing` has them.
+/// Returns the time in milliseconds since 1970, as the field `timing` of an answer has it.
 fn now_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -42,11 +44,7 @@ impl Session {
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Acts on one message. `is_leaving`: no new fetch is begun.
+    /// Handles one message. With `is_leaving`, no new fetch begins.
     pub(crate) fn message(self: &Arc<Self>, text: &[u8], serial: u64, is_leaving: bool) {
         match decode_request(text) {
             Ok(Message::Fetch(message)) => {
@@ -60,20 +58,20 @@ impl Session {
                 id: Some(id),
                 error,
             }) => self.refuse(id, error),
-            Err(Refusal { id: None, error }) => self.complain(error),
+            Err(Refusal { id: None, error }) => self.refuse_unnamed(error),
         }
     }
 
-    /// Answers a message that was never kept.
+    /// Answers a message that was skipped because it is too long.
     pub(crate) fn too_long(&self, len: u64) {
         let limit = self.principal.limits.message;
         let detail = format!(
             "The message of {len} bytes is over the limit of {limit} bytes: send a smaller body."
         );
-        self.complain(FetchError::new(ErrorName::LimitExceeded, detail));
+        self.refuse_unnamed(FetchError::new(ErrorName::LimitExceeded, detail));
     }
 
-    /// Answers a fetch that is not begun: it fails as soon as it is asked for.
+    /// Answers a fetch that has not begun.
     fn refuse(&self, id: Id, error: FetchError) {
         let now = now_ms();
         self.failed(
@@ -86,8 +84,8 @@ impl Session {
         );
     }
 
-    /// Answers a message that names no fetch.
-    fn complain(&self, error: FetchError) {
+    /// Answers a message without a readable id.
+    fn refuse_unnamed(&self, error: FetchError) {
         self.failed(Id::unknown(), error, None);
     }
 
@@ -113,7 +111,7 @@ impl Session {
         let lane = message.lane.as_deref();
         let lane = self.principal.lane(self.account.engine(), lane)?;
         let limits = &self.principal.limits;
-        let mut running = self.running();
+        let mut running = self.running.lock();
         if running.len() >= limits.in_flight.saturating_add(limits.queued) {
             return Err(too_many());
         }
@@ -128,7 +126,7 @@ impl Session {
             decode: message.decode,
             timeouts: message.timeouts,
         };
-        // Queued here and not in its task: tasks begin in any order.
+        // Queued here and not in the task, because tasks start in any order.
         let queued = self.account.queue(request);
         // The lock is held until the entry stands, so that the task finds it however fast it is.
         // Boxed: tokio moves a task several times, and this one is some kilobytes.
@@ -147,8 +145,8 @@ impl Session {
             Ok((outcome, hold)) => (outcome, Some(hold)),
             Err(error) => (Outcome::Failed(error), None),
         };
-        let mut running = self.running();
-        // Not there any more: a cancel has answered it.
+        let mut running = self.running.lock();
+        // Otherwise a cancel has answered the fetch.
         if let Some(entry) = running.take(id.key(), serial) {
             let timing = Some(entry.timing(now_ms()));
             let answer = Answer {
@@ -161,7 +159,7 @@ impl Session {
     }
 
     fn cancel(&self, id: &Id) {
-        let mut running = self.running();
+        let mut running = self.running.lock();
         for entry in running.take_all_of(id.key()) {
             entry.task.abort();
             let error = FetchError::new(
@@ -173,19 +171,19 @@ impl Session {
         }
     }
 
-    /// Whether no fetch is under way and every answer is written.
+    /// Returns true if no fetch is in progress and every answer is written.
     pub(crate) fn is_done(&self) -> bool {
-        let running = self.running();
+        let running = self.running.lock();
         running.len() == 0 && self.outbox.is_empty()
     }
 
-    /// Ends every fetch, unanswered.
+    /// Ends every fetch without an answer.
     pub(crate) fn abort(&self) {
-        self.running().abort_all();
+        self.running.lock().abort_all();
     }
 }
 
-/// Performs a fetch, up to the end of its body.
+/// Performs a fetch, to the end of its body.
 async fn fetch(queued: Queued) -> Result<(Outcome, Hold), FetchError> {
     let whole = queued.perform_whole(ANSWER_WEIGHT as u64).await?;
     let (head, body) = whole.response.into_parts();

@@ -1,4 +1,4 @@
-//! The writing half of a session: answers become frames, several to a system call.
+//! The writing half of a session: one system call writes the frames of several answers.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -11,10 +11,10 @@ use fetchway_wire::json::Encoder;
 use fetchway_ws::{Header, Opcode, put_frame, write_within};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use super::outbox::{Batch, Outbox, Waiting, loose};
+use super::outbox::{Batch, Outbox, Waiting};
 use crate::observe::SessionObserver;
 
-/// Bytes given to the socket at a time; a large answer is encoded piece by piece of this size.
+/// Bytes written to the socket at a time. A large answer is encoded in pieces of this size.
 const CHUNK: usize = 64 << 10;
 
 /// Writes until a Close frame has been written or the socket fails. A socket that takes nothing for
@@ -63,9 +63,9 @@ struct Writer<'a, W> {
     outbox: &'a Outbox,
     stall: Duration,
     observer: &'a dyn SessionObserver,
-    /// Encoded and not yet written.
+    /// Encoded bytes that are not written yet.
     bytes: BytesMut,
-    /// Room of answers that `bytes` ends.
+    /// Reservations of the answers whose last byte is in `bytes`.
     written: Vec<Hold>,
     loose: usize,
 }
@@ -73,7 +73,7 @@ struct Writer<'a, W> {
 impl<W: AsyncWrite + Unpin> Writer<'_, W> {
     async fn answers(&mut self, answers: VecDeque<Waiting>) -> io::Result<()> {
         for waiting in answers {
-            self.loose += loose(&waiting);
+            self.loose += waiting.loose();
             let hold = waiting.hold;
             let mut encoder = waiting.answer.encoder();
             Header {
@@ -94,7 +94,7 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
         Ok(())
     }
 
-    /// Encodes what fits; whether more is to come.
+    /// Encodes as much as fits. Returns true if more is left.
     fn piece(&mut self, encoder: &mut Encoder) -> bool {
         let room = CHUNK.saturating_sub(self.bytes.len()).max(1 << 10);
         encoder.write(&mut self.bytes, room)

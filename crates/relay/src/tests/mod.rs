@@ -23,7 +23,7 @@ use crate::{NoSessionObserver, Relay};
 /// Bytes that the link holds each way, as a socket's buffers would.
 const LINK: usize = 64 << 10;
 
-/// Something that is answered at once and holds no room in the budget.
+/// A message that is answered at once, without a reservation in the budget.
 const NO_JSON: &[u8] = &[b'x'; 1_000];
 
 fn relay() -> Relay {

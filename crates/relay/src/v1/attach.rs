@@ -1,4 +1,4 @@
-//! A socket's HELLO: it finds its session, or a new one begins.
+//! A socket's HELLO, which finds its session or begins a new one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use tokio::io::AsyncRead;
 
 use super::closing::{broken, full, silent, text, too_long};
 use super::session::Session;
-use super::writer::Socket;
+use super::socket::Socket;
 use crate::ending::Ending;
-use crate::upgrade::Relay;
+use crate::relay::Relay;
 
 /// Time that a client may take to send its HELLO.
 const HELLO_TIME: Duration = Duration::from_secs(10);
 
-/// A session, and the socket that it is on now.
+/// A session, and its new socket.
 pub(super) struct Attached {
     pub(super) session: Arc<Session>,
     pub(super) socket: Arc<Socket>,
     pub(super) number: u64,
-    /// Token of a resumed session that the client has not shown to know yet.
+    /// Token of a resumed session that the client may not have received.
     pub(super) unconfirmed: Option<[u8; v1::TOKEN]>,
 }
 
-/// The first frame, and what came behind it in the same message.
+/// Returns the first frame, which must be a HELLO, and the rest of its message.
 pub(super) async fn hello<R: AsyncRead + Unpin>(
     receiver: &mut Receiver<R>,
 ) -> Result<(Hello, Bytes), Ending> {
@@ -76,8 +76,7 @@ pub(super) fn attach(
                 refused = Some("the session has just ended");
             }
             None => {
-                refused =
-                    Some("there is no such session: its time is over, or it was opened elsewhere");
+                refused = Some("there is no such session: it has expired, or was opened elsewhere");
             }
         }
     }
@@ -90,7 +89,7 @@ pub(super) fn attach(
         held: limits.answers as u64,
         resume_within: limits.binary.resume_within,
     };
-    // Sessions that nobody is connected to make room for one that somebody is.
+    // A session without a socket makes room for one that has a socket.
     let free = principal.places.session();
     let Some(session_place) = free.or_else(|| relay.directory.displace(&principal.name)) else {
         relay.refused(&principal.name);
@@ -122,7 +121,7 @@ pub(super) fn attach(
     })
 }
 
-/// Puts a session on a new socket, unless it is over.
+/// Gives a session a new socket, unless the session is over.
 fn resume(
     relay: &Relay,
     session: Arc<Session>,
@@ -143,8 +142,8 @@ fn resume(
             // The older socket still has to close. Until then it counts as a socket without a session.
             older.keep(place);
         }
-        // Whoever serves an older socket, or waits for this one, sees it here. Under the lock: the one
-        // that was counted last is the one that the session is on.
+        // Wakes the task of an older socket, or the one that waits for a socket. Under the lock, so that the
+        // socket with the highest number is the session's.
         session.sockets.send_modify(|sockets| {
             *sockets += 1;
             number = *sockets;

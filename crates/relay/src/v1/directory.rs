@@ -1,17 +1,22 @@
-//! Finds sessions by their tokens, and bounds those that have no socket.
+//! Finds sessions by their tokens, and bounds the number and memory of sessions without a socket.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use fetchway_service::Place;
 use fetchway_wire::v1::TOKEN;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::park::TRIM;
 use super::session::Session;
 
-/// Tokens of one session that are good at a time: the one that its client is known to have, and those
-/// that it may have been given since.
+/// Interval of the checks that a credential's sessions without a socket keep within their bounds: they
+/// may still receive answers.
+pub(super) const TRIM: Duration = Duration::from_secs(1);
+
+/// Maximum number of valid tokens of one session: the one that its client is known to have, and newer ones
+/// that may not have reached the client.
 const MAX_TOKENS: usize = 16;
 
 /// The sessions of a relay.
@@ -23,39 +28,35 @@ pub(crate) struct Directory {
 #[derive(Default)]
 struct Known {
     by_token: HashMap<[u8; TOKEN], Arc<Session>>,
-    /// Those without a socket, by credential.
+    /// Sessions without a socket, by credential.
     parked: HashMap<Arc<str>, Parked>,
 }
 
-/// One credential's sessions without a socket. Some of them may have got one this moment.
+/// The sessions of one credential that have no socket. Some of them may just have got one.
 struct Parked {
     /// The oldest first.
     sessions: VecDeque<Arc<Session>>,
-    /// When they were last seen to be within their bounds.
+    /// Time of the last check against the bounds.
     trimmed: Instant,
 }
 
 impl Directory {
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn add(&self, session: &Arc<Session>, token: [u8; TOKEN]) {
-        self.known().by_token.insert(token, session.clone());
+        self.known.lock().by_token.insert(token, session.clone());
     }
 
-    /// The session of a token, if it was opened with the same credential.
+    /// Returns the session of a token, if it was opened with the same credential.
     pub(super) fn find(&self, token: &[u8; TOKEN], client: &str) -> Option<Arc<Session>> {
-        let known = self.known();
+        let known = self.known.lock();
         let session = known.by_token.get(token)?;
         (*session.principal.name == *client).then(|| session.clone())
     }
 
-    /// The session has a socket again, and `token` for the next time. The client knows the one that it
-    /// `used`, and perhaps any that it was given since: HELLOs get lost, and those of sockets that died
-    /// may be read after the ones of sockets that live. Those from before are good no more.
+    /// Records that the session has a socket again, and `token` for its next resume. Tokens older than the one
+    /// that the client `used` become invalid. The client may know any newer one: HELLOs get lost, and the HELLO
+    /// of a dead socket may be read after the one of a living socket.
     pub(super) fn resumed(&self, session: &Arc<Session>, used: &[u8; TOKEN], token: [u8; TOKEN]) {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         known.unpark(session);
         known.keep_since(session, used);
         let mut state = session.lock();
@@ -70,17 +71,18 @@ impl Directory {
         }
     }
 
-    /// The client has shown that it knows `token`: none from before is good any more.
+    /// Records that the client knows `token`. Older tokens become invalid.
     pub(super) fn confirm(&self, session: &Session, token: &[u8; TOKEN]) {
-        self.known().keep_since(session, token);
+        self.known.lock().keep_since(session, token);
     }
 
-    /// The session has no socket now. If its credential then has too many, the oldest end.
+    /// Records that the session has no socket. If its credential then has too many such sessions, the oldest
+    /// end.
     pub(super) fn park(&self, session: &Arc<Session>) {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         known.unpark(session);
         if session.lock().socket.is_some() {
-            // It was quicker.
+            // The next socket has come already.
             return;
         }
         let name = session.principal.name.clone();
@@ -92,19 +94,19 @@ impl Directory {
         known.trim(session);
     }
 
-    /// Ends what is over the bounds. Each parked session asks for it, and one of them in a while is
-    /// heard.
+    /// Ends the oldest sessions of a credential beyond the bounds. Every parked session calls this, and one
+    /// call per [`TRIM`] does the work.
     pub(super) fn trim(&self, session: &Session) {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         let parked = known.parked.get(&session.principal.name);
         if parked.is_some_and(|parked| parked.trimmed.elapsed() >= TRIM) {
             known.trim(session);
         }
     }
 
-    /// Ends the session of a credential that has been without a socket for longest, for its place.
+    /// Ends the session of a credential that has been without a socket for longest, and returns its place.
     pub(super) fn displace(&self, name: &str) -> Option<Place> {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         let parked = &mut known.parked.get_mut(name)?.sessions;
         while let Some(oldest) = parked.pop_front() {
             if let Some(place) = oldest.evict() {
@@ -114,9 +116,9 @@ impl Directory {
         None
     }
 
-    /// The session is over.
+    /// Removes a session that is over.
     pub(super) fn remove(&self, session: &Arc<Session>) {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         known.unpark(session);
         let tokens = std::mem::take(&mut session.lock().tokens);
         for token in tokens {
@@ -126,7 +128,7 @@ impl Directory {
 }
 
 impl Known {
-    /// Forgets the tokens that a session was given before `token`.
+    /// Removes the tokens of a session that are older than `token`.
     fn keep_since(&mut self, session: &Session, token: &[u8; TOKEN]) {
         let mut state = session.lock();
         let since = state.tokens.iter().position(|known| known == token);
@@ -158,14 +160,14 @@ impl Known {
             && let Some(oldest) = sessions.pop_front()
         {
             bytes -= weight(&oldest).min(bytes);
-            // Its place is given back. One that has a socket again stays.
+            // This gives the place back. A session that has a socket again stays.
             drop(oldest.evict());
         }
     }
 }
 
-/// Bytes that a session holds while nobody comes for them: on their way out, and of requests that no
-/// origin has taken yet. One that has a socket again is none of the parked.
+/// Returns the bytes that a session without a socket holds: answers for its client, and request bodies that
+/// no origin has taken yet. 0 for a session that has a socket again.
 fn weight(session: &Session) -> u64 {
     let state = session.lock();
     match state.socket {
@@ -176,8 +178,6 @@ fn weight(session: &Session) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use fetchway_fetch::{Engine, EngineConfig, NoObserver};
     use fetchway_policy::guard::AddressPolicy;
     use fetchway_service::{
@@ -186,7 +186,7 @@ mod tests {
     use fetchway_wire::v1::{self, Config, Hello};
     use futures_util::FutureExt as _;
 
-    use super::super::writer::Socket;
+    use super::super::socket::Socket;
     use super::*;
     use crate::{NoSessionObserver, Relay};
 
@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn parked(directory: &Directory) -> usize {
-        let known = directory.known();
+        let known = directory.known.lock();
         known
             .parked
             .values()
@@ -280,7 +280,7 @@ mod tests {
         for session in &sessions {
             directory.park(session);
         }
-        let trimmed = || directory.known().parked["test"].trimmed;
+        let trimmed = || directory.known.lock().parked["test"].trimmed;
         let first = trimmed();
         let mut seen = Vec::new();
         for _ in 0..20 {

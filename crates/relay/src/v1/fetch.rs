@@ -13,20 +13,21 @@ use http_body_util::BodyExt as _;
 
 use super::node_stream::is_node_stream;
 use super::session::{Fetches, Running, Session};
-use super::upload::{Upload, UploadBody};
+use super::upload::Upload;
+use super::upload_body::UploadBody;
 use crate::refusals::{leaving, too_many};
 
-/// What an answer brings back of its request.
+/// The parts of a request that its answer needs.
 struct Asked {
     stream: u64,
     tag: Bytes,
     url: String,
-    /// It had a body, which may still be on its way.
+    /// Set if the request has a body, which may still be on its way.
     uploads: bool,
 }
 
 impl Session {
-    /// Acts on what the client has sent.
+    /// Handles an event of the state machine.
     pub(super) fn event(self: &Arc<Self>, event: Event) {
         match event {
             Event::Opened { stream, head, end } => self.opened(stream, head, end),
@@ -43,19 +44,19 @@ impl Session {
                 }
             }
             Event::Reset { stream, .. } => self.withdraw(stream),
-            // A client's HELLO is read before; the others no client sends.
+            // The HELLO was read before, and a client sends none of the others.
             Event::Hello(_) | Event::Head { .. } | Event::Stopped { .. } | Event::GoingAway(_) => {}
         }
     }
 
-    /// Where a stream's body goes; `end`: nothing more of it will come.
+    /// Returns the destination of a stream's body. With `end`, the body is complete.
     fn upload(&self, stream: u64, end: bool) -> Option<Arc<Upload>> {
         let mut running = self.running();
         let upload = &mut running.by_stream.get_mut(&stream)?.upload;
         if end { upload.take() } else { upload.clone() }
     }
 
-    /// A body that is not what was said of it ends its fetch.
+    /// Ends a fetch whose body does not have the length that its header says.
     fn taken(&self, stream: u64, upload: &Upload, taken: Result<(), FetchError>) {
         if let Err(error) = taken {
             self.fail(stream, upload.tag.clone(), &error);
@@ -85,7 +86,7 @@ impl Session {
     }
 
     pub(super) fn fail(&self, stream: u64, tag: Bytes, error: &FetchError) {
-        // A stream that is over meanwhile needs no telling.
+        // A stream that has ended in the meantime needs no reset.
         let _ = self.act(|state| state.machine.reset(stream, Reset::new(tag, error)));
     }
 
@@ -101,8 +102,9 @@ impl Session {
         let url = redirect::parse_url(&head.url)?;
         let method = headers::method(head.method.as_str())?;
         if !end && matches!(method, Method::GET | Method::HEAD) {
-            let detail =
-                format!("A {method} request has no body: end it with its head, or use POST.");
+            let detail = format!(
+                "A {method} request has no body: set the end flag of its OPEN, or use POST."
+            );
             return Err(FetchError::new(ErrorName::InvalidRequest, detail));
         }
         let named = Some(&*head.lane).filter(|name| !name.is_empty());
@@ -132,7 +134,7 @@ impl Session {
             url: head.url,
             uploads: upload.is_some(),
         };
-        // Queued here and not in its task: tasks begin in any order.
+        // Queued here and not in the task, because tasks start in any order.
         let queued = self.account.queue(request);
         // The lock is held until the entry stands, so that the task finds it however fast it is.
         // Boxed: tokio moves a task several times, and this one is some kilobytes.
@@ -142,10 +144,10 @@ impl Session {
         Ok(())
     }
 
-    /// Whether one more stream may begin.
+    /// Checks that one more stream may begin.
     pub(super) fn may_begin(&self, running: &Fetches) -> Result<(), FetchError> {
         let limits = &self.principal.limits;
-        if running.leaving {
+        if running.closed {
             return Err(leaving());
         }
         if running.by_stream.len() >= limits.in_flight.saturating_add(limits.queued) {
@@ -154,19 +156,19 @@ impl Session {
         Ok(())
     }
 
-    /// The body that comes on a stream: where it is put, and where it is read.
+    /// Returns the two ends of a request body: the one that receives it, and the one that the engine reads.
     pub(super) fn receive(
         self: &Arc<Self>,
         stream: u64,
         head: &RequestHead,
     ) -> (Arc<Upload>, StreamedBody) {
-        let said = length(&head.fields);
-        let upload = Arc::new(Upload::new(said, head.tag.clone()));
+        let length = length(&head.fields);
+        let upload = Arc::new(Upload::new(length, head.tag.clone()));
         let body = Box::pin(UploadBody {
             session: self.clone(),
             stream,
             upload: upload.clone(),
-            left: said,
+            left: length,
             ended: false,
         });
         (upload, body)
@@ -199,11 +201,11 @@ impl Session {
             fields: parts.headers,
         };
         let stream = asked.stream;
-        // There is room before anything is read. A stream that is gone was cancelled: so are we.
+        // Waits for room before anything is read. A stream that is gone was cancelled.
         if !self.is_roomy() && self.room(asked, &mut body).await.is_err() {
             return Ok(());
         }
-        // What the origin sent along with its header goes along with it here too.
+        // A piece of the body that came together with the header is sent together with it.
         let first = body.at_once()?;
         let whole = body.is_end_stream();
         let given = self.act(|state| {
@@ -220,7 +222,7 @@ impl Session {
         self.body(asked, &mut body).await
     }
 
-    /// Passes on the rest of a body, until it has ended or nobody wants it.
+    /// Sends the rest of a body, until the body or the stream has ended.
     async fn body(&self, asked: &Asked, body: &mut Body) -> Result<(), FetchError> {
         let stream = asked.stream;
         while self.room(asked, body).await.is_ok() {
@@ -237,8 +239,8 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until the stream can take another piece. Meanwhile its reader has stopped, but a request
-    /// body goes on: its client may read only when all of it is sent.
+    /// Waits until the stream can take another piece. Meanwhile the response body is paused, but the request
+    /// body is still sent, because the client may read only when all of it is sent.
     async fn room(&self, asked: &Asked, body: &mut Body) -> Result<(), Gone> {
         let mut paused = false;
         std::future::poll_fn(|cx| {
@@ -263,13 +265,13 @@ impl Session {
             let machine = &mut self.lock().machine;
             (machine.poll_room(stream, cx), machine.take_wakers())
         };
-        // Room that this stream may not use is others'.
+        // Room that this stream may not use goes to others.
         wakers.into_iter().for_each(std::task::Waker::wake);
         room
     }
 }
 
-/// Puts a frame of a body on its way; `whole`: it is the last one.
+/// Sends a frame of a body. With `whole`, it is the last one.
 pub(super) fn give(
     machine: &mut v1::Session,
     stream: u64,
@@ -285,7 +287,7 @@ pub(super) fn give(
     }
 }
 
-/// The length of the body as the client gave it.
+/// Returns the length of the body by its `content-length`.
 fn length(fields: &HeaderMap) -> Option<u64> {
     fields
         .get(header::CONTENT_LENGTH)?

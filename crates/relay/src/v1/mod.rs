@@ -1,10 +1,10 @@
-//! The binary encoding, `fetchway.v1`: `docs/protocol.md`. The machine that knows its rules is
-//! `fetchway_wire::v1::Session`; here is what it drives.
+//! The binary encoding, `fetchway.v1`: `docs/protocol.md`. The state machine with its rules is
+//! `fetchway_wire::v1::Session`, and this module is its driver.
 //!
 //! `session` holds the machine and the fetches in progress. `fetch` performs one of them, `node_stream`
-//! serves a stream that addresses the node, and `upload` is the request body of either. `directory` finds
+//! serves a stream that addresses the node, and `upload_body` is the request body of either. `directory` finds
 //! sessions by their tokens, and bounds those without a socket. `serve` runs one socket from beginning to
-//! end: `attach` handles its HELLO, `reader` and `writer` are its halves, `park` keeps a session that has
+//! end: `attach` handles its HELLO, `reader` and `writer` are the halves of a `socket`, `park` keeps a session that has
 //! lost its socket, and `closing` has the close codes.
 
 mod attach;
@@ -16,9 +16,11 @@ mod park;
 mod reader;
 mod serve;
 mod session;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod upload_body;
 mod writer;
 
 pub(crate) use directory::Directory;

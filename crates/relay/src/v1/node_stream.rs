@@ -1,4 +1,4 @@
-//! A node stream, from its OPEN to its end: its URL has the scheme `fetchway`, and the node serves it.
+//! A node stream, from its OPEN to its end. Its URL has the scheme `fetchway`, and the node itself serves it.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::session::{Running, Session};
 /// Beginning of a node stream's URL.
 const SCHEME: &str = "fetchway:";
 
-/// Whether a stream's URL addresses the node, and not an origin.
+/// Returns true if a stream's URL addresses the node, and not an origin.
 pub(super) fn is_node_stream(url: &str) -> bool {
     let scheme = url.as_bytes().get(..SCHEME.len());
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME.as_bytes()))
@@ -57,7 +57,7 @@ impl Session {
         Ok(())
     }
 
-    /// Has the service that is registered for the URL's path answer.
+    /// Returns the answer of the service that is registered for the URL's path.
     fn call_node(&self, url: &Url, method: Method, body: StreamedBody) -> Response<StreamedBody> {
         let Some(service) = self.services.find(url.path()) else {
             return no_service(url.path(), &self.services);
@@ -101,7 +101,7 @@ impl Session {
         if room().await.is_err() {
             return Ok(());
         }
-        // A stream that is gone by now is found so below.
+        // If the stream is gone, the loop below ends.
         let _ = self.act(|state| state.machine.respond(stream, head, false));
         while room().await.is_ok() {
             let frame = body.frame().await.transpose()?;
@@ -121,7 +121,7 @@ impl Session {
 fn no_service(path: &str, services: &StreamServices) -> Response<StreamedBody> {
     let shown: String = path.chars().take(100).collect();
     let detail = format!(
-        "This node has no {shown:?} to serve; ask for one of these: {}.",
+        "This node serves no {shown:?}; it serves {}.",
         services.urls()
     );
     let refusal = problem(StatusCode::NOT_FOUND, &detail);

@@ -1,18 +1,13 @@
 //! A session without a socket waits for its next socket until its time is over.
 
-use std::time::Duration;
-
 use fetchway_service::{Phase, Work};
 use tokio::time::Instant;
 
 use super::attach::Attached;
+use super::directory::TRIM;
 use super::session::Session;
 use crate::ending::EndReason;
-use crate::upgrade::Relay;
-
-/// Interval of the checks that a credential's sessions without a socket keep within their bounds: they
-/// may still receive answers.
-pub(super) const TRIM: Duration = Duration::from_secs(1);
+use crate::relay::Relay;
 
 /// Keeps the session for its next socket. Returns why the session is over, or `None` if it continues on
 /// another socket.

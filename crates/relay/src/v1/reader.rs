@@ -1,4 +1,4 @@
-//! The reading half of a socket, which also keeps its clocks and decides when and how it ends.
+//! The reading half of a socket, which also keeps the socket's timeouts and decides when the socket ends.
 
 use std::io;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fetchway_service::{Phase, Work};
-use fetchway_wire::v1::{Event as Happened, TOKEN, Violation, decode};
+use fetchway_wire::v1::{Event as Received, TOKEN, Violation, decode};
 use fetchway_ws::{CloseCode, Event, Liveness, Receiver, Silence};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
@@ -15,29 +15,29 @@ use tokio::time::Sleep;
 use super::closing::{broken, replaced, text, too_long};
 use super::directory::Directory;
 use super::session::{Session, now};
-use super::writer::Socket;
+use super::socket::Socket;
 use crate::ending::{EndReason, Ending};
 use crate::observe::SessionObserver;
 
-/// What one socket reads, and when it last heard from its client.
+/// The reading half of one socket.
 pub(super) struct Reader<'a, R> {
     pub(super) session: &'a Arc<Session>,
     pub(super) socket: &'a Arc<Socket>,
     pub(super) directory: &'a Directory,
     pub(super) receiver: &'a mut Receiver<R>,
     pub(super) work: Work,
-    /// Counts the session's sockets; ours is the one that was newest when it was made.
+    /// Number of the session's sockets so far. It changes when a newer socket replaces this one.
     pub(super) sockets: watch::Receiver<u64>,
     pub(super) observer: &'a dyn SessionObserver,
     pub(super) liveness: Liveness,
-    /// When an acknowledgement is to be out.
+    /// Time by which an acknowledgement must be sent.
     pub(super) due: Option<std::time::Instant>,
-    /// The token that the client has yet to show that it knows.
+    /// Token that the client may not have received.
     pub(super) unconfirmed: Option<[u8; TOKEN]>,
 }
 
 impl<R: AsyncRead + Unpin> Reader<'_, R> {
-    /// Reads until the socket is to end; `rest` came in one message with the HELLO.
+    /// Reads until the socket must end. `rest` came in the same message as the HELLO.
     pub(super) async fn run(&mut self, rest: Bytes) -> Ending {
         if let Err(violation) = self.frames(rest) {
             return broken(violation);
@@ -58,7 +58,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 () = self.work.changed() => None,
                 () = &mut acks.sleep, if acks.armed => {
                     acks.armed = false;
-                    // One that is over is the writer's affair, however long the socket takes.
+                    // The writer sends an acknowledgement that is due, however long the socket takes.
                     let due = self.session.act(|state| state.machine.deadline());
                     self.due = due.filter(|due| *due > now());
                     None
@@ -71,10 +71,10 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
     }
 
-    /// Takes no new fetches; whether the session can end. What is last is an acknowledgement of the
-    /// client's, so that nothing else needs to wake the reader for it.
+    /// Takes no new fetches. Returns true if the session can end. The last event of a session is an
+    /// acknowledgement of the client, so nothing else has to wake the reader.
     fn leave(&self, phase: Phase) -> bool {
-        let told = std::mem::replace(&mut self.session.running().leaving, true);
+        let told = std::mem::replace(&mut self.session.running().closed, true);
         let done = self.session.act(|state| {
             if !told {
                 state.machine.go_away("this node is shutting down");
@@ -84,7 +84,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         phase >= Phase::Closing || done
     }
 
-    /// Acts on an event and on all that came in the same read.
+    /// Handles an event, and all others that came in the same read.
     fn events(&mut self, first: io::Result<Option<Event>>) -> Option<Ending> {
         self.liveness.record_activity();
         self.observer.bytes_in(self.receiver.take_received());
@@ -109,7 +109,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 Event::Ping(payload) => self.socket.pong(payload),
                 Event::Pong(_) => {}
                 Event::Close(1000, _) => return Some(Ending::CLIENT),
-                // Whatever made it leave, it may come back.
+                // The client may come back, whatever its reason was.
                 Event::Close(..) => {
                     return Some(Ending::of(EndReason::Gone, CloseCode::Normal, ""));
                 }
@@ -121,30 +121,30 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
     }
 
-    /// Takes the frames of a message, under one lock, and then acts on what they say.
+    /// Gives the frames of a message to the state machine, under one lock, and then handles its events.
     fn frames(&mut self, mut message: Bytes) -> Result<(), Violation> {
         if message.is_empty() {
             return Ok(());
         }
         let _turn = self.session.turn();
-        let mut happened: Vec<Happened> = Vec::new();
+        let mut received: Vec<Received> = Vec::new();
         let taken: Result<_, Violation> = self.session.act(|state| {
-            // A newer socket may have taken over since this was read.
+            // A newer socket may have replaced this one since the message was read.
             let ours = state.is_on(self.socket);
             while ours && let Some(frame) = decode(&mut message)? {
-                happened.extend(state.machine.receive(frame, now())?);
+                received.extend(state.machine.receive(frame, now())?);
             }
             Ok(state.machine.deadline())
         });
-        for event in happened {
+        for event in received {
             self.session.event(event);
         }
         self.due = taken?;
         Ok(())
     }
 
-    /// A client that does not take what is written cannot be heard: its silence means nothing until
-    /// the writer's own limit says so.
+    /// Pings a silent client, and ends the socket of one that is silent for too long. While the client takes no
+    /// bytes, its silence means nothing, and only the limit of the writer counts.
     fn tick(&mut self) -> Option<Ending> {
         if self.socket.is_blocked() {
             self.liveness.record_activity();
@@ -152,7 +152,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
         match self.liveness.silence() {
             Silence::TooLong => {
-                let reason = "nothing was heard for the idle timeout";
+                let reason = "nothing was received for the idle timeout";
                 return Some(Ending::of(
                     EndReason::Idle,
                     CloseCode::Private(4408),
@@ -180,7 +180,8 @@ impl Acks {
         }
     }
 
-    /// While it is armed it is left as it is: a little too early costs less than each message a timer.
+    /// Sets the timer, unless it is set already: a timer that ends a little early costs less than setting it for
+    /// each message.
     fn arm(&mut self, due: Option<std::time::Instant>) {
         if let (Some(due), false) = (due, self.armed) {
             self.sleep.as_mut().reset(due.into());

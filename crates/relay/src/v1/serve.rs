@@ -19,7 +19,7 @@ use super::park::park;
 use super::reader::Reader;
 use super::writer::write;
 use crate::ending::{CLOSING, EndReason, Ending};
-use crate::upgrade::Relay;
+use crate::relay::Relay;
 
 /// Runs a socket to its end, and its session if both end together. `place` is the socket's, until a session
 /// has it.

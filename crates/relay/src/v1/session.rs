@@ -1,80 +1,81 @@
-//! A binary session: the machine behind one lock, the fetches under way, and the socket at hand.
+//! A binary session: the state machine behind one lock, the fetches in progress, and the current socket.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fetchway_fetch::Account;
 use fetchway_service::{Place, Principal, StreamServices};
 use fetchway_wire::v1::{self, TOKEN};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::socket::Socket;
 use super::upload::Upload;
-use super::writer::Socket;
 
-/// One client's session. It outlives its sockets.
+/// The session of one client, which outlives its sockets.
 pub(crate) struct Session {
     pub(super) account: Account,
     pub(super) principal: Principal,
     /// Services of node streams.
     pub(super) services: StreamServices,
     state: Mutex<State>,
-    /// Its own lock: fetches begin while others are answered.
+    /// The fetches in progress, behind a lock of their own: fetches begin while others are answered.
     running: Mutex<Fetches>,
-    /// What the machine holds for the way out, as it was when last looked at.
+    /// Bytes that the machine holds for the client, as of the last call of `act`.
     held: AtomicU64,
-    /// Held while a message is taken and acted on: the one before, of an older socket, comes first.
+    /// Held while a message is handled, so that messages of an older socket are handled first.
     turn: Mutex<()>,
-    /// Counts the sockets: whoever serves an older one sees that it has been replaced.
+    /// Number of sockets so far. The task of an older socket sees by it that the socket was replaced.
     pub(super) sockets: watch::Sender<u64>,
-    /// Told when the session is to end though it could be resumed still.
+    /// Notified when the session must end although its time has not run out.
     pub(super) evicted: Notify,
 }
 
-/// What the lock guards.
+/// The part of a session behind its lock.
 pub(crate) struct State {
     pub(super) machine: v1::Session,
     pub(super) socket: Option<Arc<Socket>>,
-    /// What it can be resumed with; the last one is the newest.
+    /// Tokens with which the session can be resumed, the newest last.
     pub(super) tokens: Vec<[u8; TOKEN]>,
-    /// Its place among the sessions of its credential, until it is over.
+    /// The session's place among the sessions of its credential, until the session is over.
     place: Option<Place>,
-    /// It can't be resumed any more.
+    /// Set when the session can no longer be resumed.
     pub(super) over: bool,
 }
 
 impl State {
-    /// The session is over. Gives its place, if it was not before.
+    /// Marks the session as over. Returns its place, unless it was over before.
     pub(super) fn finish(&mut self) -> Option<Place> {
         (self.over, self.socket) = (true, None);
         self.place.take()
     }
 
-    /// Whether the session is on this socket still.
+    /// Returns true if `socket` is still the session's socket.
     pub(super) fn is_on(&self, socket: &Arc<Socket>) -> bool {
         let current = self.socket.as_ref();
         current.is_some_and(|current| Arc::ptr_eq(current, socket))
     }
 }
 
-/// The fetches under way.
+/// The fetches in progress.
 #[derive(Default)]
 pub(crate) struct Fetches {
     pub(super) by_stream: HashMap<u64, Running>,
-    /// No new one is begun.
-    pub(super) leaving: bool,
+    /// Set when no new fetch may begin.
+    pub(super) closed: bool,
 }
 
-/// A fetch under way.
+/// A fetch in progress.
 pub(crate) struct Running {
     pub(super) task: AbortHandle,
-    /// Its body, if that is still coming.
+    /// The request's body, while the client still sends it.
     pub(super) upload: Option<Arc<Upload>>,
 }
 
-/// The instant that the machine is told: tokio's clock, so that a test may stop it.
+/// Returns the time for the state machine, from tokio's clock, which a test may stop.
 pub(super) fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
@@ -107,15 +108,15 @@ impl Session {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
-    /// The turn to take a message and act on it.
+    /// Waits for the turn to handle a message.
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turn.lock()
     }
 
-    /// Does something with the state, and wakes whom it concerns.
+    /// Changes the state, and wakes the tasks that wait for the change.
     pub(super) fn act<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let (done, wakers, socket) = {
             let mut state = self.lock();
@@ -125,7 +126,7 @@ impl Session {
             let socket = state.socket.as_ref().filter(|_| wants).cloned();
             (done, state.machine.take_wakers(), socket)
         };
-        // With the lock free again: who is woken may want it.
+        // After the lock is free, because a woken task may need it.
         wakers.into_iter().for_each(std::task::Waker::wake);
         if let Some(socket) = socket {
             socket.changed.notify_one();
@@ -133,18 +134,18 @@ impl Session {
         done
     }
 
-    /// The fetches under way.
+    /// The fetches in progress.
     pub(super) fn running(&self) -> MutexGuard<'_, Fetches> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock()
     }
 
-    /// Whether the session surely has room for one more piece of an answer; that its stream has is
-    /// another matter.
+    /// Returns true if the session certainly has room for one more piece of an answer. The stream may still
+    /// have none.
     pub(super) fn is_roomy(&self) -> bool {
         self.held.load(Ordering::Relaxed) < self.principal.limits.answers as u64
     }
 
-    /// Ends the session, if it is on this socket still. Of several that end at once, one does it.
+    /// Ends the session if `socket` is still its socket. Returns true for the one caller that ended it.
     pub(super) fn end(&self, socket: &Arc<Socket>) -> bool {
         let place = {
             let mut state = self.lock();
@@ -158,7 +159,7 @@ impl Session {
         true
     }
 
-    /// Ends the session, if it has no socket: whoever waits for the next one is told. Gives its place.
+    /// Ends the session if it has no socket, and notifies the task that waits for one. Returns its place.
     pub(super) fn evict(&self) -> Option<Place> {
         let mut state = self.lock();
         if state.socket.is_some() || state.over {
@@ -168,11 +169,11 @@ impl Session {
         state.finish()
     }
 
-    /// Ends every fetch of a session that is over; none is told.
+    /// Ends every fetch of a session that is over, without an answer.
     pub(super) fn abort(&self) {
         let running = {
             let mut running = self.running();
-            running.leaving = true;
+            running.closed = true;
             std::mem::take(&mut running.by_stream)
         };
         for running in running.into_values() {

@@ -1,76 +1,20 @@
-//! The writing half of a socket: frames become messages, several to each.
+//! The writing half of a socket: several frames become one message.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use fetchway_service::Place;
+use bytes::BytesMut;
 use fetchway_wire::v1::session::FILL;
 use fetchway_ws::{MAX_HEADER, Opcode, put_frame, seal, write_within};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::Notify;
 
 use super::session::{Session, now};
+use super::socket::Socket;
 use crate::observe::SessionObserver;
 
-/// Room for a message at first, so that it does not grow frame by frame.
+/// Initial capacity of a message, so that the buffer does not grow frame by frame.
 const ROOM: usize = 4 << 10;
-
-/// One socket of a session.
-#[derive(Default)]
-pub(crate) struct Socket {
-    /// There is something to write.
-    pub(super) changed: Notify,
-    control: Mutex<Control>,
-    /// The writer has bytes that the socket does not take.
-    blocked: AtomicBool,
-    /// Its place among the sockets without a session, once it has been replaced.
-    place: Mutex<Option<Place>>,
-}
-
-#[derive(Default)]
-struct Control {
-    pong: Option<Bytes>,
-    ping: bool,
-    close: Option<Vec<u8>>,
-}
-
-impl Socket {
-    fn control(&self) -> MutexGuard<'_, Control> {
-        self.control.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put(&self, put: impl FnOnce(&mut Control)) {
-        put(&mut self.control());
-        self.changed.notify_one();
-    }
-
-    pub(super) fn pong(&self, payload: Bytes) {
-        self.put(|control| control.pong = Some(payload));
-    }
-
-    pub(super) fn ping(&self) {
-        self.put(|control| control.ping = true);
-    }
-
-    /// The last thing to be written; the first one given stays.
-    pub(super) fn close(&self, payload: Vec<u8>) {
-        self.put(|control| {
-            control.close.get_or_insert(payload);
-        });
-    }
-
-    /// Keeps a place until the socket has ended.
-    pub(super) fn keep(&self, place: Option<Place>) {
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
-    }
-
-    pub(super) fn is_blocked(&self) -> bool {
-        self.blocked.load(Ordering::Relaxed)
-    }
-}
 
 /// Writes until a Close frame has been written or the socket fails. A socket that takes nothing for
 /// `stall` fails with `TimedOut`.
@@ -96,9 +40,9 @@ pub(super) async fn write<W: AsyncWrite + Unpin>(
             tokio::task::yield_now().await;
             continue;
         }
-        socket.blocked.store(true, Ordering::Relaxed);
+        socket.set_blocked(true);
         write_within(&mut io, &bytes, stall).await?;
-        socket.blocked.store(false, Ordering::Relaxed);
+        socket.set_blocked(false);
         observer.bytes_out(bytes.len() as u64);
         if close.is_some() {
             return io.shutdown().await;
@@ -106,7 +50,7 @@ pub(super) async fn write<W: AsyncWrite + Unpin>(
     }
 }
 
-/// Puts pong and ping; gives the Close payload, if it is time for it.
+/// Writes Pong and Ping frames. Returns the payload of a Close frame, if one was requested.
 fn controls(socket: &Socket, bytes: &mut BytesMut) -> Option<Vec<u8>> {
     let mut control = socket.control();
     if let Some(payload) = control.pong.take() {
@@ -118,7 +62,7 @@ fn controls(socket: &Socket, bytes: &mut BytesMut) -> Option<Vec<u8>> {
     control.close.take()
 }
 
-/// Puts one message, if there are frames for it and the session is still on this socket.
+/// Writes one message, if there are frames for it and the session is still on this socket.
 fn messages(session: &Session, socket: &Arc<Socket>, bytes: &mut BytesMut) {
     let begun = bytes.len();
     let wakers = {
@@ -126,7 +70,7 @@ fn messages(session: &Session, socket: &Arc<Socket>, bytes: &mut BytesMut) {
         if !state.is_on(socket) {
             return;
         }
-        // Most messages fit. The header goes before, when the length is known.
+        // Most messages fit. `seal` fills in the header when the length is known.
         bytes.reserve(ROOM);
         bytes.extend_from_slice(&[0; MAX_HEADER]);
         let most = begun + MAX_HEADER + FILL;

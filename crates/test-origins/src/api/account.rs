@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::journal::Journal;
@@ -256,14 +256,9 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    fn lock(&self) -> MutexGuard<'_, Books> {
-        // Each critical section leaves the books whole, so a panic elsewhere does no harm here.
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Changes something and tells whoever waits.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Books) -> T) -> T {
-        let changed = change(&mut self.lock());
+        let changed = change(&mut self.books.lock());
         self.changed.notify_waiters();
         changed
     }
@@ -286,15 +281,15 @@ impl Ledger {
     }
 
     pub(super) fn stats(&self) -> ApiStats {
-        self.lock().stats
+        self.books.lock().stats
     }
 
     pub(super) fn account(&self, id: &str) -> Option<Account> {
-        self.lock().accounts.get(id).cloned()
+        self.books.lock().accounts.get(id).cloned()
     }
 
     pub(super) fn recorded(&self) -> Vec<ApiRequest> {
-        self.lock().recorded.clone()
+        self.books.lock().recorded.clone()
     }
 
     /// Waits until `look` finds what it looks for.

@@ -24,12 +24,13 @@ mod request;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use http::Version;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -179,13 +180,13 @@ impl Api {
     /// Has `script` answer from now on; what it gives no answer to is answered as ever. Requests are
     /// counted before it is asked.
     pub fn script(&self, script: impl Fn(&ApiRequest) -> Option<ApiReply> + Send + Sync + 'static) {
-        *self.shared.lock_script() = Some(Arc::new(script));
+        *self.shared.script.lock() = Some(Arc::new(script));
         self.shared.watched.store(true, Ordering::Release);
     }
 
     /// Ends the script.
     pub fn unscript(&self) {
-        *self.shared.lock_script() = None;
+        *self.shared.script.lock() = None;
         let recording = self.shared.recording.load(Ordering::Acquire);
         self.shared.watched.store(recording, Ordering::Release);
     }
@@ -234,9 +235,7 @@ impl Api {
     }
 
     fn lock_accepting(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.accepting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.accepting.lock()
     }
 }
 
@@ -250,17 +249,13 @@ impl Drop for Api {
 }
 
 impl Shared {
-    fn lock_script(&self) -> MutexGuard<'_, Option<Script>> {
-        self.script.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn is_watched(&self) -> bool {
         self.watched.load(Ordering::Acquire)
     }
 
     /// Records a request and asks the script.
     fn watch(&self, request: ApiRequest) -> Option<ApiReply> {
-        let script = self.lock_script().clone();
+        let script = self.script.lock().clone();
         let reply = script.and_then(|script| script(&request));
         if self.recording.load(Ordering::Acquire) {
             self.ledger.change(|books| {

@@ -12,10 +12,11 @@ mod windows;
 
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::StartError;
@@ -138,18 +139,18 @@ impl Ledger {
 
     /// How requests are answered from now on.
     pub fn rule(&self, rules: Rules) {
-        self.shared.book().judge.rule(rules);
+        self.shared.book.lock().judge.rule(rules);
     }
 
     /// The arrivals written down, in the order of their times.
     #[must_use]
     pub fn arrivals(&self) -> Vec<Arrival> {
-        self.shared.book().arrivals.clone()
+        self.shared.book.lock().arrivals.clone()
     }
 
     /// Lets go of the arrivals written down; the counters stay.
     pub fn forget(&self) {
-        self.shared.book().arrivals.clear();
+        self.shared.book.lock().arrivals.clear();
     }
 
     /// The counters as they stand.
@@ -180,10 +181,6 @@ impl Drop for Ledger {
 }
 
 impl Shared {
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn counts(&self) -> LedgerCounts {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         LedgerCounts {
@@ -191,14 +188,14 @@ impl Shared {
             open: get(&self.open),
             arrivals: get(&self.arrivals),
             abandoned: get(&self.abandoned),
-            unlisted: self.book().unlisted,
+            unlisted: self.book.lock().unlisted,
         }
     }
 
     /// A request for an item is there: writes it down and says what to do with it.
     fn arrived(&self, item: u32) -> Verdict {
         let verdict = {
-            let mut book = self.book();
+            let mut book = self.book.lock();
             // Read under the lock: the list is in order.
             let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
             let verdict = book.judge.judge(micros, item);

@@ -111,7 +111,8 @@ async fn an_upload_is_as_long_as_its_content_length_says() {
     };
     let long = "The request's body is longer than its content-length of 7: correct the field, or leave \
                 it out.";
-    let short = "The request's body ended after 3 of the 7 bytes that its content-length says.";
+    let short = "The request's body ended after 3 of the 7 bytes of its content-length: correct the \
+                 field, or leave it out.";
     // Where it is shut, the origin does not answer though it has all that it was told of.
     type Case<'a> = (&'a str, &'a [u8], &'a [u8], bool, &'a str);
     let cases: [Case<'_>; 3] = [

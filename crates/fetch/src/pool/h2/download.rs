@@ -1,4 +1,4 @@
-//! A response body as it comes out of an HTTP/2 stream.
+//! A response body from an HTTP/2 stream.
 
 use std::task::{Context, Poll, ready};
 
@@ -8,13 +8,13 @@ use fetchway_policy::{ErrorName, FetchError};
 use http::{HeaderMap, header};
 use http_body::Frame;
 
-/// The response body. Its window is given back as it is taken, so a reader that stops stops its own
+/// The response body. Its window is returned as the body is taken, so a reader that stops stops its own
 /// stream only.
 pub(crate) struct Download {
     recv: RecvStream,
-    /// What is still to come by the response's `Content-Length`.
+    /// Bytes still to come by the response's `Content-Length`.
     left: Option<u64>,
-    /// The request had a body, so the origin may stop its coming once it has answered.
+    /// Set if the request had a body, which the origin may stop once it has answered.
     may_stop_upload: bool,
     data_done: bool,
 }
@@ -36,10 +36,10 @@ impl Download {
     ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         while !self.data_done {
             match ready!(self.recv.poll_data(cx)) {
-                // An empty frame that only ends the stream, or is there to keep us busy.
+                // An empty frame only ends the stream, or wastes time.
                 Some(Ok(data)) if data.is_empty() => continue,
                 Some(Ok(data)) => {
-                    // Fails only where the stream is gone, and then its window is too.
+                    // This fails only if the stream is gone, and its window with it.
                     let _ = self.recv.flow_control().release_capacity(data.len());
                     self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
                     return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -59,9 +59,9 @@ impl Download {
         }
     }
 
-    /// A reset with `NO_ERROR` after a complete response asks only for the rest of the request to
-    /// be kept back (RFC 9113 section 8.1). The `h2` crate then no longer tells whether the
-    /// response was complete; its length does, and without one it is taken to be.
+    /// Returns true for a reset with `NO_ERROR` after a complete response, which only asks the client not
+    /// to send the rest of the request (RFC 9113 section 8.1). The `h2` crate does not tell whether the
+    /// response was complete. Its length does; without one, it counts as complete.
     fn stopped(&self, error: &::h2::Error) -> Result<(), FetchError> {
         let asks = error.is_reset() && error.reason() == Some(Reason::NO_ERROR);
         if asks && self.may_stop_upload && self.left.is_none_or(|left| left == 0) {
@@ -78,7 +78,7 @@ impl Download {
         self.recv.is_end_stream()
     }
 
-    /// Bytes still to come, where the origin has said so.
+    /// Bytes still to come, if the origin has sent a length.
     pub(crate) fn left(&self) -> Option<u64> {
         self.left
     }

@@ -1,7 +1,7 @@
-//! One HTTP/2 connection: a task drives it, streams share it.
+//! One HTTP/2 connection, driven by a task and shared by streams.
 //!
-//! The `h2` crate is used as it is, not through hyper's client, which tells neither when the
-//! origin's SETTINGS have come nor spares a task per request.
+//! The `h2` crate is used directly. hyper's client does not report when the origin's SETTINGS have come,
+//! and spawns a task for each request.
 
 mod download;
 mod upload;
@@ -22,7 +22,7 @@ use http_body::Body as _;
 use tokio::sync::oneshot;
 
 use super::Failure;
-use super::shared::StreamLease;
+use super::lease::StreamLease;
 use crate::clock::IN_TIME;
 use crate::dial::Target;
 use crate::meter::{Meter, Metered};
@@ -32,28 +32,28 @@ use crate::stream::Stream;
 pub(crate) use download::Download;
 pub(crate) use upload::{Upload, UploadError};
 
-/// Streams that one connection carries at most, whatever the origin allows.
+/// Maximum number of streams of one connection, whatever the origin allows.
 pub const MAX_STREAMS: usize = 256;
 
-/// Stands for "the origin's SETTINGS have not come yet"; no origin will name this very limit.
+/// Stands for "the origin's SETTINGS have not come yet". No origin will set this very limit.
 const UNSETTLED: usize = 0x7EAD_BEE5;
 
-/// The most that a response's header section may take, in bytes.
+/// Maximum number of bytes of a response's header section.
 const MAX_HEADERS: u32 = 64 << 10;
 
 /// Bytes of a request body that one stream may hold unsent.
 const SEND_BUFFER: usize = 64 << 10;
 
-/// What happens to an open connection.
+/// An event of an open connection.
 pub(super) enum Change {
-    /// The origin allows so many streams from now on.
+    /// The origin allows this number of streams from now on.
     Limit(usize),
-    /// It has ended.
+    /// The connection has ended.
     Closed,
 }
 
-/// Opens a connection. Ready once the origin has said how many streams it allows, which is then
-/// kept up to date; `changes` hears of what happens later.
+/// Opens a connection. Ready once the origin has sent its stream limit, which is then kept up to date;
+/// `changes` gets later events.
 pub(super) async fn open(
     stream: Stream,
     meter: Arc<Meter>,
@@ -80,7 +80,7 @@ pub(super) async fn open(
         FetchError::new(ErrorName::HttpProtocolError, detail)
     };
     let limit = limit.await.map_err(|_| broken())?;
-    // One that has had its GOAWAY already is of no use to anybody.
+    // A connection that has already received a GOAWAY is useless.
     let sender = sender.ready().await.map_err(|_| broken())?;
     Ok((sender, limit))
 }
@@ -98,11 +98,11 @@ async fn drive(
         let limit = connection.max_concurrent_send_streams();
         if limit != known {
             known = limit;
-            // At zero one still goes ahead: it waits within the `h2` crate for a better limit.
+            // At zero, one stream still goes ahead: it waits within the `h2` crate for a higher limit.
             let limit = limit.clamp(1, MAX_STREAMS);
             allowed.store(limit, Ordering::Relaxed);
             match settled.take() {
-                // If nobody listens any more, the dial has timed out and its sender is gone.
+                // If the receiver is gone, the dial has timed out.
                 Some(settled) => drop(settled.send(allowed.clone())),
                 None => changes(Change::Limit(limit)),
             }
@@ -113,19 +113,19 @@ async fn drive(
     if let Err(error) = ended {
         tracing::debug!(%error, "an HTTP/2 connection ended");
     }
-    // The connection goes first, so that whoever is told finds all its streams ended.
+    // The connection is dropped first, so that all its streams have ended when the event arrives.
     drop(connection);
     changes(Change::Closed);
 }
 
-/// What it is called when an origin's SETTINGS don't come in time.
+/// The error of a connection whose origin sends no SETTINGS in time.
 pub(super) fn no_settings(origin: &str) -> FetchError {
     let detail = format!("{origin} did not finish the HTTP/2 handshake{IN_TIME}");
     FetchError::new(ErrorName::ConnectionTimeout, detail)
 }
 
-/// What it is called when a connection breaks off before its SETTINGS have come. Where nobody has
-/// asked the origin before, it most likely speaks HTTP/1.1 only.
+/// The error of a connection that fails before its SETTINGS have come. On the first connection to an
+/// origin, the origin most likely speaks HTTP/1.1 only.
 pub(super) fn not_spoken(target: &Target, error: FetchError) -> FetchError {
     if !target.h2c || error.name != ErrorName::HttpProtocolError {
         return error;
@@ -145,8 +145,8 @@ pub(crate) async fn exchange(
     let reused = place.reused();
     let (head, body) = request.into_parts();
     let empty = body.is_end_stream();
-    // No need to ask whether it is ready: this clone has sent nothing, and sending asks again
-    // whether the connection still takes streams.
+    // No check for readiness is needed: this clone has sent nothing, and sending checks again whether the
+    // connection takes streams.
     let sent = place
         .sender
         .clone()
@@ -190,7 +190,7 @@ async fn headers(
         match upload.poll(cx) {
             // An origin that stopped the upload by a reset may have answered before.
             Poll::Ready(Err(UploadError::Stream(error))) if error.is_reset() => Poll::Pending,
-            // A broken upload ends the stream.
+            // A failed upload ends the stream.
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
@@ -198,9 +198,9 @@ async fn headers(
     .await
 }
 
-/// How far a failed send had got. A stream refused, or above the last one that a GOAWAY names, was
-/// not processed (RFC 9113 sections 6.8 and 8.7); the `h2` crate reports a remote GOAWAY only to
-/// the streams above it.
+/// Returns how far a failed send had got. A stream that was refused, or is above the last one that a GOAWAY
+/// names, was not processed (RFC 9113 sections 6.8 and 8.7). The `h2` crate reports a GOAWAY only to the
+/// streams above it.
 fn progress(error: &::h2::Error, reused: bool) -> Progress {
     let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
     if refused || error.is_go_away() && error.is_remote() {

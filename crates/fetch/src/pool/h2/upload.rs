@@ -1,4 +1,4 @@
-//! A request body on its way into an HTTP/2 stream.
+//! A request body for an HTTP/2 stream.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,25 +10,25 @@ use http_body::Body as _;
 
 use crate::request::Sending;
 
-/// The request body, moved along by whoever waits for the response or reads it.
+/// The request body, driven by the code that waits for the response or reads it.
 pub(crate) struct Upload {
-    /// `None` when all is sent, or nothing more will be taken.
+    /// The stream; `None` when everything is sent, or nothing more will be taken.
     stream: Option<SendStream<Bytes>>,
     body: Sending,
-    /// Taken from the body, not yet given to the stream.
+    /// Bytes taken from the body, and not yet given to the stream.
     chunk: Bytes,
 }
 
-/// Why an upload ended before its end.
+/// Reason why an upload ended early.
 pub(crate) enum UploadError {
-    /// The stream takes no more; the response tells why.
+    /// The stream takes no more. The response tells why.
     Stream(::h2::Error),
-    /// The body itself failed. The stream has been reset.
+    /// The body itself failed, and the stream has been reset.
     Body(FetchError),
 }
 
 impl Upload {
-    /// `stream` is `None` for a request without a body.
+    /// Returns an upload. `stream` is `None` for a request without a body.
     pub(super) fn new(stream: Option<SendStream<Bytes>>, body: Sending) -> Self {
         Self {
             stream,
@@ -37,7 +37,7 @@ impl Upload {
         }
     }
 
-    /// Sends what the origin's window allows now.
+    /// Sends as much as the origin's window allows now.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Ok(()));
@@ -89,7 +89,7 @@ fn send(
     }
 }
 
-/// How much of `wanted` bytes the stream takes; never none.
+/// Returns how many of `wanted` bytes the stream takes; never zero.
 fn capacity(
     stream: &mut SendStream<Bytes>,
     wanted: usize,
@@ -97,7 +97,7 @@ fn capacity(
 ) -> Poll<Option<Result<usize, UploadError>>> {
     stream.reserve_capacity(wanted);
     loop {
-        // Asked for first: `poll_capacity` speaks only of what is new since it last did.
+        // Reserved first, because `poll_capacity` reports only changes since its last call.
         let capacity = stream.capacity();
         if capacity > 0 {
             return Poll::Ready(Some(Ok(capacity)));

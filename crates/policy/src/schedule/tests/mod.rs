@@ -55,7 +55,7 @@ impl Schedule {
         }
     }
 
-    /// Whoever waits for nothing but time, or for the end of the wait, is woken in time.
+    /// Checks that a fetch that waits only for time, or for the end of its wait, is woken in time.
     fn check_deadline(&self) {
         let deadline = self.next_deadline();
         let in_time = |at: Option<Instant>| match (deadline, at) {

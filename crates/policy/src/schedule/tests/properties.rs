@@ -15,7 +15,7 @@ enum Op {
         origin: usize,
         account: usize,
         bytes: usize,
-        again: bool,
+        repeated: bool,
     },
     Finish(usize),
     Pause(usize),
@@ -33,12 +33,12 @@ fn op() -> impl Strategy<Value = Op> {
         0..30usize,
         prop::bool::weighted(0.1),
     );
-    let submit = submit.prop_map(|(lane, origin, account, bytes, again)| Op::Submit {
+    let submit = submit.prop_map(|(lane, origin, account, bytes, repeated)| Op::Submit {
         lane,
         origin,
         account,
         bytes,
-        again,
+        repeated,
     });
     prop_oneof![
         10 => submit,
@@ -88,9 +88,9 @@ fn apply(world: &mut World, op: &Op) {
             origin,
             account,
             bytes,
-            again,
+            repeated,
         } => {
-            world.submit((lane, origin, account), bytes, again);
+            world.submit((lane, origin, account), bytes, repeated);
         }
         Op::Finish(index) => {
             if let Some(index) = pick(index, world) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{AccountLimits, Event, Request, Submitted};
+use super::super::{AccountLimits, Event, Submission, Submitted};
 use super::world::{NO_LIMITS, Phase, World, lane, origin};
 use crate::error::{ErrorName, FetchError};
 use crate::lane::QueueBounds;
@@ -32,12 +32,12 @@ fn stall(world: &mut World, stalled: bool) {
 }
 
 fn refusal(world: &mut World, path: (usize, usize, usize), bytes: usize) -> FetchError {
-    let request = Request {
+    let request = Submission {
         lane: path.0,
         origin: world.origins[path.1],
         account: world.accounts[path.2].0,
         bytes,
-        again: false,
+        repeated: false,
     };
     match world.machine.submit(world.now, &request) {
         Submitted::Refused(error) => error,

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use super::super::{AccountId, Event, OriginId, Request, Schedule, Submitted, Ticket};
+use super::super::{AccountId, Event, OriginId, Schedule, Submission, Submitted, Ticket};
 use super::world::{NO_LIMITS, lane, origin};
 use crate::lane::{LaneConfig, OriginLimits};
 
@@ -44,12 +44,12 @@ impl Run {
     }
 
     fn submit(&mut self, lane: usize, origin: OriginId, account: AccountId) {
-        let request = Request {
+        let request = Submission {
             lane,
             origin,
             account,
             bytes: 1,
-            again: false,
+            repeated: false,
         };
         self.events += 1;
         match self.machine.submit(self.now, &request) {

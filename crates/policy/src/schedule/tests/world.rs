@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::super::{
-    AccountId, AccountLimits, Event, OriginId, Request, Schedule, Submitted, Ticket,
+    AccountId, AccountLimits, Event, OriginId, Schedule, Submission, Submitted, Ticket,
 };
 use crate::lane::{LaneConfig, OriginLimits, QueueBounds, Rate};
 
@@ -58,11 +58,11 @@ pub(super) struct Track {
     pub(super) phase: Phase,
     /// How many had started before it.
     pub(super) turn: usize,
-    again: bool,
+    repeated: bool,
     bytes: usize,
 }
 
-/// What the model knows of one lane or origin.
+/// The model's state of one lane or origin.
 #[derive(Clone, Debug)]
 struct Gate {
     limit: usize,
@@ -154,16 +154,16 @@ impl World {
     }
 
     /// Submits, and says whether there was room.
-    pub(super) fn submit(&mut self, path: Path, bytes: usize, again: bool) -> bool {
-        let request = Request {
+    pub(super) fn submit(&mut self, path: Path, bytes: usize, repeated: bool) -> bool {
+        let request = Submission {
             lane: path.0,
             origin: self.origins[path.1],
             account: self.accounts[path.2].0,
             bytes,
-            again,
+            repeated,
         };
         let answer = self.machine.submit(self.now, &request);
-        let room = self.has_room(path, bytes) || again;
+        let room = self.has_room(path, bytes) || repeated;
         let (ticket, starts) = match answer {
             Submitted::Granted(ticket) => (ticket, true),
             Submitted::Queued(ticket) => {
@@ -179,18 +179,22 @@ impl World {
         let waiting = self.flows.entry(path).or_default();
         assert!(!starts || waiting.is_empty(), "overtook its own flow");
         let tracks = &self.tracks;
-        let agains = waiting.iter().filter(|waits| {
+        let repeated_ones = waiting.iter().filter(|waits| {
             let track = tracks.iter().find(|track| track.ticket == **waits);
-            track.expect("a waiting ticket is tracked").again
+            track.expect("a waiting ticket is tracked").repeated
         });
-        let place = if again { agains.count() } else { waiting.len() };
+        let place = if repeated {
+            repeated_ones.count()
+        } else {
+            waiting.len()
+        };
         waiting.insert(place, ticket);
         self.tracks.push(Track {
             ticket,
             path,
             phase: Phase::Queued,
             turn: 0,
-            again,
+            repeated,
             bytes,
         });
         if starts {

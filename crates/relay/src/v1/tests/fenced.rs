@@ -1,4 +1,4 @@
-//! What comes on a socket that a newer one has just replaced does not concern the session.
+//! Messages on a socket that a newer one has just replaced do not affect the session.
 
 use bytes::{Bytes, BytesMut};
 use fetchway_wire::v1::{Frame, Hello};
