@@ -3,6 +3,7 @@
 //! They run under jemalloc with active profiling, as the binary does.
 
 mod api;
+mod broken;
 mod client;
 mod config;
 mod drain;
