@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::client::{EOF, Lifecycle};
+use crate::client::Lifecycle;
 
 /// Takes no more clients, closes those that are there with 1012 spread over the configured time, and waits
 /// until the API has heard of all their messages and ends. Returns true if that was so within `grace`.
@@ -30,6 +30,6 @@ pub(crate) async fn drain(life: &Lifecycle, grace: Duration) -> bool {
 pub(crate) fn abort(life: &Lifecycle) {
     life.begin_drain();
     for connection in life.table.all() {
-        life.disconnect(&connection, EOF);
+        life.disconnect(&connection);
     }
 }

@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 use super::connection::Connection;
 use super::handshake::{Peer, address, beyond, client_id, is_reserved, passed_on};
 use super::http::{Answer, text};
-use super::lifecycle::{EOF, Lifecycle};
+use super::lifecycle::Lifecycle;
 use super::socket::Socket;
 use crate::api::{Api, STATE};
 use crate::config::Duplicate;
@@ -103,7 +103,7 @@ impl Handshakes {
             match upgrade.await.ok().and_then(socket) {
                 Some((socket, early)) => life.attach(connection, socket, early),
                 // The client has left before its handshake was answered.
-                None => life.disconnect(&connection, EOF),
+                None => life.disconnect(&connection),
             }
         });
         Ok(answer)

@@ -11,11 +11,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use fetchway_ws::{CloseCode, Opcode, ReadState, close_payload, put_frame};
 use http::HeaderValue;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::order::Order;
 use super::socket::Socket;
@@ -68,7 +69,7 @@ pub(crate) struct State {
     pub(crate) slot: u32,
     /// The reactor that serves the connection.
     pub(crate) reactor: u8,
-    pub(crate) phase: Phase,
+    phase: Phase,
     pub(crate) pinged: bool,
     /// The API has accepted the connection, which so counts as opened.
     pub(crate) is_counted: bool,
@@ -166,6 +167,37 @@ impl Connection {
 }
 
 impl State {
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Notes that the API has accepted the connection.
+    pub(crate) fn accept(&mut self) {
+        (self.phase, self.is_counted) = (Phase::Accepted, true);
+    }
+
+    /// Opens the connection: its socket can be written to and read from now on.
+    pub(crate) fn open(&mut self, now: u32) {
+        (self.heard, self.phase) = (now, Phase::Open);
+    }
+
+    /// Ends the connection: moves to `phase`, `Closing` or `Gone`, and ends the order in the same step.
+    /// Returns true if the API is to hear of the end.
+    ///
+    /// The two must not come apart. A connection that is gone and has not ended would count as one that
+    /// stays: a successor that ends meanwhile would have its DELETE dropped, and one that connects would be
+    /// refused. Therefore nothing else moves to these phases, and the client learns of the end afterwards.
+    pub(crate) fn end(&mut self, phase: Phase, reason: Bytes, held: bool) -> bool {
+        self.phase = phase;
+        if self.order.has_ended() {
+            return false;
+        }
+        // Until its fate is decided: nobody must send it before.
+        self.order.hold(held);
+        self.order.end(reason, self.is_counted, Instant::now());
+        self.is_counted
+    }
+
     pub(crate) fn buffers(&mut self) -> &mut Buffers {
         self.buffers.get_or_insert_default()
     }
@@ -245,12 +277,9 @@ impl State {
         Ok(())
     }
 
-    /// Sends a Close, once.
+    /// Writes the Close of a connection that is in `Closing`.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str, now: u32) -> Result<(), Broken> {
-        let payload = close_payload(code, reason);
-        self.frame(Opcode::Close, &payload, now)?;
-        self.phase = Phase::Closing;
         self.heard = now;
-        Ok(())
+        self.frame(Opcode::Close, &close_payload(code, reason), now)
     }
 }

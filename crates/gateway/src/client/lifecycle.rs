@@ -11,7 +11,6 @@ use bytes::Bytes;
 use fetchway_ws::{CloseCode, Opcode};
 use http::HeaderValue;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::connection::{Broken, Connection, Phase, State};
 use super::socket::Socket;
@@ -37,7 +36,7 @@ const RESTART: CloseCode = CloseCode::Private(1012);
 const MAX_STATE: usize = 4 << 10;
 
 /// The reason that the API hears of a client that vanished without a Close.
-pub(crate) const EOF: Bytes = Bytes::from_static(b"EOF");
+const EOF: Bytes = Bytes::from_static(b"EOF");
 
 /// The connections of a gateway, and how they begin, end and follow each other.
 pub(crate) struct Lifecycle {
@@ -99,12 +98,11 @@ impl Lifecycle {
     pub(crate) fn accepted(&self, connection: &Arc<Connection>) -> bool {
         {
             let mut state = connection.lock();
-            if state.phase == Phase::Gone {
+            if state.phase() == Phase::Gone {
                 // Cut off meanwhile.
                 return false;
             }
-            state.phase = Phase::Accepted;
-            state.is_counted = true;
+            state.accept();
         }
         add(&self.telemetry.counters.opened);
         let stays = self.make_room(connection);
@@ -178,7 +176,7 @@ impl Lifecycle {
     ) -> Pushed {
         let sent = {
             let mut state = connection.lock();
-            if state.order.has_ended() || state.phase >= Phase::Closing {
+            if state.order.has_ended() {
                 return Pushed::Gone;
             }
             if state.unsent() > 0 && state.unsent() + body.len() > limit {
@@ -194,7 +192,7 @@ impl Lifecycle {
                 if waits { Pushed::Queued } else { Pushed::Sent }
             }
             Err(Broken) => {
-                self.disconnect(connection, EOF);
+                self.disconnect(connection);
                 Pushed::Gone
             }
         }
@@ -209,33 +207,27 @@ impl Lifecycle {
     pub(crate) fn close(&self, connection: &Arc<Connection>, code: CloseCode, reason: &str) {
         let closed = {
             let mut state = connection.lock();
-            if state.phase != Phase::Open {
+            if state.phase() != Phase::Open {
                 return;
             }
-            let closed = state.close(code, reason, self.clock.now());
-            if closed.is_ok() {
-                // Now: the API hears our reason, however soon the client's own Close comes.
-                self.end(&mut state, Bytes::copy_from_slice(reason.as_bytes()));
-            }
-            closed
+            let told = Bytes::copy_from_slice(reason.as_bytes());
+            self.end(&mut state, Phase::Closing, told);
+            state.close(code, reason, self.clock.now())
         };
         match closed {
             Ok(()) => self.update_order(&connection.id),
-            Err(Broken) => self.disconnect(connection, EOF),
+            Err(Broken) => self.disconnect(connection),
         }
     }
 
-    /// Drops the socket of a client that is gone. The API hears `reason`, if it has not heard one yet.
-    pub(crate) fn disconnect(&self, connection: &Arc<Connection>, reason: Bytes) {
+    /// Drops the socket of a client that is gone. The API hears `EOF`, if it has not heard a reason yet.
+    pub(crate) fn disconnect(&self, connection: &Arc<Connection>) {
         {
             let mut state = connection.lock();
-            if state.phase == Phase::Gone {
+            if state.phase() == Phase::Gone {
                 return;
             }
-            // Under one lock with the phase: a connection that is gone and has not ended would count as one
-            // that stays, and a successor that ends meanwhile would have its DELETE forgotten.
-            self.end(&mut state, reason);
-            state.phase = Phase::Gone;
+            self.end(&mut state, Phase::Gone, EOF);
             state.buffers = None;
             if let Some(mut socket) = state.socket.take() {
                 socket.close();
@@ -251,12 +243,11 @@ impl Lifecycle {
     pub(crate) fn refuse(&self, connection: &Arc<Connection>) {
         let pushed = {
             let mut state = connection.lock();
-            if state.phase == Phase::Gone {
+            if state.phase() == Phase::Gone {
                 // Cut off meanwhile.
                 return;
             }
-            state.phase = Phase::Gone;
-            self.end(&mut state, EOF);
+            self.end(&mut state, Phase::Gone, EOF);
             state.buffers.take().map(|buffers| buffers.out)
         };
         self.table.leave(connection.address);
@@ -270,24 +261,18 @@ impl Lifecycle {
         self.update_order(&connection.id);
     }
 
-    /// Ends a client's order. [`Lifecycle::update_order`] is to follow when the client's lock is free.
-    fn end(&self, state: &mut State, reason: Bytes) {
-        if state.order.has_ended() {
-            return;
-        }
-        let told = state.is_counted;
-        if told {
+    /// Ends a client, which moves to `phase`, and counts that. [`Lifecycle::update_order`] is to follow when
+    /// the client's lock is free.
+    pub(crate) fn end(&self, state: &mut State, phase: Phase, reason: Bytes) {
+        if state.end(phase, reason, !self.config.epochs) {
             add(&self.telemetry.counters.closed);
             add(&self.telemetry.counters.deletes);
         }
-        // Until it is decided: nobody must send it before.
-        state.order.hold(!self.config.epochs);
-        state.order.end(reason, told, Instant::now());
     }
 
     /// Takes the item that goes to the API next, unless the client does not take the replies that it has.
     pub(crate) fn next(&self, state: &mut State) -> Option<Item> {
-        if state.phase == Phase::Open && state.unsent() > self.config.send_buffer {
+        if state.phase() == Phase::Open && state.unsent() > self.config.send_buffer {
             return None;
         }
         let item = state.order.next(self.config.order.at_once())?;

@@ -40,7 +40,7 @@ pub(crate) fn check(
     now: u32,
 ) -> Check {
     let silent = now.saturating_sub(state.heard);
-    if state.phase == Phase::Closing && silent > CLOSING {
+    if state.phase() == Phase::Closing && silent > CLOSING {
         return Check::Stuck;
     }
     if state.unsent() > 0 || state.is_blocked() {
@@ -52,7 +52,7 @@ pub(crate) fn check(
         };
     }
     if state.is_paused() {
-        if state.phase == Phase::Open {
+        if state.phase() == Phase::Open {
             state.heard = now;
         }
         return if is_full {
@@ -61,7 +61,7 @@ pub(crate) fn check(
             Check::Resume
         };
     }
-    if state.phase != Phase::Open {
+    if state.phase() != Phase::Open {
         Check::Nothing
     } else if silent >= tenths(config.idle_timeout) {
         Check::Idle

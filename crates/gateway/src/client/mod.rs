@@ -23,7 +23,7 @@ pub(crate) use connect::Handshakes;
 pub use handshake::Peer;
 pub use http::pass_over;
 pub(crate) use http::{Answer, text};
-pub(crate) use lifecycle::{EOF, Lifecycle};
+pub(crate) use lifecycle::Lifecycle;
 pub(crate) use liveness::SLICES;
 pub(crate) use push::Pushes;
 pub(crate) use traffic::Traffic;

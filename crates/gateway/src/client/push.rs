@@ -168,7 +168,7 @@ impl Pushes {
     fn has_gone(&self, id: &str, connections: &[Arc<Connection>]) -> bool {
         let ended = |connection: &Arc<Connection>| {
             let state = connection.lock();
-            state.is_counted && (state.order.has_ended() || state.phase >= Phase::Closing)
+            state.is_counted && state.order.has_ended()
         };
         connections.iter().any(ended) || self.life.table.has_just_gone(id)
     }
@@ -194,7 +194,7 @@ impl Pushes {
         let connections = self.life.table.find(id);
         for connection in &connections {
             let mut state = connection.lock();
-            match state.phase {
+            match state.phase() {
                 Phase::Open => found = true,
                 Phase::Connecting | Phase::Accepted => {
                     // As soon as its socket is there.
@@ -251,7 +251,7 @@ impl Pushes {
             connection: String::from_utf8_lossy(&name).into_owned(),
             epoch: connection.epoch,
             address: connection.address,
-            open: state.phase == Phase::Open,
+            open: state.phase() == Phase::Open,
             connected_seconds: seconds(state.since),
             idle_seconds: seconds(state.heard),
             buffered_bytes: state.unsent(),

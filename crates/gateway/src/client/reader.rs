@@ -13,22 +13,21 @@ use crate::stats::add;
 const TURN: usize = 8;
 
 /// The state of a client's connection after it was read.
+#[derive(Clone, Copy)]
 pub(crate) enum ReadOutcome {
     /// The client is waited for.
     Wait,
     /// There is more to be read, but others have their turn first.
     ReadMore,
-    /// The client has closed the connection, for this reason.
-    Closed(Bytes),
-    /// The client is gone without a word.
-    Vanished,
+    /// The client has closed the connection, or is gone without a word.
+    Gone,
     /// The client broke the protocol or a limit, and is to be closed like this.
     Breach(CloseCode, &'static str),
 }
 
 impl From<Broken> for ReadOutcome {
     fn from(Broken: Broken) -> Self {
-        Self::Vanished
+        Self::Gone
     }
 }
 
@@ -72,13 +71,13 @@ impl Reader<'_> {
             };
             let short_is_empty = socket.short_is_empty() && !all;
             let n = match socket.read(scratch) {
-                Ok(0) => return ReadOutcome::Vanished,
+                Ok(0) => return ReadOutcome::Gone,
                 Ok(n) => n,
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return ReadOutcome::Wait,
-                Err(_) => return ReadOutcome::Vanished,
+                Err(_) => return ReadOutcome::Gone,
             };
             // A client that is being closed has so long for its Close, whatever else it sends.
-            if state.phase != Phase::Closing {
+            if state.phase() != Phase::Closing {
                 (state.heard, state.pinged) = (self.0.clock.now(), false);
             }
             if let Err(outcome) = self.feed(state, &mut scratch[..n]) {
@@ -122,7 +121,7 @@ impl Reader<'_> {
     }
 
     fn take(&self, state: &mut State, frames: &mut FrameReader<'_>) -> Result<(), ReadOutcome> {
-        while !self.is_full(state) && state.phase != Phase::Gone {
+        while !self.is_full(state) && state.phase() != Phase::Gone {
             match frames.next()? {
                 Some(Received::Message(text, data)) => {
                     self.message(state, text, Bytes::copy_from_slice(data));
@@ -140,20 +139,21 @@ impl Reader<'_> {
                 self.message(state, message.text, message.data.freeze());
             }
             // Of a client that is being closed everything is passed over but its Close.
-            Event::TooLong(_) if state.phase != Phase::Open => {}
+            Event::TooLong(_) if state.phase() != Phase::Open => {}
             Event::TooLong(_) => {
                 let reason = "a message is longer than this gateway takes";
                 return Err(ReadOutcome::Breach(CloseCode::TooBig, reason));
             }
             Event::Ping(payload) => {
                 let config = &self.0.config;
-                if state.phase == Phase::Open && state.unsent() <= config.send_buffer {
+                if state.phase() == Phase::Open && state.unsent() <= config.send_buffer {
                     state.frame(Opcode::Pong, &payload, self.0.clock.now())?;
                 }
             }
             Event::Pong(_) => {}
             Event::Close(code, reason) => {
-                if state.phase == Phase::Open {
+                if state.phase() == Phase::Open {
+                    self.0.end(state, Phase::Closing, reason.into());
                     // Its own code comes back (RFC 6455 section 5.5.1).
                     let code = match code {
                         1005 => CloseCode::Normal,
@@ -162,14 +162,14 @@ impl Reader<'_> {
                     // A client that is gone by now needs no Close.
                     let _ = state.close(code, "", self.0.clock.now());
                 }
-                return Err(ReadOutcome::Closed(reason.into()));
+                return Err(ReadOutcome::Gone);
             }
         }
         Ok(())
     }
 
     fn message(&self, state: &mut State, text: bool, data: Bytes) {
-        if state.phase != Phase::Open {
+        if state.phase() != Phase::Open {
             return;
         }
         let counters = &self.0.telemetry.counters;
@@ -183,5 +183,82 @@ impl Reader<'_> {
         }
         add(&counters.queued);
         state.order.message(text, data, Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use bytes::BytesMut;
+    use fetchway_ws::put_frame;
+    use url::Url;
+
+    use super::super::connection::Connection;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::error_log::ErrorLog;
+    use crate::observe::NoObserver;
+    use crate::telemetry::Telemetry;
+
+    fn lifecycle() -> Lifecycle {
+        let config = Config::new("gateway", Url::parse("http://api/").expect("a URL"));
+        let clock = Clock::start();
+        let log = ErrorLog::new("gateway", "http://api/", clock);
+        let telemetry = Telemetry::new(Arc::new(NoObserver), log);
+        Lifecycle::new(config, telemetry.into(), clock, vec![Arc::default()])
+    }
+
+    /// Adds a connection of one client. Returns nothing if it is to be alone, and another one has not ended.
+    fn connect(life: &Lifecycle, alone: bool) -> Option<Arc<Connection>> {
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let connection = Arc::new(Connection::new("alice", life.next_epoch(), address, 0));
+        life.table.admit(address, &life.config).expect("no limit");
+        life.table.insert(&connection, alone).map(|_| connection)
+    }
+
+    /// Reads a client's Close. The socket, to which the answer is written, is not needed.
+    fn read_close(life: &Lifecycle, connection: &Connection) {
+        let mut frame = BytesMut::new();
+        put_frame(
+            &mut frame,
+            Opcode::Close,
+            b"\x03\xe8bye",
+            Some([1, 2, 3, 4]),
+        );
+        let outcome = Reader(life).begin(&mut connection.lock(), &frame);
+        assert!(matches!(outcome, ReadOutcome::Gone));
+    }
+
+    #[test]
+    fn a_client_has_ended_as_soon_as_its_close_is_read() {
+        let life = lifecycle();
+        let old = connect(&life, true).expect("the first one");
+        assert!(life.accepted(&old));
+        old.lock().open(0);
+        assert!(connect(&life, true).is_none(), "a duplicate");
+        read_close(&life, &old);
+        assert!(connect(&life, true).is_some(), "the client comes back");
+    }
+
+    #[test]
+    fn a_successor_that_ends_before_the_old_socket_is_dropped_keeps_its_delete() {
+        let life = lifecycle();
+        let old = connect(&life, false).expect("the first one");
+        assert!(life.accepted(&old));
+        old.lock().open(0);
+        let new = connect(&life, false).expect("a duplicate");
+        read_close(&life, &old);
+        // The reactor of the old connection gets no further before the new one has come and gone.
+        assert!(life.accepted(&new));
+        life.disconnect(&new);
+        life.disconnect(&old);
+        assert!(old.lock().order.is_complete(), "its DELETE is dropped");
+        assert!(
+            new.lock().order.has_next(1),
+            "the DELETE of the last one is sent"
+        );
     }
 }

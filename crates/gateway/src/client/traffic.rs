@@ -16,7 +16,7 @@ use mio::{Interest, Registry, Token};
 use parking_lot::MutexGuard;
 
 use super::connection::{Connection, Phase, State};
-use super::lifecycle::{EOF, Lifecycle};
+use super::lifecycle::Lifecycle;
 use super::liveness::{Check, IDLE, SLICES, check};
 use super::reader::{ReadOutcome, Reader};
 use super::work::{Attachment, Work};
@@ -115,14 +115,14 @@ impl Traffic {
     fn attach(&mut self, attachment: Attachment) {
         let connection = &attachment.connection;
         let mut state = connection.lock();
-        if state.phase == Phase::Gone {
+        if state.phase() == Phase::Gone {
             // Cut off meanwhile.
             return;
         }
         let (fd, now) = (attachment.socket.fd(), self.life.clock.now());
         state.slot = self.clients.insert(connection.clone());
         state.socket = Some(attachment.socket);
-        (state.heard, state.phase) = (now, Phase::Open);
+        state.open(now);
         // Pushes that came before the socket could not be taken until now.
         let mut dismissed = None;
         if let Some(buffers) = &mut state.buffers {
@@ -138,7 +138,7 @@ impl Traffic {
         let watched = self.registry.register(&mut SourceFd(&fd), token, all);
         if flushed.is_err() || watched.is_err() {
             drop(state);
-            return self.life.disconnect(connection, EOF);
+            return self.life.disconnect(connection);
         }
         self.after_read(connection, state, outcome);
         self.life.close_if_replaced(connection);
@@ -169,7 +169,7 @@ impl Traffic {
         }
         if state.flush(self.life.clock.now()).is_err() {
             drop(state);
-            self.life.disconnect(connection, EOF);
+            self.life.disconnect(connection);
             return false;
         }
         let half = self.life.config.send_buffer / 2;
@@ -228,8 +228,7 @@ impl Traffic {
         match outcome {
             ReadOutcome::Wait => {}
             ReadOutcome::ReadMore => self.read_later(connection),
-            ReadOutcome::Closed(reason) => self.life.disconnect(connection, reason),
-            ReadOutcome::Vanished => self.life.disconnect(connection, EOF),
+            ReadOutcome::Gone => self.life.disconnect(connection),
             ReadOutcome::Breach(..) => self.close_if_broken(connection),
         }
     }
@@ -356,7 +355,7 @@ impl Traffic {
         }
         drop(state);
         match result {
-            _ if is_broken => self.life.disconnect(connection, EOF),
+            _ if is_broken => self.life.disconnect(connection),
             Check::Resume => self.resume(connection),
             Check::Idle => {
                 let reason = "nothing was received for the idle timeout";
