@@ -1,4 +1,4 @@
-//! What tells an item from what it was: 64 bits of all that the input says of it.
+//! The fingerprint of an item: 64 bits of everything that the input says about it.
 //!
 //! FNV-1a, because it is defined by two numbers and so is the same in every version, and on every
 //! machine: it stands in outputs that a later run reads. It guards against a changed input, not

@@ -10,22 +10,22 @@ use url::Url;
 /// One item of a batch.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// Its place in the input, from 0.
+    /// Position in the input, from 0.
     pub index: u64,
     /// Which of its pages this is: 0 for the item itself, 1 for the page that its response names.
     pub depth: u32,
-    /// What the input calls it: any JSON value but `null`.
+    /// Id from the input: any JSON value except `null`.
     pub id: Option<Id>,
     /// The URL as the input has it; of a line that is wrong, an excerpt of the line.
     pub url: String,
-    /// What to fetch, or what is wrong with the line that should have said it (`invalid_request`).
+    /// The request, or the error of a line that is not a valid request (`invalid_request`).
     pub request: Result<Request, FetchError>,
     /// Of all that the input says of it: the same item has the same one in every run, and so have its
     /// pages.
     pub fingerprint: u64,
 }
 
-/// What to fetch.
+/// The request of an item.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The method; not CONNECT or TRACE.
@@ -40,7 +40,7 @@ pub struct Request {
     pub lane: Option<String>,
     /// Clocks that are to be shorter than the lane's.
     pub timeouts: Timeouts,
-    /// What to do with redirects.
+    /// Handling of redirects.
     pub redirect: RedirectMode,
     /// Whether content codings are undone.
     pub decode: bool,

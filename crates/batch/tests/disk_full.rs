@@ -70,10 +70,10 @@ fn a_disk_that_fills_up_within_a_line_leaves_whole_lines_to_resume_from() {
         let says = journal.flush().unwrap_err().to_string();
         limit(u64::MAX);
         assert!(
-            says.contains(name) && says.contains("cannot be written on: "),
+            says.contains(name) && says.contains("cannot be continued: "),
             "{says}"
         );
-        assert!(says.ends_with("put that right and resume."), "{says}");
+        assert!(says.ends_with("correct that and resume."), "{says}");
         assert_eq!(
             fs::metadata(&path).unwrap().len(),
             one,

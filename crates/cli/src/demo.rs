@@ -1,4 +1,4 @@
-//! `fetchway demo`: a slow origin and a node in this process, and both ways of fetching from it.
+//! `fetchway demo`: a slow origin and a node in this process, fetched from directly and through the node.
 
 use std::process::ExitCode;
 
@@ -11,20 +11,20 @@ use url::Url;
 use crate::common::{one_or_more, print_result, runtime};
 use crate::compare::{Way, connect, direct, private_engine, progress, relayed};
 
-/// Fetches each way: nine rounds of six.
+/// Number of fetches each way: nine rounds of six.
 const COUNT: usize = 54;
-/// What platforms allow: six connections at once.
+/// Number of simultaneous connections that platforms allow.
 const SLOTS: usize = 6;
-/// How slow the origin is, in milliseconds.
+/// Time that the origin takes to answer, in milliseconds.
 const DELAY: u64 = 1000;
 
 /// Flags of `demo`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How many fetches each way
+    /// Number of fetches each way
     #[arg(long, default_value_t = COUNT, value_parser = one_or_more)]
     count: usize,
-    /// How long the origin takes to answer, in milliseconds
+    /// Time that the origin takes to answer, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = DELAY)]
     delay: u64,
 }

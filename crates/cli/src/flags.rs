@@ -1,5 +1,4 @@
-//! What every command that runs a node has in common: its flags become the last layer of the
-//! configuration, the node does the rest.
+//! Flags of all commands that run a node. The flags become the last layer of the configuration.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,8 +9,8 @@ use fetchway_node::{Ended, Layers, Node, log, print_config};
 
 use crate::common::{print_result, runtime};
 
-/// Flags of every command that runs a node. Each is also a key of the configuration; a flag wins over
-/// the environment, and that over the file.
+/// Flags of every command that runs a node. Each is also a key of the configuration; a flag overrides the
+/// environment, which overrides the file.
 #[derive(clap::Args)]
 pub(crate) struct NodeFlags {
     /// Address for metrics, health and profiles [default: 127.0.0.1:9787]
@@ -20,23 +19,23 @@ pub(crate) struct NodeFlags {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "FETCHWAY_CONFIG")]
     config: Option<PathBuf>,
-    /// Logs as text or json [default: text]
+    /// Format of logs, text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// error, warn, info, debug or trace [default: info]
+    /// Level of logs: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// Any other key of the configuration, such as --set lanes.default.rate=100/s; may be repeated
+    /// Set a key of the configuration, such as --set lanes.default.rate=100/s; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Print the configuration that results, each value with its source, and exit; the files that it
-    /// names (tokens, TLS) are not looked at
+    /// Print the resulting configuration, each value with its source, and exit; the files that it names
+    /// (tokens, TLS) are not read
     #[arg(long)]
     print_config: bool,
 }
 
 impl NodeFlags {
-    /// Runs a node with these flags and what `own`, the command's own flags, adds to them.
+    /// Runs a node with these flags. `own` adds the command's own flags.
     pub(crate) fn run(self, own: impl FnOnce(Layers) -> Layers) -> anyhow::Result<ExitCode> {
         let print = self.print_config;
         let loaded = self.layers(own)?.load()?;
@@ -67,13 +66,13 @@ impl NodeFlags {
     }
 }
 
-/// The configuration file, if one is named, and the environment.
+/// Returns the layers of the configuration file, if one is named, and of the environment.
 pub(crate) fn read(config: Option<&Path>) -> Layers {
     let mut layers = Layers::new();
     if let Some(path) = config {
         layers = layers.read_file(path);
     }
-    // A name that is no Unicode is none of ours. A value that is none will make no sense to its key.
+    // A name that is not Unicode is not a key. A value that is not Unicode will be refused by its key.
     let text = |(name, value): (OsString, OsString)| {
         Some((
             name.into_string().ok()?,
@@ -83,7 +82,7 @@ pub(crate) fn read(config: Option<&Path>) -> Layers {
     layers.env(std::env::vars_os().filter_map(text))
 }
 
-/// Adds what `--set` says.
+/// Adds the flags `--set`.
 pub(crate) fn set(mut layers: Layers, settings: &[String]) -> anyhow::Result<Layers> {
     for setting in settings {
         let (key, value) = setting.split_once('=').with_context(|| {
@@ -94,7 +93,7 @@ pub(crate) fn set(mut layers: Layers, settings: &[String]) -> anyhow::Result<Lay
     Ok(layers)
 }
 
-/// Adds a flag that has one value, if it was given.
+/// Adds a flag with one value, if it was given.
 pub(crate) fn single(layers: Layers, flag: &str, key: &str, value: Option<String>) -> Layers {
     match value {
         Some(value) => layers.flag(flag, key, value),

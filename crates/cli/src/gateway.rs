@@ -1,4 +1,4 @@
-//! `fetchway gateway`: a node that is one gateway and nothing else, from two flags.
+//! `fetchway gateway`: a node with one gateway and nothing else, from two flags.
 
 use std::process::ExitCode;
 
@@ -12,17 +12,17 @@ pub(crate) struct Args {
     /// Address for the WebSocket clients, such as 127.0.0.1:7001
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// The HTTP API: http://, https://, or h2c:// for HTTP/2 without TLS
+    /// URL of the HTTP API: http://, https://, or h2c:// for HTTP/2 without TLS
     #[arg(long, value_name = "URL")]
     api: Option<String>,
-    /// Address for the API's pushes, apart from the clients'
+    /// Separate address for the API's pushes
     #[arg(long, value_name = "ADDR")]
     push_listen: Option<String>,
-    /// Let whoever sends this token push; other users of this machine can see it here, but not with
+    /// Token for pushes; other users of this machine can see it here, but not with
     /// `--set gateways[0].push-token-file=FILE`
     #[arg(long, value_name = "TOKEN")]
     push_token: Option<String>,
-    /// Let whoever reaches the clients' address push
+    /// Allow pushes without a token at the clients' address
     #[arg(long)]
     open_push: bool,
     /// Share the clients' address with other processes; needs --push-listen
@@ -43,7 +43,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         node,
     } = args;
     node.run(|mut layers: Layers| {
-        // Relaying is for `serve`.
+        // Relays are run by `serve`.
         layers = layers.flag("fetchway gateway", "listen", "none");
         for (flag, key, value) in [
             ("--listen", "gateways[0].listen", listen),

@@ -1,7 +1,7 @@
 //! The `fetchway` binary: one file per subcommand.
 //!
-//! `serve` and `gateway` run a node; what they share is in `flags`. `probe` and `demo` compare direct
-//! fetches with relayed ones; what those two share is in `compare`. `batch` is a folder.
+//! `serve` and `gateway` run a node, and share `flags`. `probe` and `demo` compare direct fetches with relayed
+//! ones, and share `compare`. `batch` is a folder. `common` is for all of them.
 
 mod batch;
 mod common;
@@ -16,13 +16,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Heap profiles on the admin listener come from here; a sample each 2 MiB takes less than a
-/// hundredth of the CPU. (Each 512 KiB it was 3.5 % of a small fetch: hyper reads each answer into 8 KiB.)
+/// The allocator, which also makes the heap profiles of the admin listener. One sample per 2 MiB takes less than
+/// 1 % of the CPU. (One per 512 KiB took 3.5 % of a small fetch, because hyper reads each answer into 8 KiB.)
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Read by jemalloc at start, by the name that this build of it has for it: under any other it would
-/// be ignored without a word.
+/// Options that jemalloc reads at the start. The symbol has the name that this build of jemalloc looks for; any
+/// other name would be ignored.
 #[expect(unsafe_code, reason = "jemalloc looks for a symbol of this name")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 static MALLOC_CONF: &[u8] =
@@ -38,13 +38,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a node: clients send their fetches over one WebSocket each
+    /// Run a node, to which clients send fetches over a WebSocket
     Serve(serve::Args),
-    /// Run a gateway: WebSocket clients in front of an HTTP API that knows nothing of them
+    /// Run a gateway, which holds WebSocket clients in front of a plain HTTP API
     Gateway(gateway::Args),
-    /// Fetch a list of URLs, however long, at an exact rate, and account for every one
+    /// Fetch a list of URLs at an exact rate, with an account of each
     Batch(Box<batch::Args>),
-    /// See in ten seconds what it is for: a slow origin, fetched directly and through a node
+    /// Show the effect in ten seconds: a slow origin, fetched directly and through a node
     Demo(demo::Args),
     /// Compare direct fetches of a target with relayed ones
     Probe(probe::Args),

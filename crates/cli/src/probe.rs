@@ -12,10 +12,10 @@ use url::Url;
 use crate::common::{one_or_more, print_result, runtime};
 use crate::compare::{Way, check_relay, connect, direct, private_engine, progress, relayed};
 
-/// What `--help` ends with.
+/// Text at the end of `--help`.
 const NOTES: &str = "\
-A fetch is successful with a status below 400, so a 404 counts as failed. If any failed, either \
-way, the exit status is 1.
+A fetch is successful if its status is below 400, so a 404 counts as failed. The exit status is 1 if \
+any fetch failed.
 
 --json prints {testConfig, directFetches, wsFetches, conclusion}. Each result has totalRequests, \
 successful, failed, totalTime (from the first beginning to the last end), average, p50, p95, p99, \
@@ -32,30 +32,30 @@ pub(crate) struct Args {
     /// The relay, as ws://HOST:PORT or wss://HOST:PORT
     #[arg(default_value = "ws://localhost:8787")]
     relay: String,
-    /// The http:// or https:// URL to fetch (needed); `?req=0`, `?req=1`, … are appended
+    /// URL to fetch, http:// or https:// (required); `?req=0`, `?req=1`, … are appended
     target: Option<String>,
-    /// How many fetches each way
+    /// Number of fetches each way
     #[arg(default_value = "10", value_parser = one_or_more)]
     count: usize,
     /// Print one JSON object instead of the table
     #[arg(long)]
     json: bool,
-    /// Direct fetches at a time, as a platform would allow
+    /// Number of simultaneous direct fetches, as on a platform
     #[arg(long, value_name = "N", default_value = "6", value_parser = one_or_more)]
     direct_limit: usize,
-    /// Speak the binary encoding, which every relay must have, instead of JSON
+    /// Use the binary encoding, which every relay must support, instead of JSON
     #[arg(long)]
     binary: bool,
     /// WebSockets to each relay, 1 to 64
     #[arg(long, value_name = "N", default_value = "1", value_parser = one_or_more)]
     connections: usize,
-    /// A further relay to share the fetches with; may be given several times
+    /// Another relay that shares the fetches; may be repeated
     #[arg(long = "relay", value_name = "URL")]
     further: Vec<String>,
-    /// The relay's token, in a file
+    /// File with the token of the relay
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Certificates (PEM) to trust beside the public ones, of the relay and of direct fetches
+    /// File of certificates (PEM) to trust for the relay and for direct fetches
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let roots = args.ca_file.as_deref().map(roots).transpose()?;
     let roots = roots.unwrap_or_default();
     let both = runtime()?.block_on(async {
-        // The relay first: without one, nothing else is worth waiting for.
+        // The relay comes first, because the comparison needs it.
         let way = Way {
             relays: &relays,
             connections: args.connections,

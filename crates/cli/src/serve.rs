@@ -1,4 +1,4 @@
-//! `fetchway serve`: a node, with whatever its configuration asks for.
+//! `fetchway serve`: a node as its configuration describes it.
 
 use std::process::ExitCode;
 
@@ -12,10 +12,10 @@ pub(crate) struct Args {
     /// Address for clients, or none [default: 127.0.0.1:8787]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Let fetches go to this private network, such as 10.0.0.0/8; may be repeated
+    /// Allow fetches to this private network, such as 10.0.0.0/8; may be repeated
     #[arg(long, value_name = "CIDR")]
     allow_net: Vec<String>,
-    /// Let pages of this web origin (scheme, host and port) connect; may be repeated
+    /// Allow web pages of this origin (scheme, host and port) to connect; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
     #[command(flatten)]

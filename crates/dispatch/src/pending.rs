@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::origins::OriginId;
 
-/// What the dispatch must know of an item.
+/// An item, as far as the dispatch must know it.
 pub trait Dispatchable {
     /// Scheme, host and port of the origin that the item is sent to.
     fn origin(&self) -> &str;

@@ -1,7 +1,7 @@
-//! Who may come in: bearer tokens, and what each of them may do.
+//! Authentication: bearer tokens, and the rights of each.
 //!
-//! Tokens are compared by their SHA-256 digests, all of them each time: neither the time taken nor
-//! the length of what was compared depends on a token.
+//! Tokens are compared by their SHA-256 digests, and each time with all of them. Neither the time of a
+//! comparison nor its length depends on a token.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(crate) fn check_token(token: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// What is kept of a token.
+/// The stored form of a token.
 #[derive(Clone)]
 pub(crate) struct TokenDigest([u8; SHA256_OUTPUT_LEN]);
 

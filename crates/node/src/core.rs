@@ -1,4 +1,4 @@
-//! What all servers of a node share, and how each is made.
+//! The state that all servers of a node share, and how each server is made.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::origin_check::OriginCheck;
 use crate::start_error::StartError;
 use fetchway_service::{Phase, Route, Shutdown, StreamService, StreamServices};
 
-/// What all servers of a node share.
+/// The state that all servers of a node share.
 pub(crate) struct Core {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) engine: Engine,

@@ -119,14 +119,14 @@ fn sum(counts: impl Iterator<Item = usize>) -> u64 {
     counts.fold(OTHER_FILES, |sum, count| sum.saturating_add(count as u64))
 }
 
-/// What to tell whoever runs the node.
+/// Advice for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// The limit does for anything.
     None,
-    /// It would not do if every count were reached at once, which is not to be expected.
+    /// The limit would be too low if all counts were reached at once, which is not expected.
     Note(String),
-    /// It may not do for what was asked for.
+    /// The limit may be too low for the configuration.
     Warning(String),
 }
 

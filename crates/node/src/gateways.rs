@@ -24,7 +24,7 @@ use crate::start_error::StartError;
 use crate::tls::Tls;
 use fetchway_service::problem::Answer;
 
-/// What a gateway is to be, with the files read that its section names.
+/// A gateway that is about to start, with the files read that its section names.
 pub(crate) struct Plan<'a> {
     /// The section's place in the configuration.
     table: String,

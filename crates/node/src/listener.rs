@@ -39,18 +39,18 @@ const MAX_HEADER: usize = 64 << 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Who is at the other end of a connection.
+/// The peer of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
-    /// Its own address, or that of whom a PROXY header names.
+    /// Address of the peer, or the one in a PROXY header.
     pub(crate) addr: SocketAddr,
-    /// A proxy has passed the connection on without an address of whoever opened it.
+    /// Set if a proxy has passed the connection on without the address of its client.
     pub(crate) is_unnamed: bool,
-    /// It came over TLS.
+    /// Set if the connection uses TLS.
     pub(crate) tls: bool,
 }
 
-/// What answers the requests of a listener.
+/// The handler of a listener's requests.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// The body of an answer.
     type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
@@ -79,7 +79,7 @@ pub(crate) fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> 
     socket.listen(BACKLOG)
 }
 
-/// What a connection passes before its first request.
+/// The steps that a connection passes before its first request.
 #[derive(Default)]
 pub(crate) struct Entry {
     pub(crate) tls: Option<Arc<Tls>>,

@@ -42,7 +42,7 @@ pub fn init(section: &LogSection) -> Result<(), LogError> {
         .map_err(LogError)
 }
 
-/// What formats and filters log lines, writing them to `writer`.
+/// Returns the subscriber that formats and filters log lines, and writes them to `writer`.
 fn subscriber<W>(section: &LogSection, writer: W, colour: bool) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,

@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::auth::{Keyring, digest_of};
-use crate::config::{Loaded, ReadError, read_token};
+use crate::config::{AdminSection, Loaded, ReadError, read_token};
 use crate::core::{Core, require_token};
 use crate::fdlimit::{self, Advice};
 use crate::gateways::{Plan, Running};
@@ -21,32 +21,33 @@ use crate::start_error::StartError;
 use crate::tls::Tls;
 use fetchway_service::{Phase, Shutdown};
 
-/// Time for answers that are being written when the last session has closed.
+/// Time for answers that are still being written when the last session has closed.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
-/// How the tokens that a listener beyond loopback needs are set.
+/// Setting of the token that the main listener needs beyond loopback.
 const MAIN_TOKEN: &str = "[[tokens]] with a name and a token or token-file";
+/// Setting of the token that the admin listener needs beyond loopback.
 const ADMIN_TOKEN: &str = "admin.token or admin.token-file";
 
 /// How a node ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Everything in flight was answered.
+    /// All work in flight was finished.
     Drained,
-    /// The grace was over first: what was still in flight was cut off, and has no answer.
+    /// The grace period ended first. Work in flight was cut off, without an answer.
     GraceOver,
-    /// A second signal ended it at once.
+    /// A second signal ended the node at once.
     Forced,
 }
 
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Drained => "everything in flight was answered",
+            Self::Drained => "all work in flight was finished",
             Self::GraceOver => {
-                "the grace was over, and what was left was cut off without an answer"
+                "the grace period ended, and work in flight was cut off without an answer"
             }
-            Self::Forced => "a second signal cut off what was in flight",
+            Self::Forced => "a second signal cut off work in flight",
         })
     }
 }
@@ -67,16 +68,14 @@ impl Node {
     /// Binds the listeners and begins to serve. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// Whatever keeps the configuration from being put into practice.
+    /// The reason why the node cannot run with this configuration.
     pub fn start(loaded: &Loaded) -> Result<Self, StartError> {
         let config = &loaded.config;
         let keyring = Keyring::new(config)?;
-        let admin_token = read_token(
-            "admin.token-file",
-            &config.admin.token,
-            &config.admin.token_file,
-        )?;
-        let admin_token = digest_of(&admin_token);
+        let AdminSection {
+            token, token_file, ..
+        } = &config.admin;
+        let admin_token = digest_of(&read_token("admin.token-file", token, token_file)?);
         let main_tls = Tls::new("tls", &config.tls)?;
         let admin_tls = Tls::new("admin.tls", &config.admin.tls)?;
         let listen = config.listen.0.0.map(|address| address.0);
@@ -90,7 +89,7 @@ impl Node {
         let plans = Plan::all(config)?;
         let clients = raise_file_limit(loaded);
         let core = Core::new(config)?;
-        // All are bound before any serves: a node is up as a whole or not at all.
+        // All listeners are bound before any serves, so that a node starts as a whole or not at all.
         let main = listen.map(|address| core.listen("listen", address));
         let main = main.transpose()?;
         let admin = admin_listen.map(|address| core.listen("admin.listen", address));
@@ -121,18 +120,7 @@ impl Node {
             let admin = core.admin(config, admin_token, addr, told);
             servers.push(core.serve(ListenerName::Admin, admin, admin_tls, listener));
         }
-        tracing::info!(
-            addr = addr.map(tracing::field::display),
-            admin = admin_addr.map(tracing::field::display),
-            version = env!("CARGO_PKG_VERSION"),
-            tls = has_tls,
-            tokens = has_tokens,
-            "fetchway is listening"
-        );
-        for gateway in &gateways {
-            gateway.announce();
-        }
-        Ok(Self {
+        let node = Self {
             addr,
             admin_addr,
             engine: core.engine,
@@ -141,23 +129,38 @@ impl Node {
             grace: config.shutdown.grace.0.0,
             tls,
             servers,
-        })
+        };
+        node.announce(has_tls, has_tokens);
+        Ok(node)
     }
 
-    /// Where the main listener listens, if there is one; the port is the real one, where 0 was asked
-    /// for.
+    fn announce(&self, has_tls: bool, has_tokens: bool) {
+        tracing::info!(
+            addr = self.addr.map(tracing::field::display),
+            admin = self.admin_addr.map(tracing::field::display),
+            version = env!("CARGO_PKG_VERSION"),
+            tls = has_tls,
+            tokens = has_tokens,
+            "fetchway is listening"
+        );
+        for gateway in &self.gateways {
+            gateway.announce();
+        }
+    }
+
+    /// The address of the main listener, if there is one, with the real port if the configuration has 0.
     #[must_use]
     pub fn addr(&self) -> Option<SocketAddr> {
         self.addr
     }
 
-    /// Where clients of the gateway called `name` connect, if there is one.
+    /// The address for clients of the gateway called `name`, if there is one.
     #[must_use]
     pub fn gateway_addr(&self, name: &str) -> Option<SocketAddr> {
         self.gateway(name).map(Running::addr)
     }
 
-    /// Where the gateway called `name` is pushed to, if it has a listener for that.
+    /// The address for pushes to the gateway called `name`, if it has a listener for them.
     #[must_use]
     pub fn push_addr(&self, name: &str) -> Option<SocketAddr> {
         self.gateway(name)?.push_addr()
@@ -167,7 +170,7 @@ impl Node {
         self.gateways.iter().find(|running| running.name() == name)
     }
 
-    /// Where the admin listener listens, if there is one.
+    /// The address of the admin listener, if there is one.
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin_addr
@@ -179,8 +182,7 @@ impl Node {
         &self.engine
     }
 
-    /// Reads all TLS files again. A listener whose files are broken keeps what it has, and the error
-    /// is logged.
+    /// Reads all TLS files again. A listener whose files are broken keeps its old ones, and the error is logged.
     ///
     /// # Errors
     /// The first broken file.
@@ -190,7 +192,7 @@ impl Node {
             match tls.reload() {
                 Ok(()) => tracing::info!("TLS files were read again"),
                 Err(error) => {
-                    tracing::error!(%error, "TLS files are broken; the old ones stay in use");
+                    tracing::error!(%error, "the TLS files are broken, so the old ones stay in use");
                     first = first.and(Err(error));
                 }
             }
@@ -198,17 +200,17 @@ impl Node {
         first
     }
 
-    /// Serves until SIGTERM or SIGINT, then ends softly; a second one ends at once. SIGHUP reads the
-    /// TLS files again.
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends the node at once. SIGHUP reads the TLS
+    /// files again.
     ///
     /// # Errors
-    /// The signals can't be listened for.
+    /// The handlers of the signals can't be installed.
     pub async fn run_until_signal(self) -> io::Result<Ended> {
         let mut signals = Signals::new()?;
         Ok(self.run(async move || signals.next().await).await)
     }
 
-    /// Ends softly: what is in flight is finished, within the configured grace.
+    /// Drains the node and ends it: work in flight may finish within the configured grace period.
     pub async fn stop(self) -> Ended {
         let mut first = Some(Signal::Stop);
         let next = async move || match first.take() {
@@ -218,15 +220,15 @@ impl Node {
         self.run(next).await
     }
 
-    /// Serves and does what the signals say that `next` brings: the first [`Signal::Stop`] ends softly,
-    /// a second one at once.
+    /// Serves, and obeys the signals from `next`: the first [`Signal::Stop`] drains the node, a second one ends
+    /// it at once.
     pub async fn run(mut self, mut next: impl AsyncFnMut() -> Signal) -> Ended {
         while next().await == Signal::Reload {
             // Errors are logged there.
             let _ = self.reload_tls();
         }
         self.shutdown.advance(Phase::Draining);
-        tracing::info!(grace = ?self.grace, "shutting down: finishing what is in flight");
+        tracing::info!(grace = ?self.grace, "shutting down: finishing work in flight");
         let second = async { while next().await == Signal::Reload {} };
         let ended = tokio::select! {
             drained = self.drain() => {
@@ -243,7 +245,7 @@ impl Node {
                 }
             };
             if timeout(CLOSE_WAIT, closed).await.is_err() {
-                tracing::debug!("connections that did not end by themselves are cut off");
+                tracing::debug!("connections that did not end in time are cut off");
             }
         }
         tracing::info!("fetchway has ended: {ended}");
@@ -252,7 +254,7 @@ impl Node {
 }
 
 impl Node {
-    /// Relay, batches and gateways side by side; true if nothing had to be cut off.
+    /// Drains relay, batches and gateways at the same time. Returns true if nothing had to be cut off.
     async fn drain(&self) -> bool {
         let mut gateways = JoinSet::new();
         for running in &self.gateways {
@@ -262,7 +264,7 @@ impl Node {
         let mut drained = self.shutdown.drain(self.grace).await;
         while let Some(other) = gateways.join_next().await {
             drained &= other.unwrap_or_else(|error| {
-                tracing::error!(%error, "what waits for an end panicked; this is a fault of fetchway");
+                tracing::error!(%error, "draining a gateway panicked, which is a bug in fetchway");
                 false
             });
         }
@@ -279,8 +281,8 @@ impl Drop for Node {
     }
 }
 
-/// Gives how many clients that allows each gateway that sets no bound; 0 for any number, if the limit is
-/// not known.
+/// Raises the limit of open files. Returns the number of clients that it allows each gateway without a bound of
+/// its own; 0 means any number, if the limit is not known.
 fn raise_file_limit(loaded: &Loaded) -> usize {
     match fdlimit::raise() {
         Ok(limit) => {

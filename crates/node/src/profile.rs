@@ -86,7 +86,7 @@ pub(crate) async fn cpu(query: Option<&str>) -> Answer {
     }
 }
 
-/// What is allocated now, by where it was allocated. Sampled, gzipped.
+/// Returns the memory that is allocated now, by the place of its allocation. Sampled, gzipped.
 pub(crate) async fn heap() -> Answer {
     let taken = spawn_blocking(|| {
         let control = profiling_allocator()?;

@@ -8,8 +8,8 @@ use fetchway_wire::proxy::{MAX_V2, Source, parse};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-/// Whom the header names, if anybody. `stream` then stands behind it: not one byte more has been taken,
-/// as those are for TLS or HTTP.
+/// Reads the PROXY header and returns the client that it names, if it names one. Not one byte after the header is
+/// read, because TLS or HTTP follows.
 ///
 /// # Errors
 /// Why the connection is to be closed: `peer` is none of `proxies`, and may say what it likes; or what

@@ -1,4 +1,4 @@
-//! What keeps a node from being started.
+//! The errors with which a node cannot start.
 
 use std::fmt;
 use std::io;
@@ -8,18 +8,18 @@ use fetchway_policy::FetchError;
 
 use crate::config::ReadError;
 
-/// Why a node could not be started.
+/// Reason why a node could not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// A listener beyond loopback without a token. `0` is its key, `1` the token's.
+    /// A listener beyond loopback has no token: the key of the listener, its address, and the setting of the token.
     Open(String, SocketAddr, String),
-    /// The address is taken or not ours.
+    /// The address is in use, or does not belong to this machine: the key of the listener, the address, the error.
     Bind(String, SocketAddr, io::Error),
-    /// A file that the configuration names.
+    /// A file that the configuration names cannot be used.
     File(ReadError),
     /// The engine refuses its configuration.
     Engine(FetchError),
-    /// A gateway can't work. `0` is its table.
+    /// A gateway cannot start: its table in the configuration, and the error.
     Gateway(String, FetchError),
 }
 

@@ -9,7 +9,7 @@ use rcgen::{
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::StartError;
+use crate::listen::StartError;
 
 /// A leaf certificate for `localhost`, `127.0.0.1`, `::1` and further names, with its key and the
 /// authority that signed it. New keys each time: nothing secret is kept anywhere.

@@ -11,10 +11,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::StartError;
 use crate::accept::accept_each;
 use crate::filler::{Kind, filler};
-use crate::origin::listen;
+use crate::listen::{StartError, listen};
 
 /// Longest body: it is written with its head in one go.
 const MAX_BODY: usize = 16 * 1024;

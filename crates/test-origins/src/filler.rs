@@ -19,7 +19,7 @@ static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
 static BINARY: LazyLock<Bytes> = LazyLock::new(|| block(|byte| byte));
 static ZEROS: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; PERIOD]));
 
-/// What the filler is made of.
+/// The bytes of a filler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Letters, digits, `-` and `_`: UTF-8, and nothing that JSON must escape.

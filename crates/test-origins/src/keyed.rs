@@ -1,4 +1,4 @@
-//! What the origin remembers under a key of the caller's: gates, and how often `/fail` was asked.
+//! State of the origin under a key of the caller: gates, and the number of requests to `/fail`.
 
 use std::collections::HashMap;
 

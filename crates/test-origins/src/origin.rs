@@ -1,54 +1,16 @@
 //! An origin: built, bound, counted, stopped.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::certificate::Certificate;
-use crate::keyed::{Gates, Visits};
+use crate::listen::{StartError, listen};
 use crate::serve::{Listening, Order, accept_loop};
-use crate::stats::{Counters, Stats};
-
-/// Connections the kernel may hold for us. Below the burst of a test, each SYN over it would cost
-/// its client a second; the kernel's own cap is usually the same.
-pub(crate) const BACKLOG: u32 = 4_096;
-
-/// Why an origin could not start.
-#[derive(Debug)]
-pub struct StartError(String);
-
-impl StartError {
-    pub(crate) fn new(what: &str, reason: impl fmt::Display) -> Self {
-        Self(format!("{what}: {reason}"))
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<rcgen::Error> for StartError {
-    fn from(error: rcgen::Error) -> Self {
-        Self::new(
-            "the origin's certificate cannot be made; check its names",
-            error,
-        )
-    }
-}
-
-impl From<rustls::Error> for StartError {
-    fn from(error: rustls::Error) -> Self {
-        Self::new("the origin's TLS cannot be set up", error)
-    }
-}
+use crate::shared::Shared;
+use crate::stats::Stats;
 
 /// How an origin is to be.
 #[derive(Clone)]
@@ -157,38 +119,6 @@ impl Builder {
             control,
         })
     }
-}
-
-/// Binds `addr` with a long backlog; also says which port it became.
-pub(crate) fn listen(
-    addr: SocketAddr,
-) -> Result<(tokio::net::TcpListener, SocketAddr), StartError> {
-    let bind = || {
-        let socket = if addr.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(addr)?;
-        let listener = socket.listen(BACKLOG)?;
-        let bound = listener.local_addr()?;
-        Ok((listener, bound))
-    };
-    bind().map_err(|error: std::io::Error| {
-        StartError::new(
-            &format!("the origin cannot listen on {addr}; choose another address or port 0"),
-            error,
-        )
-    })
-}
-
-/// What the routes work on.
-#[derive(Default)]
-pub(crate) struct Shared {
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) gates: Gates,
-    pub(crate) visits: Visits,
 }
 
 /// A running origin. Dropping it ends the listener, every connection and every task.

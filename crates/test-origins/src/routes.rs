@@ -4,6 +4,7 @@ mod content;
 mod failing;
 mod paging;
 mod reflect;
+mod reply;
 mod waiting;
 
 use std::sync::Arc;
@@ -11,26 +12,10 @@ use std::sync::Arc;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
-use crate::body::{Counted, Cut, Parts, whole};
-use crate::origin::Shared;
+use self::reply::{Refusal, Reply, json, text};
+use crate::body::{Counted, Cut};
 use crate::query::{BadQuery, Query};
-
-/// An answer before it is counted.
-type Reply = Response<Parts>;
-
-/// Why a route gives no answer of its own.
-enum Refusal {
-    /// Answered 400 with a sentence.
-    Bad(BadQuery),
-    /// The connection (h2: the stream) is broken.
-    Drop,
-}
-
-impl From<BadQuery> for Refusal {
-    fn from(bad: BadQuery) -> Self {
-        Self::Bad(bad)
-    }
-}
+use crate::shared::Shared;
 
 /// Answers one request; the error breaks the connection or the stream.
 pub(crate) async fn answer(
@@ -103,50 +88,4 @@ async fn route(
             format!("the origin has no route {other}"),
         )),
     }
-}
-
-fn text(status: StatusCode, sentence: String) -> Reply {
-    let mut reply = sized(
-        sentence.len() as u64,
-        "text/plain; charset=utf-8",
-        whole(sentence),
-    );
-    *reply.status_mut() = status;
-    reply
-}
-
-fn json(value: &serde_json::Value) -> Reply {
-    let written = value.to_string();
-    sized(written.len() as u64, "application/json", whole(written))
-}
-
-/// A body whose length is announced.
-fn sized(length: u64, content_type: &'static str, body: Parts) -> Reply {
-    let mut reply = unsized_reply(content_type, body);
-    reply
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    reply
-}
-
-/// A body that ends where it ends: chunked over HTTP/1.1.
-fn unsized_reply(content_type: &'static str, body: Parts) -> Reply {
-    let mut reply = Response::new(body);
-    reply
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    reply
-}
-
-/// A final status from a parameter.
-fn status_code(query: &Query, name: &str, default: u16) -> Result<StatusCode, BadQuery> {
-    let code = query.number_or(name, default)?;
-    StatusCode::from_u16(code)
-        .ok()
-        .filter(|status| !status.is_informational())
-        .ok_or_else(|| {
-            BadQuery(format!(
-                "{name}={code} is no final status; give one from 200 to 999"
-            ))
-        })
 }

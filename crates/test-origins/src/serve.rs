@@ -17,10 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::origin::Shared;
 use crate::routes::answer;
+use crate::shared::Shared;
 
-/// What the connections are told. The counts grow; a connection acts when one has grown.
+/// Orders to the connections. The counts grow, and a connection acts when one has grown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Order {
     pub(crate) stop: bool,

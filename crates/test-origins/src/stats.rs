@@ -1,4 +1,4 @@
-//! What an origin has seen, and waiting until it has seen something.
+//! Counters of an origin, and waiting for them.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::PATIENCE;
 
-/// What a script gives back.
+/// The answer of a script.
 pub type ApiAnswer = Response<Full<Bytes>>;
 
 type Script =
@@ -167,13 +167,13 @@ impl Api {
         self.addr
     }
 
-    /// Its URL, for either protocol: by its scheme `http` or `h2c`.
+    /// Returns the URL of the API for a protocol, by its scheme `http` or `h2c`.
     #[must_use]
     pub fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{}/", self.addr)
     }
 
-    /// What it was asked so far.
+    /// The requests received so far.
     #[must_use]
     pub fn requests(&self) -> Vec<ApiRequest> {
         self.log.borrow().clone()

@@ -16,9 +16,9 @@ use crate::PATIENCE;
 /// One open WebSocket.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// What came before the first pong.
+    /// Messages that came before the first pong.
     early: VecDeque<Result<Message, Option<(u16, String)>>>,
-    /// What the gateway answered the handshake with.
+    /// The gateway's answer to the handshake.
     pub handshake: Response<Option<Vec<u8>>>,
 }
 

@@ -38,7 +38,7 @@ impl<'a> Pointer<'a> {
     }
 }
 
-/// What is left of a pointer, at a value.
+/// The rest of a pointer, applied to a value.
 struct Seek<'a>(&'a [Cow<'a, str>]);
 
 impl<'de> DeserializeSeed<'de> for Seek<'_> {

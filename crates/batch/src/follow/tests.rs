@@ -1,4 +1,4 @@
-//! What a response names, however it says it; and what hostile ones get out of it.
+//! Tests of the pages that a response names, in each form, and of hostile responses.
 
 use bytes::Bytes;
 use fetchway_policy::Timeouts;

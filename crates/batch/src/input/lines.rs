@@ -5,12 +5,12 @@ use std::io::{self, BufRead};
 /// A buffer grown by a long line is kept up to this size only.
 const KEPT: usize = 64 << 10;
 
-/// What stands between two line ends.
+/// The bytes between two line ends.
 #[derive(Clone, Copy)]
 pub(crate) enum Line<'a> {
     /// A line, its end seen and cut off.
     Whole(&'a [u8]),
-    /// What is left after the last line end.
+    /// The bytes after the last line end.
     Unended(&'a [u8]),
     /// More than the limit; skipped to its end.
     TooLong,

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::error::InputError;
 use super::lines::{Line, Lines};
 use super::parse::{self, MAX_LINE, Place};
+use super::progress::InputProgress;
 use super::template::{Range, Template};
-use super::{Input, InputError, InputProgress};
 use crate::fingerprint::fingerprint;
 
 /// Bytes read at a time, of a file and of what it decompresses to.
@@ -28,14 +29,6 @@ pub enum Source {
 }
 
 impl Source {
-    /// Opens it.
-    ///
-    /// # Errors
-    /// If the file cannot be opened, or read at all.
-    pub fn open(&self) -> Result<Input, InputError> {
-        self.raw().map(Input::new)
-    }
-
     /// Reads all of it, so that a bad line is known before the first fetch. Returns the count of
     /// items.
     ///
@@ -90,7 +83,7 @@ impl Source {
         Ok(())
     }
 
-    /// What it is called in errors.
+    /// The name of the input in errors.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
@@ -99,12 +92,11 @@ impl Source {
         }
     }
 
-    fn raw(&self) -> Result<Raw, InputError> {
+    pub(super) fn raw(&self) -> Result<Raw, InputError> {
         let cannot = |error: io::Error| {
             let what = self.name();
-            let says = format!(
-                "The input {what} cannot be read: {error}; put that right, or give another."
-            );
+            let says =
+                format!("The input {what} cannot be read: {error}; correct that, or give another.");
             InputError::io(says, error)
         };
         let (reader, total): (Box<dyn BufRead + Send>, Option<u64>) = match self {
@@ -260,7 +252,7 @@ impl Raw {
                 let found = next_item(lines, &mut self.line).map_err(|error| {
                     let (what, line) = (&self.name, self.line + 1);
                     let says = format!(
-                        "The input {what} cannot be read on from line {line}: {error}; put that right \
+                        "The input {what} cannot be read on from line {line}: {error}; correct that \
                          and resume."
                     );
                     InputError::io(says, error)
@@ -274,7 +266,7 @@ impl Raw {
                     let (what, line) = (&self.name, self.line);
                     return Err(InputError::new(format!(
                         "The input {what} became shorter while it was read: it ends after line {line} \
-                         now; put that right and resume."
+                         now; correct that and resume."
                     )));
                 }
                 self.index += u64::from(found);

@@ -4,9 +4,9 @@ use std::str::FromStr;
 
 use fetchway_policy::redirect::parse_url;
 
-use super::InputError;
+use super::error::InputError;
 
-/// What stands for the number in a template.
+/// The placeholder for the number in a template.
 const PLACE: &str = "{}";
 
 /// A URL with `{}` in it, at least once.

@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::JournalError;
+use super::error::JournalError;
+use super::folder::{folder_of, sync_folder};
 
 /// Files of a folder: item 1234567's body is `DIR/123/1234567`, and that of its third page
 /// `DIR/123/1234567.3`. Few enough for any file system.
@@ -37,7 +38,7 @@ impl Bodies {
         })?;
         if sync {
             // Its own entry, in the folder that it is in.
-            sync_folder(super::writer::folder_of(root)).map_err(|error| failed(root, error))?;
+            sync_folder(folder_of(root)).map_err(|error| failed(root, error))?;
         }
         Ok(Self {
             root: name.to_owned(),
@@ -98,17 +99,9 @@ impl Bodies {
     }
 }
 
-/// Puts a folder's entries on disk.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
 fn failed(path: &Path, cause: io::Error) -> JournalError {
     let path = path.display();
-    JournalError {
-        message: format!(
-            "The body file {path} cannot be written: {cause}; put that right and resume."
-        ),
-        cause: Some(cause),
-    }
+    let message =
+        format!("The body file {path} cannot be written: {cause}; correct that and resume.");
+    JournalError::with_cause(message, cause)
 }

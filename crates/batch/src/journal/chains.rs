@@ -14,11 +14,11 @@ use crate::line::Record;
 pub(super) struct Chains {
     /// The highest depth of a page that is fetched. Beyond it nothing is kept of a chain.
     most: u32,
-    /// Those that are not at their end, by item.
+    /// Chains that are not at their end, by item.
     open: HashMap<u64, Open>,
 }
 
-/// What is to come.
+/// The next page of a chain.
 struct Open {
     depth: u32,
     url: Box<str>,

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::JournalError;
+use super::error::JournalError;
 
 /// Locks a file that was opened by this path, for as long as it is open.
 ///

@@ -2,17 +2,19 @@
 //! is anything of it changed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::bodies::{Bodies, sync_folder};
-use super::done::PAGE;
+use super::bodies::Bodies;
+use super::done::{DoneItems, PAGE};
+use super::error::JournalError;
+use super::folder::{folder_of, sync_folder};
 use super::format::{FRAME, Format, Framer};
+use super::found::{Found, is_retried, read};
 use super::lock::lock;
 use super::scan::{Seen, scan};
-use super::writer::folder_of;
-use super::{DoneItems, Journal, JournalError, Options};
-use crate::line::{Record, url_of};
+use super::writer::{Journal, Options};
+use crate::line::url_of;
 use crate::{InputError, Source};
 
 /// An output that was begun by an earlier run.
@@ -23,46 +25,6 @@ pub struct Resume {
     retry: bool,
     done: DoneItems,
     found: Found,
-}
-
-/// What an earlier run left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Lines that are whole.
-    pub lines: u64,
-    /// Of these, failures.
-    pub failed: u64,
-    /// Of the failures, those that will be fetched again.
-    pub again: u64,
-    /// Of the lines, those of pages that were followed.
-    pub pages: u64,
-    /// Items whose last line names a page that is to come: it will be fetched.
-    pub to_come: u64,
-    /// Bytes of the file that are whole.
-    pub whole: u64,
-    /// Bytes after them. What of them is no line will be cut off.
-    pub torn: u64,
-    /// Lines among these, in a frame that was not ended, and counted above. They will be written again.
-    pub open: u64,
-    /// A line stands after one of a later item.
-    pub unordered: bool,
-}
-
-impl Found {
-    /// What an output of `len` bytes has, without going on with it. `name` is what it is called in
-    /// errors.
-    ///
-    /// # Errors
-    /// If it cannot be read, is no output, or damaged.
-    pub fn of(
-        from: impl Read,
-        len: u64,
-        format: Format,
-        name: &Path,
-    ) -> Result<Self, JournalError> {
-        let done = DoneItems::following(u32::MAX);
-        read(from, len, format, name, (done, false)).map(|(_, found)| found)
-    }
 }
 
 impl Resume {
@@ -116,7 +78,7 @@ impl Resume {
         })
     }
 
-    /// What was found.
+    /// The content of the output.
     #[must_use]
     pub fn found(&self) -> Found {
         self.found
@@ -128,7 +90,7 @@ impl Resume {
     /// # Errors
     /// If it is not, with the first item that differs; or if it cannot be read.
     pub fn check(&self, source: &Source) -> Result<(), InputError> {
-        source.must_be_repeatable("cannot be resumed from; run it anew")?;
+        source.must_be_repeatable("cannot be resumed from; start the run again")?;
         let Some(highest) = self.done.highest() else {
             return Ok(());
         };
@@ -263,7 +225,7 @@ impl Resume {
                 && left > 0
             {
                 left -= 1;
-                if !(self.retry && is_again(&self.done, &record)) {
+                if !(self.retry && is_retried(&self.done, &record)) {
                     lines.extend_from_slice(line);
                     lines.push(b'\n');
                 }
@@ -279,7 +241,7 @@ impl Resume {
     }
 
     fn failed(&self, error: io::Error) -> JournalError {
-        let remedy = "put that right and resume";
+        let remedy = "correct that and resume";
         JournalError::at(&self.path, "cannot be gone on with", error, remedy)
     }
 
@@ -342,7 +304,7 @@ impl Resume {
                 Ok(())
             };
             match seen {
-                Seen::Line(line, record) if !is_again(&self.done, &record) => {
+                Seen::Line(line, record) if !is_retried(&self.done, &record) => {
                     lines.extend_from_slice(line);
                     lines.push(b'\n');
                 }
@@ -369,61 +331,4 @@ impl Resume {
 fn rewound(mut file: &File) -> io::Result<&File> {
     file.rewind()?;
     Ok(file)
-}
-
-/// Whether what a line is of is fetched again, if failures are.
-fn is_again(done: &DoneItems, record: &Record) -> bool {
-    record.failed && done.reach(record.depth)
-}
-
-fn read(
-    from: impl Read,
-    len: u64,
-    format: Format,
-    path: &Path,
-    (mut done, retry): (DoneItems, bool),
-) -> Result<(DoneItems, Found), JournalError> {
-    let (mut found, mut highest) = (Found::default(), 0);
-    let mut pending: Vec<Record> = Vec::new();
-    let mut see = |seen: Seen<'_>| {
-        match seen {
-            Seen::Line(_, record) => {
-                pending.push(record);
-                return Ok(());
-            }
-            Seen::Whole => {}
-            Seen::Open(lines) => {
-                pending.truncate(usize::try_from(lines).unwrap_or(usize::MAX));
-                found.open = lines;
-            }
-        }
-        for record in pending.drain(..) {
-            let (index, depth) = (record.index, record.depth);
-            let again = retry && is_again(&done, &record);
-            found.unordered |= index < highest;
-            highest = highest.max(index);
-            found.lines += 1;
-            found.pages += u64::from(depth > 0);
-            found.failed += u64::from(record.failed);
-            found.again += u64::from(again);
-            if !done.enter(record, again) {
-                let path = path.display();
-                return Err(JournalError::new(match depth {
-                    0 => format!(
-                        "The output {path} has two lines for item {index}: remove one, then resume."
-                    ),
-                    _ => format!(
-                        "The output {path} has a line for page {depth} of item {index} that is there \
-                         twice, or comes before the line that names the page: remove it, then resume."
-                    ),
-                }));
-            }
-        }
-        Ok(())
-    };
-    let whole = scan(from, len, format, path, &mut see)?;
-    found.whole = whole;
-    found.torn = len - whole;
-    found.to_come = done.to_come();
-    Ok((done, found))
 }

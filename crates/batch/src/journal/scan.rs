@@ -9,7 +9,7 @@ use std::path::Path;
 
 use flate2::bufread::GzDecoder;
 
-use super::JournalError;
+use super::error::JournalError;
 use super::format::{FRAME, Format};
 use crate::input::lines::{Line, Lines};
 use crate::line::{Record, decode};
@@ -26,7 +26,7 @@ const TAIL: u64 = 1 << 20;
 /// Bytes read at a time.
 const BUFFER: usize = 128 << 10;
 
-/// What is found in turn.
+/// An element of an output, in order.
 pub(super) enum Seen<'a> {
     /// A line, without its end.
     Line(&'a [u8], Record),
@@ -77,7 +77,7 @@ pub(super) fn scan(
         Ok(()) => whole,
         Err(Stop::Given(error)) => return Err(error),
         Err(Stop::Io(error)) => {
-            let remedy = "put that right and resume";
+            let remedy = "correct that and resume";
             return Err(JournalError::at(path, "cannot be read", error, remedy));
         }
         // Without a whole line it may be anyone's: nothing of it is cut unless it begins like ours.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use parking_lot::{Condvar, Mutex};
 
-use super::JournalError;
+use super::error::JournalError;
 
 /// Items that are handed out before a line has come. As lines come that are short, there soon are many more.
 const FIRST: usize = 64;
@@ -21,7 +21,7 @@ const MEMORY: usize = 16;
 /// Room that is kept for lines to come, in means: lines to come may be longer than those that came.
 const MARGIN: usize = 2;
 
-/// What is between the oldest unfinished item and the newest one; clones are the same window.
+/// The items between the oldest unfinished one and the newest one. Clones share the window.
 #[derive(Clone, Debug)]
 pub struct Window(Arc<Shared>);
 

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
 
-use super::bodies::{Bodies, sync_folder};
+use super::bodies::Bodies;
+use super::error::JournalError;
+use super::folder::{folder_of, sync_folder};
 use super::format::{FRAME, Format, Framer};
 use super::lock::lock;
-use super::{JournalError, Window};
+use super::window::Window;
 use crate::Outcome;
 use crate::line::{LineBody, encode};
 
@@ -49,7 +51,7 @@ enum To {
     Stream(Box<dyn Write + Send>),
 }
 
-/// What a finished output has.
+/// The content of a finished output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Lines that were held back for an item that has no outcome, and so not written: the run was
@@ -242,33 +244,20 @@ impl Journal {
         match &self.to {
             To::Stream(_) => {
                 let message = format!(
-                    "The output cannot be written on: {error}; put that right and run it anew."
+                    "The output cannot be continued: {error}; correct that and start the run again."
                 );
-                JournalError {
-                    message,
-                    cause: Some(error),
-                }
+                JournalError::with_cause(message, error)
             }
             To::File { file, path, whole } => {
-                // So that others who read it see whole lines. Who resumes does the same, so it may
-                // fail, as it will if the device is gone.
+                // Readers of the file then see whole lines. If this fails, resuming does it.
                 let _cut = file.set_len(*whole);
                 JournalError::at(
                     path,
-                    "cannot be written on",
+                    "cannot be continued",
                     error,
-                    "put that right and resume",
+                    "correct that and resume",
                 )
             }
         }
-    }
-}
-
-/// The folder that a path is in.
-pub(super) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => path,
     }
 }

@@ -1,4 +1,4 @@
-//! What a caller has of a run: a handle, its outcomes, and the places of those that it writes.
+//! The caller's side of a run: a handle, its outcomes, and the places of those that it writes.
 
 use std::fmt;
 use std::pin::Pin;

@@ -206,7 +206,7 @@ fn a_full_device_is_one_sentence() {
     }
     let says = refusal(journal.flush());
     assert!(
-        says.contains("cannot be written on: No space left"),
+        says.contains("cannot be continued: No space left"),
         "{says}"
     );
     // The lines stay unwritten; later ones must not follow the hole.

@@ -13,12 +13,12 @@ use fetchway_policy::Rate;
 
 use crate::common::one_or_more;
 
-/// What `--help` ends with.
+/// Text at the end of `--help`.
 const NOTES: &str = "\
-The input has one URL a line, or JSON lines {url, method, headers, body|bodyBase64, id, lane}; .gz and \
-.zst are read as they are. The output has one JSON line for each item, and is the journal too: a run \
-that was stopped or killed goes on with --resume. An item has failed if there is no response, or if its \
-status is 400 or above.
+The input has one URL per line, or JSON lines {url, method, headers, body|bodyBase64, id, lane}; .gz and \
+.zst files are decompressed. The output has one JSON line for each item, and is also the journal: a run \
+that was stopped or killed continues with --resume. An item has failed if there is no response, or if \
+its status is 400 or above.
 
 Exit status: 0 all items succeeded, 1 some failed, 2 the run itself failed, 130 it was interrupted.
 
@@ -30,23 +30,23 @@ const INPUT: &str = "Input";
 const OUTPUT: &str = "Output";
 const RATE: &str = "Rate";
 const FETCHES: &str = "Fetches";
-const PAGES: &str = "Pages that follow";
+const PAGES: &str = "Pages";
 const RELAYS: &str = "Through relays";
-const AGAIN: &str = "Going on with a run";
-const AFTER: &str = "What is told of the run";
+const AGAIN: &str = "Resuming a run";
+const AFTER: &str = "Reports";
 const CONFIG: &str = "Configuration";
 
 /// Flags of `batch`.
 #[derive(clap::Args)]
 #[command(after_help = NOTES)]
 pub(crate) struct Args {
-    /// A file with a URL or a JSON object a line, or - for standard input
+    /// File with one URL or JSON object per line, or - for standard input
     #[arg(required_unless_present = "url", conflicts_with = "url")]
     pub(super) input: Option<PathBuf>,
-    /// Fetch a URL for each number of --range, which takes the place of {}
+    /// Fetch this URL for each number of --range, with the number in place of {}
     #[arg(long, value_name = "TEMPLATE", requires = "range", help_heading = INPUT)]
     pub(super) url: Option<Template>,
-    /// The numbers, such as 1..1000000, the last one included
+    /// Numbers for --url, such as 1..1000000, including the last one
     #[arg(
         long,
         value_name = "A..B",
@@ -55,10 +55,10 @@ pub(crate) struct Args {
         allow_hyphen_values = true
     )]
     pub(super) range: Option<Range>,
-    /// What to do with a line that is no request
+    /// Handling of lines that are not valid requests
     #[arg(long, value_enum, value_name = "WHAT", default_value = "record", help_heading = INPUT)]
     pub(super) on_bad_line: OnBadLine,
-    /// Where to write the outcomes, or - for standard output; compressed if it ends in .gz or .zst
+    /// File for the outcomes, or - for standard output; compressed if the name ends in .gz or .zst
     #[arg(long, short, value_name = "FILE", help_heading = OUTPUT)]
     pub(super) output: PathBuf,
     /// Write outcomes in the order of the input, within a window of 65,536 items
@@ -67,19 +67,19 @@ pub(crate) struct Args {
     /// Write response bodies into files of this folder
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub(super) bodies: Option<PathBuf>,
-    /// Let what is written survive the loss of power too
+    /// Flush every write to disk, so that the output survives a power failure
     #[arg(long, help_heading = OUTPUT)]
     pub(super) sync: bool,
-    /// Requests in each window, evenly, such as 5000/s or 100/15s [default: unlimited]
+    /// Requests per window, evenly spaced, such as 5000/s or 100/15s [default: unlimited]
     #[arg(long, value_name = "N/WINDOW", help_heading = RATE, allow_hyphen_values = true)]
     pub(super) rate: Option<Pace>,
-    /// No window of that length holds more, wherever it begins; the rate is lower by 5 ms a window
+    /// Never exceed the rate in any window of that length; this lowers the rate by 5 ms per window
     #[arg(long, requires = "rate", help_heading = RATE)]
     pub(super) strict: bool,
-    /// Find the highest rate that each origin bears, and keep to it; --rate is then the most in all
+    /// Find the highest rate that each origin accepts; --rate is then the maximum of all together
     #[arg(long, help_heading = RATE)]
     pub(super) adaptive: bool,
-    /// Fetches under way at once [default: 1024 with --rate or --adaptive, else 64]
+    /// Maximum number of fetches in flight [default: 1024 with --rate or --adaptive, else 64]
     #[arg(
         long,
         value_name = "N",
@@ -88,7 +88,7 @@ pub(crate) struct Args {
         allow_hyphen_values = true
     )]
     pub(super) concurrency: Option<usize>,
-    /// Further tries of a fetch that failed, if its method allows it
+    /// Further tries of a failed fetch, if its method allows it
     #[arg(
         long,
         value_name = "N",
@@ -97,7 +97,7 @@ pub(crate) struct Args {
         allow_hyphen_values = true
     )]
     pub(super) retries: u32,
-    /// The longest that one try may take, such as 30s [default: the lane's, 15m]
+    /// Longest time of one try, such as 30s [default: 15m, from the lane]
     #[arg(
         long,
         value_name = "TIME",
@@ -106,14 +106,14 @@ pub(crate) struct Args {
         allow_hyphen_values = true
     )]
     pub(super) timeout: Option<Dur>,
-    /// Let fetches go to this private network, such as 10.0.0.0/8; may be repeated
+    /// Allow fetches to this private network, such as 10.0.0.0/8; may be repeated
     #[arg(long, value_name = "CIDR", help_heading = FETCHES)]
     pub(super) allow_net: Vec<String>,
-    /// Fetch the page that each response names too: link:RELATION, such as link:next, in a Link field, or
-    /// json:POINTER, such as json:/next, in a JSON body
+    /// Also fetch the next page that a response names: link:RELATION, such as link:next, for a Link field,
+    /// or json:POINTER, such as json:/next, for a JSON body
     #[arg(long, value_name = "WHERE", help_heading = PAGES)]
     pub(super) follow: Option<Follow>,
-    /// Pages followed from one item, at most
+    /// Maximum number of pages followed from one item
     #[arg(
         long,
         value_name = "N",
@@ -127,48 +127,48 @@ pub(crate) struct Args {
     /// Send the fetches through this relay, ws://HOST:PORT or wss://HOST:PORT; may be repeated
     #[arg(long, value_name = "RELAY", help_heading = RELAYS)]
     pub(super) via: Vec<String>,
-    /// The relays' token, in a file
+    /// File with the token of the relays
     #[arg(long, value_name = "FILE", requires = "via", help_heading = RELAYS)]
     pub(super) token_file: Option<PathBuf>,
-    /// Go on with the run that began this output: fetch what it does not have
+    /// Resume the run that began this output: fetch the items that it does not have
     #[arg(long, help_heading = AGAIN)]
     pub(super) resume: bool,
-    /// The same, and what failed in it is fetched again
+    /// Resume, and also fetch failed items again
     #[arg(long, help_heading = AGAIN)]
     pub(super) retry_failed: bool,
-    /// Write a page with plots of the run
+    /// Write an HTML page with plots of the run
     #[arg(long, value_name = "FILE", help_heading = AFTER)]
     pub(super) report: Option<PathBuf>,
     /// Write the summary as JSON
     #[arg(long, value_name = "FILE", help_heading = AFTER)]
     pub(super) summary: Option<PathBuf>,
-    /// Write the time of each request as it is handed to its connection: microseconds since 1970, one a
-    /// line
+    /// Write the time at which each request is handed to its connection: microseconds since 1970, one
+    /// per line
     #[arg(long, value_name = "FILE", help_heading = AFTER)]
     pub(super) dispatch_log: Option<PathBuf>,
-    /// Configuration file (TOML), as of `serve`: lanes, limits of origins, guard, certificates
+    /// Configuration file (TOML), as for `serve`: lanes, limits of origins, guard, certificates
     #[arg(long, value_name = "FILE", env = "FETCHWAY_CONFIG", help_heading = CONFIG)]
     pub(super) config: Option<PathBuf>,
-    /// Any key of the configuration, such as --set fetch.ca-file=ca.pem; may be repeated
+    /// Set a key of the configuration, such as --set fetch.ca-file=ca.pem; may be repeated
     #[arg(long, value_name = "KEY=VALUE", help_heading = CONFIG)]
     pub(super) set: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum OnBadLine {
-    /// Read all of the input first, and fetch nothing if it has one
+    /// Read the whole input first, and fetch nothing if there is a bad line
     Stop,
-    /// Leave it out
+    /// Leave bad lines out
     Skip,
-    /// Record it as an item that failed
+    /// Record bad lines as failed items
     Record,
 }
 
-/// A time in which something can happen.
+/// Reads a time of more than zero.
 fn some_time(text: &str) -> Result<Dur, String> {
     let time: Dur = text.parse().map_err(|error| format!("{error}"))?;
     if time.0.is_zero() {
-        return Err("in no time no fetch ends: give more, such as 30s".to_owned());
+        return Err("must be more than 0s: give a time such as 30s".to_owned());
     }
     Ok(time)
 }
@@ -223,17 +223,17 @@ impl Args {
         }
     }
 
-    /// Rate of the run; none means as fast as possible.
+    /// Rate of the run; `None` means as fast as possible.
     pub(super) fn rate(&self) -> Option<Rate> {
         self.rate.and_then(|pace| pace.0)
     }
 
-    /// Most fetches in flight.
+    /// Maximum number of fetches in flight.
     pub(super) fn concurrency(&self) -> usize {
         self.settings().concurrency()
     }
 
-    /// Where items come from.
+    /// Source of the items.
     pub(super) fn source(&self) -> Source {
         match (&self.input, &self.url, self.range) {
             (_, Some(template), Some(range)) => Source::Range(template.clone(), range),

@@ -15,10 +15,10 @@ use super::{files, resume};
 pub(super) const FAILED: u8 = 2;
 /// Exit status of a run that was interrupted, as of a shell for SIGINT.
 pub(super) const INTERRUPTED: u8 = 130;
-/// Shortest time of waiting for a slow output that is worth a message.
+/// Shortest wait for a slow output that is reported.
 const SLOW_OUTPUT: Duration = Duration::from_millis(100);
 
-/// Prints the summary and what else there is to say, writes the files, and returns the exit status.
+/// Prints the summary and other messages, writes the reports, and returns the exit status.
 pub(super) fn conclude(args: &Args, end: FileRunEnd) -> anyhow::Result<ExitCode> {
     write_error(&end.summary.text());
     let progress = &end.progress;
@@ -26,7 +26,7 @@ pub(super) fn conclude(args: &Args, end: FileRunEnd) -> anyhow::Result<ExitCode>
     if progress.untaken >= (progress.elapsed / 4).max(SLOW_OUTPUT) {
         let untaken = progress.untaken.as_secs_f64();
         tell(&format!(
-            "for {untaken:.1} s fetches waited because the output was too slow"
+            "fetches waited {untaken:.1} s because the output was too slow"
         ));
     }
     write_files(args, &end)?;
@@ -34,7 +34,7 @@ pub(super) fn conclude(args: &Args, end: FileRunEnd) -> anyhow::Result<ExitCode>
         .context("the dispatch log can't be written")?;
     if end.held_back > 0 {
         tell(&format!(
-            "held back for the order and not written, so fetched again: {}",
+            "kept back for the order and not written, so they will be fetched again: {}",
             counted(end.held_back as u64, "outcome")
         ));
     }
@@ -52,7 +52,7 @@ pub(super) fn conclude(args: &Args, end: FileRunEnd) -> anyhow::Result<ExitCode>
     }
     if files::is_resumable(args) && !args.ordered {
         let command = resume::command(std::env::args_os(), "--retry-failed");
-        tell(&format!("to fetch again what failed: {command}"));
+        tell(&format!("to fetch failed items again: {command}"));
     }
     Ok(ExitCode::FAILURE)
 }
@@ -77,6 +77,6 @@ pub(super) fn tell_resume(args: &Args) {
         let command = resume::command(std::env::args_os(), "--resume");
         tell(&format!("to resume: {command}"));
     } else {
-        tell("this run can't be resumed: that takes an input and an output that are files");
+        tell("this run can't be resumed, because its input and output are not both files");
     }
 }

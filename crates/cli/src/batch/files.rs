@@ -1,4 +1,4 @@
-//! What is looked at of the files that a run is given, before it opens any to stay.
+//! Checks of the files of a run, before any of them is changed.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,8 @@ use fetchway_batch::Source;
 
 use super::args::Args;
 
-/// What is told of the run, each in a file.
-fn told(args: &Args) -> [(&'static str, Option<&PathBuf>); 3] {
+/// The files that report on the run.
+fn reports(args: &Args) -> [(&'static str, Option<&PathBuf>); 3] {
     [
         ("summary", args.summary.as_ref()),
         ("report", args.report.as_ref()),
@@ -16,14 +16,14 @@ fn told(args: &Args) -> [(&'static str, Option<&PathBuf>); 3] {
     ]
 }
 
-/// What is written must be a file of its own: the summary would take the place of all outcomes.
+/// Checks that no two of the files are the same. Otherwise the summary could overwrite all outcomes.
 pub(super) fn must_differ(args: &Args) -> anyhow::Result<()> {
     let output = Some(&args.output).filter(|_| !args.to_stdout());
     let input = args.input.as_ref().filter(|it| it.as_os_str() != "-");
     let named = [("input", input), ("output", output)];
     let mut seen: Vec<(&str, PathBuf)> = Vec::new();
-    for (what, path) in named.into_iter().chain(told(args)) {
-        // Devices may be written to by several.
+    for (what, path) in named.into_iter().chain(reports(args)) {
+        // Several outputs may go to one device.
         let Some(path) = path.filter(|it| it.metadata().map_or(true, |it| it.is_file())) else {
             continue;
         };
@@ -37,7 +37,7 @@ pub(super) fn must_differ(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where a file is, or will be.
+/// Returns the absolute path of a file that may not exist yet.
 fn place(path: &Path) -> PathBuf {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -50,12 +50,12 @@ fn place(path: &Path) -> PathBuf {
         .unwrap_or_else(|| path.to_owned())
 }
 
-/// So that this is known before the run and not after it. What is in the files stays until then.
+/// Checks before the run that the reports can be written. The old contents of the files stay until the end.
 pub(super) fn must_be_writable(args: &Args) -> anyhow::Result<()> {
-    for (what, path) in told(args) {
+    for (what, path) in reports(args) {
         if let Some(path) = path {
             if path.as_os_str() == "-" {
-                bail!("the {what} needs the name of a file, and - is none: /dev/stdout is one");
+                bail!("the {what} can't be written to -: name a file, such as /dev/stdout");
             }
             can_be_written(what, path)?;
         }
@@ -64,7 +64,7 @@ pub(super) fn must_be_writable(args: &Args) -> anyhow::Result<()> {
 }
 
 fn can_be_written(what: &str, path: &Path) -> anyhow::Result<()> {
-    // Who reads a pipe would take it for ended when it is closed again.
+    // The reader of a pipe would see an end when the pipe is closed again.
     if path
         .metadata()
         .is_ok_and(|it| !it.is_file() && !it.is_dir())
@@ -75,13 +75,13 @@ fn can_be_written(what: &str, path: &Path) -> anyhow::Result<()> {
     let opened = how.append(true).create(true).open(path);
     opened.map(|_| ()).with_context(|| {
         let path = path.display();
-        format!("the {what} {path} can't be written, so nothing was fetched; choose another")
+        format!("the {what} {path} can't be written, so nothing was fetched; choose another file")
     })
 }
 
-/// Whether input and output can be read again: pipes and devices can't.
+/// Returns true if input and output can be read again, which pipes and devices cannot.
 pub(super) fn is_resumable(args: &Args) -> bool {
-    // An input that is gone may come back.
+    // An input that is missing now may be there for the next run.
     let is_file = |path: &Path| path.metadata().map_or(true, |it| it.is_file());
     let input = match args.source() {
         Source::File(path) => is_file(&path),

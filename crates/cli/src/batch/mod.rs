@@ -1,13 +1,11 @@
 //! `fetchway batch`: a list of fetches at a rate, with one line of output for each.
 //!
 //! `args` are the flags, `files` checks the files that they name, and `show` and `end` print progress and result.
-//! `via` performs fetches through relays, and `lookout` reports on those. The run itself is a
-//! [`FileRun`](fetchway_batch::FileRun).
+//! `via` connects to relays and reports on them. The run itself is a [`FileRun`](fetchway_batch::FileRun).
 
 mod args;
 mod end;
 mod files;
-mod lookout;
 mod resume;
 mod show;
 mod via;
@@ -19,19 +17,17 @@ use anyhow::{Context as _, bail};
 use fetchway_batch::{
     FileRun, FileRunConfig, FileRunEnd, FileRunError, Input, MAX_STRICT, Performer, Running,
 };
-use fetchway_node::config::DEFAULT;
 use fetchway_node::{Config, Signal, Signals, fdlimit, local_performer};
+use fetchway_performers::RelayedHandle;
 
 pub(crate) use args::Args;
 use end::{FAILED, INTERRUPTED};
-use lookout::Lookout;
 use show::{show, tell};
-use via::{Relays, Way};
 
 use crate::common::print_error;
 use crate::flags;
 
-/// Bad lines that are printed; further ones are only counted.
+/// Number of bad lines that are printed. Further ones are only counted.
 const SHOWN_BAD_LINES: u64 = 10;
 
 /// Runs a batch. Prints all errors itself: an exit status of 1 means that items failed.
@@ -49,8 +45,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     })
 }
 
-/// At full speed one core is left to the threads that read and write: workers that wait less for each other take
-/// less CPU. A rate needs a worker that is free when a slot is due.
+/// Returns the runtime of a batch. At full speed, one core is left to the threads that read and write, because
+/// workers that wait less for each other take less CPU. With a rate, a worker must be free when a slot is due.
 fn runtime(args: &Args) -> io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if args.rate().is_none() && !args.adaptive {
@@ -60,7 +56,7 @@ fn runtime(args: &Args) -> io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-/// A run that is about to begin. The output is not open yet, so that an error up to here leaves none behind.
+/// A run that is about to begin. The output is not open yet, so that an error before the start creates no output.
 struct Plan {
     config: Config,
     run: FileRunConfig,
@@ -77,19 +73,17 @@ fn prepare(args: &Args) -> anyhow::Result<Plan> {
     let files = fdlimit::raise().context("the limit of open files can't be read")?;
     if files < args.concurrency() as u64 + 64 {
         tell(&format!(
-            "at most {files} files can be open at once, and {} fetches at once may need one each: \
-             raise the limit (`ulimit -n`) or lower --concurrency",
+            "at most {files} files can be open at once, but {} fetches may need one each: raise the limit \
+             (`ulimit -n`) or lower --concurrency",
             args.concurrency()
         ));
     }
     files::must_differ(args)?;
     if args.strict {
         match args.rate() {
-            None => bail!(
-                "--strict holds a rate, and unlimited is none: give --rate a number, or leave out --strict"
-            ),
+            None => bail!("--strict needs a rate: give --rate a number, or leave out --strict"),
             Some(rate) if rate.count > MAX_STRICT => bail!(
-                "with --strict a window has {MAX_STRICT} requests at most: ask for less, or a shorter window"
+                "with --strict, a window has at most {MAX_STRICT} requests: choose a lower rate or a shorter window"
             ),
             Some(_) => {}
         }
@@ -101,32 +95,16 @@ fn prepare(args: &Args) -> anyhow::Result<Plan> {
     Ok(Plan { config, run, input })
 }
 
-/// Runs a plan with fetches from here, or through relays.
+/// Runs a plan with an engine in this process, or through relays.
 async fn perform(args: &Args, plan: Plan) -> anyhow::Result<ExitCode> {
-    let timeout = args.timeout.map(|timeout| timeout.0);
     if args.via.is_empty() {
+        let timeout = args.timeout.map(|timeout| timeout.0);
         let performer = local_performer(&plan.config, args.concurrency(), timeout)?;
         return drive(args, plan, performer, None).await;
     }
-    let token = args.token_file.as_ref().map(|path| {
-        let text = std::fs::read_to_string(path);
-        text.with_context(|| format!("the token file {} can't be read", path.display()))
-    });
-    let token = token.transpose()?;
-    let engine = plan.config.engine_config()?;
-    let lane = engine.lanes.iter().find(|(name, _)| name == DEFAULT);
-    let cap = lane.map_or(32 << 20, |(_, lane)| lane.response_cap);
-    let way = Way {
-        relays: &args.via,
-        token: token.as_deref().map(str::trim),
-        roots: &engine.extra_roots,
-        concurrency: args.concurrency(),
-        timeout,
-        cap: usize::try_from(cap).unwrap_or(usize::MAX),
-        budget: usize::try_from(engine.body_budget).unwrap_or(usize::MAX),
-    };
-    let (performer, lookout) = Relays::connect(&way).await?;
-    drive(args, plan, performer, Some(lookout)).await
+    let performer = via::connect(args, &plan.config).await?;
+    let relays = performer.handle();
+    drive(args, plan, performer, Some(relays)).await
 }
 
 /// Runs a plan, shows its progress, and prints its end.
@@ -134,7 +112,7 @@ async fn drive(
     args: &Args,
     plan: Plan,
     performer: impl Performer,
-    relays: Option<Lookout>,
+    relays: Option<RelayedHandle>,
 ) -> anyhow::Result<ExitCode> {
     let run = FileRun::open(plan.run, plan.input, |found| tell(&resume::found(found)))?;
     let mut signals = Signals::new().context("signals can't be listened for")?;
@@ -144,13 +122,13 @@ async fn drive(
         _ => {}
     })?;
     let bar = tokio::spawn(show(running.watch().clone(), args.rate()));
-    let news = relays.as_ref().map(Lookout::begin);
+    let news = relays.as_ref().map(via::report);
     let ended = until_ended(running, &mut signals, relays.as_ref()).await;
     if let Some(news) = news {
         news.abort();
     }
     bar.abort();
-    // The bar is gone before anything else is printed.
+    // The bar must be gone before anything else is printed.
     let _cancelled = bar.await;
     match ended {
         Some(ended) => end::conclude(args, ended?),
@@ -162,11 +140,12 @@ async fn drive(
     }
 }
 
-/// Waits for the end of a run. A first signal stops the run; a second one ends this wait, which then returns none.
+/// Waits for the end of a run. A first signal stops the run; a second one ends this wait, which then returns
+/// `None`.
 async fn until_ended(
     running: Running,
     signals: &mut Signals,
-    relays: Option<&Lookout>,
+    relays: Option<&RelayedHandle>,
 ) -> Option<Result<FileRunEnd, FileRunError>> {
     let (watch, stop) = (running.watch().clone(), running.stopper());
     let mut ended = std::pin::pin!(running.finished());
@@ -180,7 +159,7 @@ async fn until_ended(
                 }
                 stopped = true;
                 stop();
-                // After the run itself: fetches that relays return then have no outcome.
+                // After the run itself, so that fetches that relays return have no outcome.
                 if let Some(relays) = relays {
                     relays.stop();
                 }
@@ -189,7 +168,7 @@ async fn until_ended(
                     flying => format!("{flying} fetches"),
                 };
                 tell(&format!(
-                    "stopping: {flying} in flight will be finished first; once more stops at once"
+                    "stopping: {flying} in flight will be finished first; press Ctrl-C again to stop at once"
                 ));
             }
         }

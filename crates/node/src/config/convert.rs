@@ -1,4 +1,4 @@
-//! What the engine and the relay make of a configuration, and the files it names.
+//! Conversion of a configuration for the engine and the relay, and the files that it names.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -24,7 +24,7 @@ pub struct ReadError {
     /// Where it is named.
     key: String,
     path: PathBuf,
-    /// What is wrong with it, and what to do: the rest of a sentence that begins with the path.
+    /// The problem and its remedy: the rest of a sentence that begins with the path.
     why: String,
 }
 
@@ -37,7 +37,7 @@ impl ReadError {
         }
     }
 
-    /// It can't be read at all.
+    /// Returns the error of a file that can't be read.
     pub(crate) fn unreadable(key: impl fmt::Display, path: &Path, error: &std::io::Error) -> Self {
         let why = format!("can't be read ({error}); correct the path or the file's permissions");
         Self::new(key, path, why)
@@ -53,7 +53,7 @@ impl fmt::Display for ReadError {
 impl std::error::Error for ReadError {}
 
 impl Config {
-    /// What the engine is built from. Reads `fetch.ca-file`.
+    /// Returns the configuration of the engine. Reads `fetch.ca-file`.
     ///
     /// # Errors
     /// The file can't be read or holds no certificate.

@@ -1,4 +1,4 @@
-//! What is said of a value that its key does not accept.
+//! Explanations of values that a key does not accept.
 
 use serde::Deserialize;
 use toml::Value;
@@ -45,7 +45,7 @@ impl Refused {
     }
 }
 
-/// What the configuration has against `value` at `path`: each refused value within it.
+/// Returns the refused values within `value` at `path`.
 pub(super) fn refusals(path: &KeyPath, value: &Value) -> Vec<Refused> {
     let mut single = Vec::new();
     leaves(path, value, true, &mut single);

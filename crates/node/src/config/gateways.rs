@@ -13,9 +13,9 @@ use super::{
     ApiOrder, ApiUrl, Dur, LaneSection, ListenAddr, Pace, Secret, Size, Text, TlsSection, WebOrigin,
 };
 
-/// What a gateway is called that has no name.
+/// Name of a gateway that has no name of its own.
 const DEFAULT_NAME: &str = "gateway";
-/// Begins the name of a gateway's own lane.
+/// Prefix of the name of a gateway's own lane.
 pub(super) const OWN_LANE: &str = "gateway-";
 /// Connections to one API at once, and requests at once in a gateway's own lane.
 pub(super) const API_CONCURRENCY: usize = 10_000;
@@ -26,7 +26,7 @@ const API_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct GatewaySection {
-    /// Its name in logs and metrics, and in that of its lane.
+    /// Name in logs and metrics, and part of the name of the lane.
     pub name: String,
     /// Where clients connect. Needed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,22 +44,22 @@ pub struct GatewaySection {
     pub push_listen: Option<Text<ListenAddr>>,
     /// TLS of that listener.
     pub push_tls: TlsSection,
-    /// Who sends it may push, on either listener. Left out: none.
+    /// Token for pushes, on either listener. Left out: none.
     #[serde(skip_serializing_if = "Secret::is_empty")]
     pub push_token: Secret,
     /// A file that holds the token instead. Empty: none.
     pub push_token_file: PathBuf,
-    /// Whoever reaches the clients' listener may push.
+    /// Allows pushes without a token on the clients' listener.
     pub open_push: bool,
     /// Which messages of one client may be at the API at the same time.
     pub order: Text<ApiOrder>,
-    /// What a second connection with the same client id means.
+    /// Handling of a second connection with the same client id.
     pub duplicate: DuplicateId,
     /// The API understands epochs: a replaced connection's DELETE is sent too.
     pub epochs: bool,
     /// How often a message may reach the API.
     pub delivery: DeliveryMode,
-    /// What a client sees of a message that was lost.
+    /// The sign of a lost message that a client sees.
     pub on_loss: LossSign,
     /// The text of it, for `on-loss = "message"`.
     pub on_loss_message: String,
@@ -98,7 +98,7 @@ pub struct GatewaySection {
 }
 
 impl Default for GatewaySection {
-    /// Those of `fetchway_gateway::Config`; a test says so.
+    /// Returns the defaults of `fetchway_gateway::Config`. A test compares the two.
     fn default() -> Self {
         let duration = |seconds| Text(Dur(Duration::from_secs(seconds)));
         Self {
@@ -256,13 +256,13 @@ pub(super) fn add_missing_lanes(config: &mut super::Config) {
     }
 }
 
-/// What a second connection with the same client id means.
+/// Handling of a second connection with the same client id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DuplicateId {
-    /// It takes the first one's place.
+    /// The second connection replaces the first one.
     Replace,
-    /// It is refused with 409.
+    /// The second connection is refused with 409.
     Reject,
     /// Both stay, and a push reaches both.
     Many,
@@ -278,7 +278,7 @@ pub enum DeliveryMode {
     AtLeastOnce,
 }
 
-/// What a client sees of a message that was lost.
+/// The sign of a lost message that a client sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LossSign {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::leaf::{KeyPath, Lines, Source, Step, leaves, line_at};
+use super::leaf::{KeyPath, Layer, Lines, Step, leaves, line_at};
 use super::merge::{Merge, Merged};
 use super::{Config, Loaded, check, gateways};
 
@@ -15,7 +15,7 @@ const ENV_PREFIX: &str = "FETCHWAY_";
 /// Names the file; for whoever collects the layers.
 const ENV_FILE: &str = "FETCHWAY_CONFIG";
 
-/// What is wrong with the configuration: a sentence for each problem, at least one.
+/// The problems of a configuration, at least one, each as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
 
@@ -34,26 +34,6 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
-
-/// The source of one setting, and of the values within it.
-pub(super) enum Origin {
-    File(PathBuf, Lines),
-    Env(String),
-    Flag(String),
-}
-
-impl Origin {
-    pub(super) fn source(&self, at: &KeyPath) -> Source {
-        match self {
-            Self::File(path, lines) => Source::File {
-                path: path.clone(),
-                line: lines.line(at),
-            },
-            Self::Env(name) => Source::Env(name.clone()),
-            Self::Flag(name) => Source::Flag(name.clone()),
-        }
-    }
-}
 
 /// A value as a source gave it.
 enum Given {
@@ -86,7 +66,7 @@ impl Given {
 }
 
 struct Setting {
-    origin: Origin,
+    layer: Layer,
     path: KeyPath,
     given: Given,
 }
@@ -155,7 +135,7 @@ impl Layers {
             let steps: Vec<_> = key.split("__").map(|s| s.replace('_', "-")).collect();
             self.env.push(Setting {
                 path: KeyPath::of(steps.iter().map(String::as_str)),
-                origin: Origin::Env(name),
+                layer: Layer::Env(name),
                 given: Given::Text(text),
             });
         }
@@ -177,7 +157,7 @@ impl Layers {
     fn push_flag(mut self, flag: &str, key: &str, given: Given) -> Self {
         match parse_key(key) {
             Some(path) => self.flags.push(Setting {
-                origin: Origin::Flag(flag.to_owned()),
+                layer: Layer::Flag(flag.to_owned()),
                 path,
                 given,
             }),
@@ -200,14 +180,14 @@ impl Layers {
             let mut settings = Vec::new();
             let root = KeyPath::default();
             leaves(&root, &Value::Table(table), false, &mut settings);
-            let origin = Origin::File(path, lines);
+            let layer = Layer::File(path, lines);
             // A file without any key is one empty table.
             for (path, value) in settings.into_iter().filter(|(path, _)| *path != root) {
-                merge.set(&origin, &path, vec![value]);
+                merge.set(&layer, &path, vec![value]);
             }
         }
         for setting in self.env.into_iter().chain(self.flags) {
-            merge.set(&setting.origin, &setting.path, setting.given.readings());
+            merge.set(&setting.layer, &setting.path, setting.given.readings());
         }
         let Merged {
             loaded,

@@ -126,6 +126,26 @@ impl fmt::Display for Source {
     }
 }
 
+/// The layer of the configuration that a setting and the values in it come from.
+pub(super) enum Layer {
+    File(PathBuf, Lines),
+    Env(String),
+    Flag(String),
+}
+
+impl Layer {
+    pub(super) fn source(&self, at: &KeyPath) -> Source {
+        match self {
+            Self::File(path, lines) => Source::File {
+                path: path.clone(),
+                line: lines.line(at),
+            },
+            Self::Env(name) => Source::Env(name.clone()),
+            Self::Flag(name) => Source::Flag(name.clone()),
+        }
+    }
+}
+
 /// Every single value below `value`, with its path. An empty table is a value, so that nothing that
 /// was written goes unchecked. A list of tables is one value, unless `into_lists`.
 pub(super) fn leaves(

@@ -7,8 +7,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::explain::{Refused, refusals, sound_part};
-use super::layers::Origin;
-use super::leaf::{KeyPath, Source, Step, leaves};
+use super::leaf::{KeyPath, Layer, Source, Step, leaves};
 use super::{Config, gateways};
 
 /// A configuration, and where each of its values came from.
@@ -38,7 +37,7 @@ impl Loaded {
     }
 }
 
-/// What came of merging.
+/// The result of merging.
 pub(super) struct Merged {
     /// The values, those that are wrong left out.
     pub(super) loaded: Option<Loaded>,
@@ -70,17 +69,17 @@ impl Merge {
 
     /// Sets `path` to the first of `readings` that it accepts, or tells why it accepts none, and sets
     /// the rest of it.
-    pub(super) fn set(&mut self, origin: &Origin, path: &KeyPath, readings: Vec<Value>) {
+    pub(super) fn set(&mut self, layer: &Layer, path: &KeyPath, readings: Vec<Value>) {
         if let Some(why) = out_of_reach(&self.table, path) {
             self.problems
-                .push(format!("{}: {path}: {why}", origin.source(path)));
+                .push(format!("{}: {path}: {why}", layer.source(path)));
             return;
         }
         let mut refused = Vec::new();
         for value in readings {
             let problems = refusals(path, &value);
             if problems.is_empty() {
-                return self.store(origin, path, &value);
+                return self.store(layer, path, &value);
             }
             refused.push((value, problems));
         }
@@ -92,18 +91,18 @@ impl Merge {
             return;
         };
         for problem in &problems {
-            let source = origin.source(&problem.at);
+            let source = layer.source(&problem.at);
             self.problems
                 .push(format!("{source}: {}", problem.explain()));
         }
         if let Some(sound) = sound_part(path, value, &problems) {
-            self.store(origin, path, &sound);
+            self.store(layer, path, &sound);
         }
         let leaves = problems.into_iter().map(|problem| problem.leaf);
         self.broken.extend(leaves);
     }
 
-    fn store(&mut self, origin: &Origin, path: &KeyPath, value: &Value) {
+    fn store(&mut self, layer: &Layer, path: &KeyPath, value: &Value) {
         let mut found = Vec::new();
         leaves(path, value, false, &mut found);
         for (at, value) in found {
@@ -111,7 +110,7 @@ impl Merge {
             let mut single = Vec::new();
             leaves(&at, &value, true, &mut single);
             for (at, _) in single {
-                let source = origin.source(&at);
+                let source = layer.source(&at);
                 self.sources.insert(at, source);
             }
             insert(&mut self.table, at.steps(), value);

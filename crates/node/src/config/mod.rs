@@ -56,9 +56,9 @@ pub struct Config {
     pub http: HttpSection,
     /// The listener of metrics, health and profiles.
     pub admin: AdminSection,
-    /// What one session may ask for, and how many sessions there may be.
+    /// Limits of one session, and the number of sessions.
     pub relay: RelaySection,
-    /// Who may open sessions. None configured: anyone who reaches a loopback listener.
+    /// Tokens for sessions. Without any, everyone who reaches a loopback listener may open sessions.
     pub tokens: Vec<TokenSection>,
     /// Batches that clients have run here.
     pub batch: BatchSection,

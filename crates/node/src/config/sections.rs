@@ -116,7 +116,7 @@ pub struct FetchSection {
     pub idle_total: usize,
     /// A connection idle for longer is closed.
     pub idle_timeout: Text<Dur>,
-    /// What one HTTP/2 stream may send unread. 16KiB to 2GiB less a byte.
+    /// Bytes that one HTTP/2 stream may send before they are read: 16KiB to 2GiB less one byte.
     pub h2_stream_window: Text<Size>,
     /// Sent where a request has no `User-Agent`.
     pub user_agent: String,

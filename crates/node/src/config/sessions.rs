@@ -119,7 +119,7 @@ impl RelaySection {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TokenSection {
-    /// Who holds it; shown in logs.
+    /// Name of the token's owner, for logs.
     pub name: String,
     /// The credential: visible ASCII. This or `token-file`.
     #[serde(skip_serializing_if = "Secret::is_empty")]

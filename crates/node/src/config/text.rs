@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{ApiOrder, ApiUrl, Dur, Pace, Size};
 
-/// What is told of a value that is no text at all.
+/// The description of a kind of value, for the error about a value that is not a text.
 pub trait Expected {
     /// The kind of value, with an example.
     const EXPECTED: &'static str;
@@ -270,7 +270,7 @@ impl<'de> Deserialize<'de> for Addresses {
 #[derive(Clone, Default)]
 pub struct Secret(String);
 
-/// What stands in place of a credential wherever one would be printed.
+/// The text in place of a credential wherever one would be printed.
 pub const HIDDEN: &str = "(hidden)";
 
 impl Secret {

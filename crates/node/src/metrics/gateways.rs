@@ -1,4 +1,4 @@
-//! What is counted of gateways: by each itself, and what it tells its observer.
+//! Metrics of gateways: those that each counts itself, and those that it reports to its observer.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::Count;
 use super::histogram::Histogram;
 use super::scrape::{Label, NO_EXEMPLAR, Page};
 
-/// What one gateway tells.
+/// The metrics of one gateway.
 #[derive(Debug)]
 pub(crate) struct GatewayMetrics {
     name: String,

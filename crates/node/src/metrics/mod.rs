@@ -1,5 +1,5 @@
-//! What is counted. Everything on the path of a fetch is an atomic found by the lane's index: no
-//! lock, no hash. `scrape` writes it all down in OpenMetrics form.
+//! Counters of a node. On the path of a fetch, each is an atomic that is found by the lane's index, without
+//! a lock or a hash. `scrape` writes them in OpenMetrics format.
 
 mod gateways;
 mod histogram;
@@ -49,9 +49,9 @@ struct Lane {
 pub(crate) enum ListenerName {
     Main,
     Admin,
-    /// Those of clients of gateways, all together.
+    /// The listeners for clients of gateways, all together.
     Gateway,
-    /// Those for pushes, all together.
+    /// The listeners for pushes, all together.
     Push,
 }
 

@@ -1,4 +1,4 @@
-//! What the system says about this process. Linux only; elsewhere these metrics are absent.
+//! Figures of the system about this process. Linux only; elsewhere these metrics are absent.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What the API has heard of each client, and waiting until it has heard something.
+//! The events that the API has received from each client, and waiting for further ones.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,7 +20,7 @@ const MAX_EPOCHS: usize = 8;
 /// Requests recorded; later ones are only counted.
 pub(super) const MAX_RECORDED: usize = 4_096;
 
-/// What a request asks for, by its method.
+/// The event that a request stands for, by its method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     /// GET: a client wants to connect.
@@ -31,7 +31,7 @@ pub(super) enum Verb {
     Delete,
 }
 
-/// What a request says of its client.
+/// A request of a client, as far as the ledger needs it.
 pub(super) struct Notice<'a> {
     pub(super) verb: Verb,
     /// The first segment of the path, as it was sent.
@@ -42,18 +42,18 @@ pub(super) struct Notice<'a> {
     pub(super) sequence: Option<u64>,
 }
 
-/// What the API has heard of one connection of a client.
+/// The events of one connection of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Epoch {
-    /// Its number; 0 for requests that name none.
+    /// Number of the connection; 0 for requests without one.
     pub epoch: u64,
     /// The greatest `Fetchway-Sequence` of a message.
     pub last_sequence: u64,
-    /// It was ended by a DELETE.
+    /// Set if a DELETE has ended the connection.
     pub deleted: bool,
 }
 
-/// What the API has heard of one client.
+/// The events of one client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// GETs.
@@ -62,7 +62,7 @@ pub struct Account {
     pub messages: u64,
     /// DELETEs.
     pub deletes: u64,
-    /// Its connections, the eldest first; the last eight at most.
+    /// The last eight connections of the client, the oldest first.
     pub epochs: Vec<Epoch>,
     /// Messages whose sequence number was below that of one before: late, or again.
     pub out_of_order: u64,
@@ -72,9 +72,10 @@ pub struct Account {
     pub skipped: u64,
     /// Messages that came after their connection's DELETE.
     pub after_delete: u64,
-    /// It is connected, as an API sees it that knows no epochs: any DELETE ends it.
+    /// Set while the client is connected for an API that ignores epochs: any DELETE ends it.
     pub known: bool,
-    /// It is connected, as an API sees it that knows them: only the last connection's DELETE ends it.
+    /// Set while the client is connected for an API that uses epochs: only the DELETE of the last
+    /// connection ends it.
     pub known_by_epoch: bool,
 }
 

@@ -8,8 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::account::{Notice, Verb};
+use super::events;
 use super::request::{ApiReply, ApiRequest, client};
-use super::{MAX_BODY, Shared, events, number, refused, verb, version};
+use super::shared::{MAX_BODY, Shared, number, refused, verb, version};
 
 /// Bytes asked of the socket at a time.
 const READ: usize = 8 << 10;
@@ -110,7 +111,7 @@ fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 enum Answered {
     /// The answer stands in the output.
     Written,
-    /// It is the script's.
+    /// A reply of the script.
     Scripted(ApiReply),
 }
 

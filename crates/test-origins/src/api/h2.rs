@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use super::account::{Notice, Verb};
 use super::request::{ApiReply, ApiRequest, client};
-use super::{MAX_BODY, Shared, number, refused, verb, version};
+use super::shared::{MAX_BODY, Shared, number, refused, verb, version};
 
 /// Streams a client may have open on one connection.
 const STREAMS: u32 = 1_024;

@@ -21,32 +21,26 @@ mod h1;
 mod h2;
 mod journal;
 mod request;
+mod shared;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::Version;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use self::account::{Ledger, MAX_RECORDED, Notice, Verb};
-use self::request::Script;
-use crate::StartError;
-use crate::keyed::Gates;
-use crate::origin::listen;
+use self::account::Ledger;
+use self::shared::Shared;
+use crate::listen::{StartError, listen};
 
 pub use self::account::{Account, ApiStats, Epoch};
 pub use self::request::{ApiReply, ApiRequest};
-
-/// Bytes of the longest body taken; a longer one is answered 413.
-const MAX_BODY: usize = 16 << 20;
 
 /// How every HTTP/2 connection begins (RFC 9113 section 3.4), as far as it must be read to know.
 const PREFACE: &[u8] = b"PRI ";
@@ -56,19 +50,6 @@ pub struct Api {
     addr: SocketAddr,
     shared: Arc<Shared>,
     accepting: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What connections work on.
-#[derive(Default)]
-struct Shared {
-    ledger: Ledger,
-    gates: Gates,
-    script: Mutex<Option<Script>>,
-    recording: AtomicBool,
-    /// Whether a script is there or requests are recorded: without either nothing is copied.
-    watched: AtomicBool,
-    /// Counts the orders to break all connections.
-    breaks: watch::Sender<u64>,
 }
 
 impl Api {
@@ -129,13 +110,13 @@ impl Api {
         self.addr
     }
 
-    /// Its URL over HTTP/1.1, with a slash at its end.
+    /// Returns the URL of the API over HTTP/1.1, with a slash at its end.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/", self.addr)
     }
 
-    /// Its URL over HTTP/2 with prior knowledge.
+    /// Returns the URL of the API over HTTP/2 with prior knowledge.
     #[must_use]
     pub fn h2c_url(&self) -> String {
         format!("h2c://{}/", self.addr)
@@ -149,11 +130,11 @@ impl Api {
 
     /// Waits until the counters are as asked, and says how they stand then.
     pub async fn wait_until(&self, mut ready: impl FnMut(&ApiStats) -> bool) -> ApiStats {
-        let look = |ledger: &Ledger| Some(ledger.stats()).filter(|stats| ready(stats));
-        self.shared.ledger.until(look).await
+        let found = |ledger: &Ledger| Some(ledger.stats()).filter(|stats| ready(stats));
+        self.shared.ledger.until(found).await
     }
 
-    /// What was heard of a client; its id as it stands in the path.
+    /// Returns the events of a client. `id` is as in the path.
     #[must_use]
     pub fn account(&self, id: &str) -> Option<Account> {
         self.shared.ledger.account(id)
@@ -161,8 +142,8 @@ impl Api {
 
     /// Waits until a client's account is as asked, and says how it stands then.
     pub async fn wait_for(&self, id: &str, mut ready: impl FnMut(&Account) -> bool) -> Account {
-        let look = |ledger: &Ledger| ledger.account(id).filter(|account| ready(account));
-        self.shared.ledger.until(look).await
+        let found = |ledger: &Ledger| ledger.account(id).filter(|account| ready(account));
+        self.shared.ledger.until(found).await
     }
 
     /// Keeps every request from now on, whole; the first 4,096 of them.
@@ -208,7 +189,7 @@ impl Api {
     /// Goes away as if it were killed: nobody listens, every connection is broken. Gives when it is so.
     /// Its accounts stay.
     pub async fn down(&self) {
-        let accepting = self.lock_accepting().take();
+        let accepting = self.accepting.lock().take();
         if let Some(accepting) = accepting {
             accepting.abort();
             // Cancelled, as asked.
@@ -223,7 +204,7 @@ impl Api {
     /// # Errors
     /// Another program has taken the port meanwhile.
     pub fn up(&self) -> Result<(), StartError> {
-        let mut accepting = self.lock_accepting();
+        let mut accepting = self.accepting.lock();
         if accepting.is_none() {
             let (listener, _) = listen(self.addr)?;
             *accepting = Some(tokio::spawn(accept_loop(
@@ -233,69 +214,14 @@ impl Api {
         }
         Ok(())
     }
-
-    fn lock_accepting(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.accepting.lock()
-    }
 }
 
 impl Drop for Api {
     fn drop(&mut self) {
-        if let Some(accepting) = self.lock_accepting().take() {
+        if let Some(accepting) = self.accepting.lock().take() {
             accepting.abort();
         }
         self.break_connections();
-    }
-}
-
-impl Shared {
-    fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::Acquire)
-    }
-
-    /// Records a request and asks the script.
-    fn watch(&self, request: ApiRequest) -> Option<ApiReply> {
-        let script = self.script.lock().clone();
-        let reply = script.and_then(|script| script(&request));
-        if self.recording.load(Ordering::Acquire) {
-            self.ledger.change(|books| {
-                if books.recorded.len() < MAX_RECORDED {
-                    books.recorded.push(request);
-                }
-            });
-        }
-        reply
-    }
-
-    /// Waits as a reply asks.
-    async fn hold(&self, reply: &ApiReply) {
-        if reply.gate.is_none() && reply.delay == Duration::ZERO {
-            return;
-        }
-        let _held = Held::new(self);
-        if let Some(gate) = &reply.gate
-            // With more gates than are remembered it is not held.
-            && let Ok(opened) = self.gates.waiter(gate)
-        {
-            opened.await;
-        }
-        tokio::time::sleep(reply.delay).await;
-    }
-}
-
-/// A request that waits is counted, also when its connection ends meanwhile.
-struct Held<'a>(&'a Shared);
-
-impl<'a> Held<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        shared.ledger.change(|books| books.stats.held += 1);
-        Self(shared)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.ledger.change(|books| books.stats.held -= 1);
     }
 }
 
@@ -352,37 +278,5 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         h2::serve(stream, input, shared).await
     } else {
         h1::serve(stream, input, shared).await
-    }
-}
-
-/// What the API makes of a method.
-fn verb(method: &[u8]) -> Option<Verb> {
-    match method {
-        b"GET" => Some(Verb::Connect),
-        b"POST" => Some(Verb::Message),
-        b"DELETE" => Some(Verb::Delete),
-        _ => None,
-    }
-}
-
-/// What is wrong with a request, and the status that says so.
-fn refused(shared: &Shared, notice: &Notice<'_>) -> Option<(u16, &'static str)> {
-    if notice.id.is_empty() {
-        return Some((404, "the path names no client"));
-    }
-    let entered = shared.ledger.enter(notice);
-    entered.err().map(|why| (503, why))
-}
-
-fn number(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// The name of a version, for a script.
-const fn version(is_h2: bool) -> Version {
-    if is_h2 {
-        Version::HTTP_2
-    } else {
-        Version::HTTP_11
     }
 }

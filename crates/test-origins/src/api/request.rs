@@ -1,4 +1,4 @@
-//! What a script sees, and what it answers.
+//! Requests as a script sees them, and its replies.
 
 use std::sync::Arc;
 use std::time::Duration;

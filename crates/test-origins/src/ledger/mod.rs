@@ -19,9 +19,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::StartError;
 use crate::accept::accept_each;
-use crate::origin::listen;
+use crate::listen::{StartError, listen};
 use rules::{Judge, Verdict};
 
 pub use rules::{Limit, LimitKind, Rules};
@@ -39,7 +38,7 @@ pub struct Arrival {
     pub micros: u64,
     /// The item's number.
     pub item: u32,
-    /// What it was answered; 0 for no answer at all.
+    /// Status of the answer; 0 if there was none.
     pub status: u16,
 }
 

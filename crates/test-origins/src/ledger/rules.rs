@@ -1,4 +1,4 @@
-//! What the ledger's origin does with a request: a pure machine, told the time.
+//! The decisions of the ledger's origin about requests: a pure machine, which gets the time as an argument.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct Limit {
     pub kind: LimitKind,
 }
 
-/// What the windows of a limit are. Refused requests count in neither.
+/// The windows of a limit. Refused requests do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitKind {
     /// One after the other, a second each: a new one begins empty.
@@ -38,7 +38,7 @@ pub enum LimitKind {
     Sliding,
 }
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Answered with this status, after this long.

@@ -19,7 +19,7 @@ const MAX_HEAD: usize = 16 << 10;
 /// Fields of a head at most.
 const MAX_FIELDS: usize = 64;
 
-/// What a request is for.
+/// The target of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
     Item(u32),

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Frame;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use super::{Refusal, Reply, sized, text, unsized_reply};
+use super::reply::{Refusal, Reply, sized, text, unsized_reply};
 use crate::body::{filling, whole};
 use crate::filler::{Filler, Kind, checksum, filler};
 use crate::query::{BadQuery, Query};

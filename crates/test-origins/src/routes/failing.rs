@@ -4,11 +4,11 @@ use futures_util::StreamExt as _;
 use http::{HeaderValue, StatusCode, header};
 
 use super::content::value;
-use super::{Refusal, Reply, sized, status_code, text};
+use super::reply::{Refusal, Reply, sized, status_code, text};
 use crate::body::{cut, filling};
 use crate::filler::{Kind, filler};
-use crate::origin::Shared;
 use crate::query::{BadQuery, Query};
+use crate::shared::Shared;
 
 pub(super) fn status(query: &Query) -> Result<Reply, Refusal> {
     Ok(with_status(status_code(query, "code", 200)?))

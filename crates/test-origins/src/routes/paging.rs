@@ -5,10 +5,10 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use super::content::value;
-use super::{Refusal, Reply, text};
+use super::reply::{Refusal, Reply, sized, text};
 use crate::body::whole;
-use crate::origin::Shared;
 use crate::query::Query;
+use crate::shared::Shared;
 
 /// Page `at` of `of` that follow the first one. It names the next in a `Link` field and in its body.
 pub(super) fn page(shared: &Shared, query: &Query) -> Result<Reply, Refusal> {
@@ -33,7 +33,7 @@ pub(super) fn page(shared: &Shared, query: &Query) -> Result<Reply, Refusal> {
         format!("/page?{}", next.finish())
     });
     let body = json!({"list": list, "at": at, "paging": {"next": &next}}).to_string();
-    let mut reply = super::sized(body.len() as u64, "application/json", whole(body));
+    let mut reply = sized(body.len() as u64, "application/json", whole(body));
     if let Some(next) = next {
         let links = format!("</page?list={list}>; rel=\"first start\", <{next}>; rel=\"next\"");
         reply.headers_mut().insert(header::LINK, value(&links)?);

@@ -12,11 +12,11 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::{Refusal, Reply, text, unsized_reply};
+use super::reply::{Refusal, Reply, json, text, unsized_reply};
 use crate::body::{Cut, filling};
 use crate::filler::{CHECKSUM_START, Kind, extend_checksum, filler};
-use crate::origin::Shared;
 use crate::query::Query;
+use crate::shared::Shared;
 use crate::stats::Counters;
 
 /// Request bytes `/echo` keeps to send back; more is answered 413.
@@ -48,7 +48,7 @@ pub(super) async fn echo(shared: &Shared, request: Request<Incoming>) -> Result<
         Ok(utf8) => seen["body"] = Value::from(utf8),
         Err(binary) => seen["bodyBase64"] = Value::from(STANDARD.encode(binary.as_bytes())),
     }
-    Ok(super::json(&seen))
+    Ok(json(&seen))
 }
 
 pub(super) async fn upload(
@@ -57,16 +57,14 @@ pub(super) async fn upload(
     request: Request<Incoming>,
 ) -> Result<Reply, Refusal> {
     if query.switch("early") {
-        return Ok(super::json(
+        return Ok(json(
             &json!({ "bytes": 0, "checksum": format!("{CHECKSUM_START:08x}") }),
         ));
     }
     if let Some(key) = query.get("gate") {
         shared.gates.waiter(key)?.await;
     }
-    Ok(super::json(
-        &account(&shared.counters, request.into_body()).await?,
-    ))
+    Ok(json(&account(&shared.counters, request.into_body()).await?))
 }
 
 /// Reads the request and sends the answer at the same time, neither waiting for the other.

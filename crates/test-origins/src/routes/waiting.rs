@@ -7,11 +7,11 @@ use futures_util::{StreamExt as _, stream};
 use http_body::Frame;
 use tokio::time::sleep;
 
-use super::{Refusal, Reply, sized, unsized_reply};
+use super::reply::{Refusal, Reply, sized, unsized_reply};
 use crate::body::{Cut, filling, hold, never, whole};
 use crate::filler::{Kind, expected_body, filler};
-use crate::origin::Shared;
 use crate::query::Query;
+use crate::shared::Shared;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 

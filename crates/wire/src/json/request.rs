@@ -51,7 +51,7 @@ pub struct FetchMessage {
     pub lane: Option<String>,
     /// Clocks that are to be shorter than the lane's.
     pub timeouts: Timeouts,
-    /// What to do with redirects.
+    /// Handling of redirects.
     pub redirect: RedirectMode,
     /// Whether content codings are undone.
     pub decode: bool,

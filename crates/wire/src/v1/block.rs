@@ -24,7 +24,7 @@ pub(super) const LONG_BLOCK: Malformed = Malformed("a block is longer than 64 Ki
 /// Flag of an OPEN: the body is passed on without undoing its content codings.
 const RAW: u8 = 4;
 
-/// What a client asks for.
+/// The head of a client's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead {
     /// Comes back with the response; at most [`MAX_TAG`] bytes.
@@ -35,7 +35,7 @@ pub struct RequestHead {
     pub url: String,
     /// The lane; empty for the default one.
     pub lane: String,
-    /// What to do with redirects.
+    /// Handling of redirects.
     pub redirect: RedirectMode,
     /// Whether content codings are undone.
     pub decode: bool,

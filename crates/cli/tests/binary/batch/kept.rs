@@ -82,7 +82,7 @@ async fn disk_fills(name: &str) {
     assert_eq!(
         sentence(&limited),
         format!(
-            "The output {} cannot be written on: File too large (os error 27); put that right and \
+            "The output {} cannot be continued: File too large (os error 27); correct that and \
              resume.",
             text(&output)
         )
@@ -185,8 +185,8 @@ async fn an_input_that_becomes_shorter_and_then_is_gone() {
     assert_eq!(
         sentence(&done),
         format!(
-            "The input {} became shorter while it was read: it ends after line {first} now; put that \
-             right and resume.",
+            "The input {} became shorter while it was read: it ends after line {first} now; correct \
+             that and resume.",
             text(&input)
         )
     );
@@ -199,7 +199,7 @@ async fn an_input_that_becomes_shorter_and_then_is_gone() {
     assert_eq!(
         sentence(&done),
         format!(
-            "The input {} cannot be read: No such file or directory (os error 2); put that right, or \
+            "The input {} cannot be read: No such file or directory (os error 2); correct that, or \
              give another.",
             text(&input)
         )
@@ -229,7 +229,7 @@ async fn a_compressed_input_that_is_cut_off() {
     let (says, kept) = (sentence(&done), lines(&output).len());
     let begins = format!("The input {} cannot be read on from line ", text(&input));
     assert!(says.starts_with(&begins), "{says}");
-    assert!(says.ends_with("; put that right and resume."), "{says}");
+    assert!(says.ends_with("; correct that and resume."), "{says}");
     assert!(told(&done, "--resume") && kept > 0, "{}", said(&done));
     std::fs::write(&input, &whole).expect("a file");
     goes_on(&origin, &given, "--resume", 2_000 - kept).await;

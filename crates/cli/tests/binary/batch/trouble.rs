@@ -97,12 +97,12 @@ async fn what_cannot_be_written_or_read_is_told_before_anything_is_fetched() {
         ),
         (
             &[nowhere, "--output", output],
-            "The input /no/such/folder/file cannot be read: No such file or directory (os error 2); put \
-             that right, or give another.",
+            "The input /no/such/folder/file cannot be read: No such file or directory (os error 2); correct \
+             that, or give another.",
         ),
         (
             &[input, "--output", output, "--summary", nowhere],
-            "the summary /no/such/folder/file can't be written, so nothing was fetched; choose another: \
+            "the summary /no/such/folder/file can't be written, so nothing was fetched; choose another file: \
              No such file or directory (os error 2)",
         ),
         (
@@ -113,11 +113,11 @@ async fn what_cannot_be_written_or_read_is_told_before_anything_is_fetched() {
         (
             &[input, "--output", output, "--dispatch-log", nowhere],
             "the dispatch log /no/such/folder/file can't be written, so nothing was fetched; choose \
-             another: No such file or directory (os error 2)",
+             another file: No such file or directory (os error 2)",
         ),
         (
             &[input, "--output", output, "--report", "-"],
-            "the report needs the name of a file, and - is none: /dev/stdout is one",
+            "the report can't be written to -: name a file, such as /dev/stdout",
         ),
     ] {
         let done = batch(flags).await;
@@ -158,8 +158,8 @@ async fn a_device_that_is_full_is_told_and_nothing_is_promised_of_it() {
     assert_eq!(done.status.code(), Some(2), "{}", said(&done));
     assert_eq!(
         sentence(&done),
-        "The output cannot be written on: No space left on device (os error 28); put that right and \
-         run it anew."
+        "The output cannot be continued: No space left on device (os error 28); correct that and \
+         start the run again."
     );
     assert!(said(&done).contains("can't be resumed"), "{}", said(&done));
 }

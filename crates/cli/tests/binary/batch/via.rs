@@ -160,7 +160,7 @@ async fn a_run_that_is_stopped_waits_for_no_relay_and_makes_up_for_it_when_it_go
     origin.wait_until(|stats| stats.in_flight == 20).await;
     node.signal("KILL").await;
     let _killed = node.ended().await;
-    until_said(&mut child, "no relay is there").await;
+    until_said(&mut child, "no relay is left").await;
     interrupt(&child).await;
     let done = timeout(PATIENCE, child.wait_with_output()).await;
     let done = done.expect("it ends").expect("its output");
@@ -212,8 +212,9 @@ async fn what_a_relay_refuses_names_the_relay_and_our_flags() {
     assert_eq!(all[0]["errorCode"], "destination_ip_prohibited");
     let error = all[0]["error"].as_str().expect("a sentence");
     assert!(
-        error
-            .ends_with("(so says the relay: its configuration holds, and no flag of this command)"),
+        error.ends_with(
+            "(reported by the relay, whose configuration decides, not the flags of this command)"
+        ),
         "{error}"
     );
 }
@@ -232,7 +233,7 @@ async fn flags_that_relays_would_not_hear_of_are_refused() {
         assert_eq!(done.status.code(), Some(2), "{}", said(&done));
         let told = sentence(&done);
         assert!(
-            told.starts_with("with --via the relays' guards hold"),
+            told.starts_with("with --via only the relays' own guards apply"),
             "{told}"
         );
         assert!(!output.exists());

@@ -9,7 +9,7 @@ use super::super::leaf::KeyPath;
 use super::super::{Config, GatewaySection, LossSign};
 use super::Checker;
 
-/// They are labels of metrics, and each has a lane and a pool of connections: they are few.
+/// Maximum number of gateways. Each is a label of metrics, and has a lane and a pool of connections.
 const MAX_GATEWAYS: usize = 32;
 
 impl Checker<'_> {
@@ -67,7 +67,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What it stands between.
+    /// Checks the two ends of a gateway, its listener and its API.
     fn ends(&mut self, at: &KeyPath, config: &Config, gateway: &GatewaySection) {
         if gateway.listen.is_none() && self.is_sound(&at.key("listen")) {
             let why = "listen is missing: the address that clients connect to, such as 127.0.0.1:7001 \

@@ -1,4 +1,4 @@
-//! What a configuration must satisfy beyond the form of each value.
+//! Checks of a configuration as a whole, beyond the form of each value.
 
 mod gateways;
 mod sessions;

@@ -10,7 +10,7 @@ use super::Checker;
 const LEAST_SESSION_WINDOW: Size = Size(64 << 10);
 /// One frame of the binary encoding.
 const LEAST_STREAM_WINDOW: Size = Size(16 << 10);
-/// What a client may receive before it acknowledges.
+/// Smallest number of bytes that a client may receive before it acknowledges.
 const LEAST_UNACKED: Size = Size(64 << 10);
 
 impl Checker<'_> {
@@ -84,7 +84,7 @@ impl Checker<'_> {
     }
 }
 
-/// What is wrong with the first of `keys`, because of all of them.
+/// A problem with the first of `keys` that depends on all of them.
 struct Problem {
     keys: Vec<&'static str>,
     why: String,
@@ -98,7 +98,7 @@ impl Problem {
     }
 }
 
-/// What is wrong with the limits of sessions.
+/// Returns the problems of the limits of sessions.
 fn limits(limits: &RelaySection) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut refuse_if = |wrong: bool, keys: &[&'static str], why: String| {

@@ -1,0 +1,111 @@
+//! The state that the connections of an API share, and what both protocols do alike.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::Version;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::account::{Ledger, MAX_RECORDED, Notice, Verb};
+use super::request::{ApiReply, ApiRequest, Script};
+use crate::keyed::Gates;
+
+/// Bytes of the longest body taken; a longer one is answered 413.
+pub(super) const MAX_BODY: usize = 16 << 20;
+
+/// The state that connections share.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) ledger: Ledger,
+    pub(super) gates: Gates,
+    pub(super) script: Mutex<Option<Script>>,
+    pub(super) recording: AtomicBool,
+    /// Set while there is a script, or requests are recorded. Otherwise nothing is copied.
+    pub(super) watched: AtomicBool,
+    /// Number of orders to break all connections.
+    pub(super) breaks: watch::Sender<u64>,
+}
+
+impl Shared {
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Acquire)
+    }
+
+    /// Records a request and asks the script.
+    pub(super) fn watch(&self, request: ApiRequest) -> Option<ApiReply> {
+        let script = self.script.lock().clone();
+        let reply = script.and_then(|script| script(&request));
+        if self.recording.load(Ordering::Acquire) {
+            self.ledger.change(|books| {
+                if books.recorded.len() < MAX_RECORDED {
+                    books.recorded.push(request);
+                }
+            });
+        }
+        reply
+    }
+
+    /// Waits as a reply asks.
+    pub(super) async fn hold(&self, reply: &ApiReply) {
+        if reply.gate.is_none() && reply.delay == Duration::ZERO {
+            return;
+        }
+        let _held = Held::new(self);
+        if let Some(gate) = &reply.gate
+            // With more gates than are remembered it is not held.
+            && let Ok(opened) = self.gates.waiter(gate)
+        {
+            opened.await;
+        }
+        tokio::time::sleep(reply.delay).await;
+    }
+}
+
+/// Counts a request that waits, until it is dropped.
+struct Held<'a>(&'a Shared);
+
+impl<'a> Held<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.ledger.change(|books| books.stats.held += 1);
+        Self(shared)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.ledger.change(|books| books.stats.held -= 1);
+    }
+}
+
+/// Returns the event that a method stands for.
+pub(super) fn verb(method: &[u8]) -> Option<Verb> {
+    match method {
+        b"GET" => Some(Verb::Connect),
+        b"POST" => Some(Verb::Message),
+        b"DELETE" => Some(Verb::Delete),
+        _ => None,
+    }
+}
+
+/// Enters a request in the ledger. Returns a status and a reason if the request is refused.
+pub(super) fn refused(shared: &Shared, notice: &Notice<'_>) -> Option<(u16, &'static str)> {
+    if notice.id.is_empty() {
+        return Some((404, "the path names no client"));
+    }
+    let entered = shared.ledger.enter(notice);
+    entered.err().map(|why| (503, why))
+}
+
+pub(super) fn number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// Returns the version of a request, for a script.
+pub(super) const fn version(is_h2: bool) -> Version {
+    if is_h2 {
+        Version::HTTP_2
+    } else {
+        Version::HTTP_11
+    }
+}
