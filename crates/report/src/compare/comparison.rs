@@ -42,11 +42,7 @@ impl Comparison {
                 format!("{failed} fetches failed, so the two ways cannot be compared.")
             }
             Some(factor) if factor >= 1.05 => {
-                let over = match self.sockets {
-                    1 => "one WebSocket".to_owned(),
-                    n => format!("{n} WebSockets"),
-                };
-                format!("Through fetchway, over {over}, all fetches finished {factor:.1}× faster.")
+                format!("Through fetchway the batch finished {factor:.1}× faster.")
             }
             Some(factor) if factor <= 0.95 => format!(
                 "Direct fetches finished {:.1}× faster: this target is too fast, or the list too short, for a relay to help.",
