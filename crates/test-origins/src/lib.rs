@@ -54,7 +54,7 @@ mod serve;
 mod shared;
 mod stats;
 
-pub use api::{Account, Api, ApiReply, ApiRequest, ApiStats, Epoch};
+pub use api::{Account, Api, ApiReply, ApiRequest, ApiStats, Epoch, ok, status};
 pub use certificate::Certificate;
 pub use fast::FastTestOrigin;
 pub use filler::{Filler, Kind, checksum, expected_body, filler, verify};

@@ -1,13 +1,15 @@
 //! The API behind a gateway, over both its protocols.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_test_origins::{Api, ApiReply};
-use http::{Method, Request, Version};
+use fetchway_test_origins::{Api, ok, status};
+use http::{HeaderValue, Method, Request, Version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -147,7 +149,7 @@ async fn the_plain_contract_over_http2() {
     drop(client);
     let recorded = api.requests();
     assert_eq!(recorded.len(), 4);
-    assert_eq!(recorded[1].text(), "hello");
+    assert_eq!(&recorded[1].body[..], b"hello");
     assert_eq!(
         (recorded[3].id(), recorded[3].version),
         ("a", Version::HTTP_2)
@@ -163,11 +165,26 @@ async fn the_plain_contract_over_http2() {
 #[tokio::test]
 async fn a_script_answers_holds_and_breaks() {
     let api = Api::start().expect("a free port");
-    api.script(|request| match request.text().as_str() {
-        "fail" => Some(ApiReply::new(503, "not now").header("retry-after", "1")),
-        "hold" => Some(ApiReply::new(200, "held").held("gate")),
-        "break" => Some(ApiReply::broken()),
-        _ => None,
+    let gate = Arc::new(Notify::new());
+    let opened = Arc::clone(&gate);
+    api.script(move |request| {
+        let opened = Arc::clone(&opened);
+        async move {
+            match &request.body[..] {
+                b"fail" => {
+                    let mut reply = status(503, "not now");
+                    let fields = reply.headers_mut();
+                    fields.insert("retry-after", HeaderValue::from_static("1"));
+                    Some(reply)
+                }
+                b"hold" => {
+                    opened.notified().await;
+                    Some(ok("held"))
+                }
+                b"break" => None,
+                _ => Some(ok(request.body)),
+            }
+        }
     });
     let mut plain = Plain::connect(&api).await;
     let (head, body) = plain.ask("POST", "/a", "", "fail").await;
@@ -180,7 +197,7 @@ async fn a_script_answers_holds_and_breaks() {
 
     plain.send("POST", "/a", "", "hold").await;
     api.wait_until(|stats| stats.held == 1).await;
-    api.open_gate("gate").expect("one gate");
+    gate.notify_one();
     assert_eq!(plain.answer().await.expect("an answer").1, "held");
 
     plain.send("POST", "/a", "", "break").await;

@@ -6,16 +6,14 @@
 //!
 //! `node` is a node on ports of the system's choice; `client` speaks through a WebSocket library
 //! that is not ours, `raw` sends frames that no library would, `binary` speaks the binary encoding
-//! frame by frame. For the gateway, `api` is an HTTP API that a test scripts and `socket` its client.
+//! frame by frame. `socket` is a client of a gateway; the API behind a gateway is `fetchway-test-origins`'s `Api`.
 
-mod api;
 mod binary;
 mod client;
 mod node;
 mod raw;
 mod socket;
 
-pub use api::{Api, ApiAnswer, ApiRequest, ok, status};
 pub use binary::{Binary, data, get, head, open};
 pub use client::Client;
 pub use node::{TestNode, answer, exchange, http};

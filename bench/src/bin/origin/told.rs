@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use fetchway_test_origins::{Api, ApiReply, Ledger, Limit, LimitKind, Rules};
+use fetchway_test_origins::{Api, Ledger, Limit, LimitKind, Rules, ok, status};
 
 /// Runs a command of the API; an empty line does nothing.
 pub(crate) async fn api(api: &Api, line: &str) -> anyhow::Result<()> {
@@ -17,20 +17,20 @@ pub(crate) async fn api(api: &Api, line: &str) -> anyhow::Result<()> {
         ["break"] => api.break_connections(),
         ["down"] => api.down().await,
         ["up"] => api.up()?,
-        ["close"] => api.script(|_| Some(ApiReply::broken())),
-        ["fail", status] => {
-            let status = failure(status)?;
-            api.script(move |_| Some(ApiReply::new(status, "")));
+        ["close"] => api.script(|_| std::future::ready(None)),
+        ["fail", code] => {
+            let code = failure(code)?;
+            api.script(move |_| std::future::ready(status(code, "")));
         }
         ["delay", millis] => {
             let delay = time(millis)?;
-            api.script(move |request| {
-                let echo = match request.method.as_str() {
-                    "GET" => "ok".into(),
-                    "POST" => request.body.clone(),
-                    _ => "".into(),
-                };
-                Some(ApiReply::new(200, echo).after(delay))
+            api.script(move |request| async move {
+                tokio::time::sleep(delay).await;
+                match request.method.as_str() {
+                    "GET" => ok("ok"),
+                    "POST" => ok(request.body),
+                    _ => ok(""),
+                }
             });
         }
         _ => bail!("the API has no command `{line}`"),

@@ -1,6 +1,7 @@
 //! `fetchway gateway`: a gateway from two flags, what it says at start, and what it refuses.
 
-use fetchway_testkit::{Api, Socket, exchange, http};
+use fetchway_test_origins::Api;
+use fetchway_testkit::{Socket, exchange, http};
 use tokio::process::Command;
 
 use crate::serve::{BINARY, Serve};
@@ -14,7 +15,7 @@ async fn push(to: std::net::SocketAddr, id: &str, headers: &str) -> (u16, String
 
 #[tokio::test]
 async fn two_flags_give_a_gateway() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let node = Serve::gateway(&api.url("http"), &[]).await;
     assert_eq!(node.said("api"), Some(api.url("http").as_str()));
     assert!(node.said("push").is_some_and(|push| {
@@ -41,7 +42,7 @@ async fn two_flags_give_a_gateway() {
 
 #[tokio::test]
 async fn each_way_of_pushing_is_a_flag() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let open = Serve::gateway(&api.url("http"), &["--open-push"]).await;
     let mut ann = Socket::connect(open.addr, "/ann").await;
     assert_eq!(push(open.addr, "ann", "").await, (200, "ok".to_owned()));
@@ -74,7 +75,7 @@ async fn each_way_of_pushing_is_a_flag() {
 
 #[tokio::test]
 async fn the_log_says_when_the_api_is_away_and_when_it_is_back() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let url = api.url("http");
     let mut node = Serve::gateway(&url, &["--set", "gateways[0].queue-timeout=200ms"]).await;
     let mut ann = Socket::connect(node.addr, "/ann").await;
@@ -99,7 +100,7 @@ async fn the_log_says_when_the_api_is_away_and_when_it_is_back() {
         (&1.into(), &"ann".into())
     );
 
-    let api = Api::start_at(at, |_| async { fetchway_testkit::ok("ok") }).await;
+    let api = Api::scripted_at(at, |_| async { fetchway_test_origins::ok("ok") });
     ann.send("heard").await;
     let back = node.says("the API answers again").await;
     assert_eq!(back["level"], "INFO");

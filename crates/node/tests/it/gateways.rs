@@ -79,7 +79,7 @@ async fn text(socket: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn a_node_may_have_gateways_only() {
-    let mut api = Api::start().await;
+    let mut api = Api::start();
     let toml = api.gateway("open-push = true");
     let loaded = Layers::new()
         .file(Path::new("t.toml"), &toml)
@@ -91,7 +91,7 @@ async fn a_node_may_have_gateways_only() {
     assert_eq!(node.push_addr("gateway"), None);
     let addr = clients(&node, "gateway");
     let mut ann = connect(addr, "ann?x=1").await;
-    assert_eq!(api.next().await, "get /api/ann?x=1");
+    assert_eq!(api.next_line().await, "GET /api/ann?x=1");
     assert_eq!(push(addr, "ann", &[]).await.text(), "ok");
     assert_eq!(text(&mut ann).await, "hello");
     // A masked text of two bytes, its key being zero.
@@ -99,7 +99,7 @@ async fn a_node_may_have_gateways_only() {
         .await
         .expect("it is taken");
     assert_eq!(text(&mut ann).await, "hi");
-    assert_eq!(api.next().await, "post /api/ann hi");
+    assert_eq!(api.next_line().await, "POST /api/ann hi");
     let counters = send(addr, "GET /", &[]).await.text();
     assert!(counters.starts_with("connections_opened 1\n"), "{counters}");
     let (ended, _) = tokio::join!(node.stop(), until_closed(&mut ann));
@@ -108,22 +108,22 @@ async fn a_node_may_have_gateways_only() {
 
 #[tokio::test]
 async fn an_api_may_speak_http_2_without_tls() {
-    let mut api = Api::h2c().await;
+    let mut api = Api::h2c();
     let node = start(&api.gateway(""));
     let mut ann = connect(clients(&node, "gateway"), "ann").await;
-    assert_eq!(api.next().await, "get /api/ann");
+    assert_eq!(api.next_line().await, "GET /api/ann");
     ann.write_all(b"\x81\x82\0\0\0\0hi")
         .await
         .expect("it is taken");
     assert_eq!(text(&mut ann).await, "hi");
-    assert_eq!(api.next().await, "post /api/ann hi");
+    assert_eq!(api.next_line().await, "POST /api/ann hi");
     let (ended, _) = tokio::join!(node.stop(), until_closed(&mut ann));
     assert_eq!(ended, Ended::Drained);
 }
 
 #[tokio::test]
 async fn a_push_on_the_clients_listener_needs_the_token() {
-    let api = Api::start().await;
+    let api = Api::start();
     let node = start(&api.gateway("push-token = 'token-of-api'"));
     let addr = clients(&node, "gateway");
     let mut ann = connect(addr, "ann").await;
@@ -148,7 +148,7 @@ async fn a_push_on_the_clients_listener_needs_the_token() {
 
 #[tokio::test]
 async fn the_push_listener_is_for_who_reaches_it() {
-    let api = Api::start().await;
+    let api = Api::start();
     let node = start(&api.gateway("push-listen = '127.0.0.1:0'"));
     let (addr, pushes) = (clients(&node, "gateway"), pushes(&node, "gateway"));
     let mut ann = connect(addr, "ann").await;
@@ -172,7 +172,7 @@ async fn the_push_listener_is_for_who_reaches_it() {
 
 #[tokio::test]
 async fn a_push_listener_may_ask_for_the_token() {
-    let api = Api::start().await;
+    let api = Api::start();
     let more = "push-listen = '127.0.0.1:0'\npush-token = 'token-of-api'";
     let node = start(&api.gateway(more));
     let pushes = pushes(&node, "gateway");
@@ -196,7 +196,7 @@ async fn a_push_listener_may_ask_for_the_token() {
 
 #[tokio::test]
 async fn what_keeps_a_gateway_from_starting_is_told() {
-    let api = Api::start().await;
+    let api = Api::start();
     let error = refusal(&api.gateway("push-listen = '0.0.0.0:0'"));
     assert!(
         error.starts_with("gateways[0].push-listen = 0.0.0.0:0 can be reached from other machines")
@@ -235,7 +235,7 @@ async fn what_keeps_a_gateway_from_starting_is_told() {
 
 #[tokio::test]
 async fn a_shared_port_has_several_nodes() {
-    let mut api = Api::start().await;
+    let mut api = Api::start();
     let more = "reuse-port = true\npush-listen = '127.0.0.1:0'";
     let first = start(&api.gateway(more));
     let addr = clients(&first, "gateway");
@@ -248,7 +248,7 @@ async fn a_shared_port_has_several_nodes() {
     assert!(refusal(&alone).contains("in use by another process"));
 
     let mut ann = connect(addr, "ann").await;
-    assert_eq!(api.next().await, "get /api/ann");
+    assert_eq!(api.next_line().await, "GET /api/ann");
     // One of the two has her, and only that one knows her.
     let mut statuses = [0, 0];
     for (status, node) in statuses.iter_mut().zip([&first, &second]) {
@@ -261,7 +261,7 @@ async fn a_shared_port_has_several_nodes() {
 
 #[tokio::test]
 async fn each_gateway_is_counted() {
-    let (one, two) = (Api::start().await, Api::start().await);
+    let (one, two) = (Api::start(), Api::start());
     let toml = format!(
         "{}{}",
         one.gateway("name = 'one'\nopen-push = true"),
@@ -325,11 +325,11 @@ async fn each_gateway_is_counted() {
 
 #[tokio::test]
 async fn a_stopped_node_closes_clients_and_tells_the_api() {
-    let mut api = Api::start().await;
+    let mut api = Api::start();
     let node = start(&api.gateway("drain-spread = '10ms'"));
     let addr = clients(&node, "gateway");
     let mut ann = connect(addr, "ann").await;
-    assert_eq!(api.next().await, "get /api/ann");
+    assert_eq!(api.next_line().await, "GET /api/ann");
     let (ended, frames) = tokio::join!(node.stop(), async {
         let mut frames = [0; 4];
         ann.read_exact(&mut frames).await.expect("a Close");
@@ -342,14 +342,14 @@ async fn a_stopped_node_closes_clients_and_tells_the_api() {
         until_closed(&mut ann).await
     });
     assert_eq!(ended, Ended::Drained, "{frames:?}");
-    assert!(api.next().await.starts_with("delete /api/ann"));
+    assert!(api.next_line().await.starts_with("DELETE /api/ann"));
     let gone = TcpStream::connect(addr).await;
     assert!(gone.is_err(), "nobody listens any more");
 }
 
 #[tokio::test]
 async fn dropping_a_node_cuts_its_clients_off() {
-    let api = Api::start().await;
+    let api = Api::start();
     let node = start(&api.gateway(""));
     let mut ann = connect(clients(&node, "gateway"), "ann").await;
     drop(node);

@@ -293,13 +293,22 @@ impl Ledger {
         self.books.lock().recorded.clone()
     }
 
-    /// Waits until `look` finds what it looks for.
-    pub(super) async fn until<T>(&self, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+    /// Returns the recorded requests if `ready` accepts them.
+    pub(super) fn recorded_if(
+        &self,
+        ready: impl FnOnce(&[ApiRequest]) -> bool,
+    ) -> Option<Vec<ApiRequest>> {
+        let books = self.books.lock();
+        ready(&books.recorded).then(|| books.recorded.clone())
+    }
+
+    /// Waits until `find` finds something, and returns that.
+    pub(super) async fn until<T>(&self, mut find: impl FnMut(&Self) -> Option<T>) -> T {
         loop {
             let mut changed = pin!(self.changed.notified());
-            // Enrol before looking, or a change between the two would be missed.
+            // Enrol before the search, or a change between the two would be missed.
             changed.as_mut().enable();
-            if let Some(found) = look(self) {
+            if let Some(found) = find(self) {
                 return found;
             }
             changed.await;

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::account::{Notice, Verb};
 use super::events;
-use super::request::{ApiReply, ApiRequest, client};
+use super::request::{ApiReply, ApiRequest, PendingReply, client, status};
 use super::shared::{MAX_BODY, Shared, number, refused, verb, version};
 
 /// Bytes asked of the socket at a time.
@@ -41,22 +41,19 @@ pub(super) async fn serve(
                 Ok(Found::Whole { head, body }) => {
                     match answer(&input[..head + body], head, shared, &mut output) {
                         Answered::Written => {}
-                        Answered::Scripted(reply) => {
-                            if reply.breaks || reply.gate.is_some() || !reply.delay.is_zero() {
-                                stream.write_all(&output).await?;
-                                output.clear();
-                            }
-                            shared.hold(&reply).await;
-                            if reply.breaks {
+                        Answered::Scripted(pending) => {
+                            stream.write_all(&output).await?;
+                            output.clear();
+                            let Some(reply) = shared.reply(pending).await else {
                                 return Ok(());
-                            }
+                            };
                             write(&reply, &mut output);
                         }
                     }
                     input.advance(head + body);
                 }
-                Err((status, why)) => {
-                    write(&ApiReply::new(status, why), &mut output);
+                Err((code, why)) => {
+                    write(&status(code, why), &mut output);
                     return stream.write_all(&output).await;
                 }
             }
@@ -109,10 +106,10 @@ fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 }
 
 enum Answered {
-    /// The answer stands in the output.
+    /// The output contains the answer.
     Written,
-    /// A reply of the script.
-    Scripted(ApiReply),
+    /// The script prepares the answer.
+    Scripted(PendingReply),
 }
 
 fn answer(request: &[u8], head: usize, shared: &Shared, output: &mut Vec<u8>) -> Answered {
@@ -122,7 +119,8 @@ fn answer(request: &[u8], head: usize, shared: &Shared, output: &mut Vec<u8>) ->
     let method = words.next().unwrap_or_default();
     let target = words.next().and_then(|word| std::str::from_utf8(word).ok());
     let (Some(verb), Some(target)) = (verb(method), target) else {
-        return Answered::Scripted(ApiReply::new(405, "the API knows GET, POST and DELETE"));
+        write(&status(405, "the API knows GET, POST and DELETE"), output);
+        return Answered::Written;
     };
     let (mut epoch, mut sequence, mut content_type) = (None, None, None);
     for line in lines {
@@ -141,15 +139,17 @@ fn answer(request: &[u8], head: usize, shared: &Shared, output: &mut Vec<u8>) ->
         sequence,
     };
     if verb == Verb::Message && content_type == Some(events::TYPE) {
-        return answer_events(body, &notice, shared, output);
+        answer_events(body, &notice, shared, output);
+        return Answered::Written;
     }
-    if let Some((status, why)) = refused(shared, &notice) {
-        return Answered::Scripted(ApiReply::new(status, why));
+    if let Some((code, why)) = refused(shared, &notice) {
+        write(&status(code, why), output);
+        return Answered::Written;
     }
     if shared.is_watched()
-        && let Some(reply) = shared.watch(copied(method, target, head, body))
+        && let Some(pending) = shared.watch(copied(method, target, head, body))
     {
-        return Answered::Scripted(reply);
+        return Answered::Scripted(pending);
     }
     output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     let body: &[u8] = match verb {
@@ -169,28 +169,22 @@ fn answer(request: &[u8], head: usize, shared: &Shared, output: &mut Vec<u8>) ->
     Answered::Written
 }
 
-fn answer_events(
-    body: &[u8],
-    notice: &Notice<'_>,
-    shared: &Shared,
-    output: &mut Vec<u8>,
-) -> Answered {
+fn answer_events(body: &[u8], notice: &Notice<'_>, shared: &Shared, output: &mut Vec<u8>) {
     let enter = |verb| match refused(shared, &Notice { verb, ..*notice }) {
         Some(refused) => Err(refused),
         None => Ok(()),
     };
     let mut events = Vec::new();
-    if let Err((status, why)) = events::answer(body, enter, &mut events) {
-        return Answered::Scripted(ApiReply::new(status, why));
+    if let Err((code, why)) = events::answer(body, enter, &mut events) {
+        return write(&status(code, why), output);
     }
     output.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
     output.extend_from_slice(events::TYPE);
     output.extend_from_slice(b"\r\n");
     put_body(&events, output);
-    Answered::Written
 }
 
-/// The request for a script. What is no HTTP in its fields is left out.
+/// Returns the request as a script sees it, without fields that are not valid HTTP.
 fn copied(method: &[u8], target: &str, head: &[u8], body: &[u8]) -> ApiRequest {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut parsed = httparse::Request::new(&mut fields);
@@ -215,10 +209,10 @@ fn copied(method: &[u8], target: &str, head: &[u8], body: &[u8]) -> ApiRequest {
 }
 
 fn write(reply: &ApiReply, output: &mut Vec<u8>) {
-    let status = reply.status;
+    let status = reply.status();
     let reason = status.canonical_reason().unwrap_or("Unknown");
     output.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
-    for (name, value) in &reply.headers {
+    for (name, value) in reply.headers() {
         output.extend_from_slice(name.as_str().as_bytes());
         output.extend_from_slice(b": ");
         output.extend_from_slice(value.as_bytes());
@@ -227,7 +221,7 @@ fn write(reply: &ApiReply, output: &mut Vec<u8>) {
     if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         output.extend_from_slice(b"\r\n");
     } else {
-        put_body(&reply.body, output);
+        put_body(reply.body(), output);
     }
 }
 

@@ -8,12 +8,12 @@ use ::h2::server::{Connection, SendResponse};
 use ::h2::{Reason, RecvStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::account::{Notice, Verb};
-use super::request::{ApiReply, ApiRequest, client};
+use super::request::{ApiReply, ApiRequest, client, status};
 use super::shared::{MAX_BODY, Shared, number, refused, verb, version};
 
 /// Streams a client may have open on one connection.
@@ -70,29 +70,19 @@ async fn serve_one(
     shared: &Shared,
 ) {
     // A client that has gone meanwhile can't be told.
-    let Ok(reply) = answer(request, shared).await else {
+    let Ok(Some(reply)) = answer(request, shared).await else {
         respond.send_reset(Reason::INTERNAL_ERROR);
         return;
     };
-    shared.hold(&reply).await;
-    if reply.breaks {
-        respond.send_reset(Reason::INTERNAL_ERROR);
-        return;
+    let (mut head, mut body) = reply.into_parts();
+    match head.status {
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => body = Bytes::new(),
+        _ => {
+            let length = HeaderValue::from(body.len());
+            head.headers.insert(header::CONTENT_LENGTH, length);
+        }
     }
-    let mut response = Response::new(());
-    *response.status_mut() = reply.status;
-    *response.headers_mut() = reply.headers;
-    let bare = matches!(
-        reply.status,
-        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-    );
-    let body = if bare { Bytes::new() } else { reply.body };
-    if !bare {
-        let length = HeaderValue::from(body.len());
-        response
-            .headers_mut()
-            .insert(header::CONTENT_LENGTH, length);
-    }
+    let response = Response::from_parts(head, ());
     let Ok(mut stream) = respond.send_response(response, body.is_empty()) else {
         return;
     };
@@ -102,14 +92,18 @@ async fn serve_one(
     }
 }
 
-async fn answer(request: Request<RecvStream>, shared: &Shared) -> Result<ApiReply, ::h2::Error> {
+/// Returns the reply to a request; `None` if the stream is to be reset.
+async fn answer(
+    request: Request<RecvStream>,
+    shared: &Shared,
+) -> Result<Option<ApiReply>, ::h2::Error> {
     let (parts, body) = request.into_parts();
     let body = match read(body).await? {
         Some(body) => body,
-        None => return Ok(ApiReply::new(413, "the body is over 16 MiB")),
+        None => return Ok(Some(status(413, "the body is over 16 MiB"))),
     };
     let Some(verb) = verb(parts.method.as_str().as_bytes()) else {
-        return Ok(ApiReply::new(405, "the API knows GET, POST and DELETE"));
+        return Ok(Some(status(405, "the API knows GET, POST and DELETE")));
     };
     let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let named = |name: &str| number(parts.headers.get(name)?.as_bytes());
@@ -119,8 +113,8 @@ async fn answer(request: Request<RecvStream>, shared: &Shared) -> Result<ApiRepl
         epoch: named("fetchway-epoch"),
         sequence: named("fetchway-sequence"),
     };
-    if let Some((status, why)) = refused(shared, &notice) {
-        return Ok(ApiReply::new(status, why));
+    if let Some((code, why)) = refused(shared, &notice) {
+        return Ok(Some(status(code, why)));
     }
     let content_type = parts.headers.get(header::CONTENT_TYPE).cloned();
     if shared.is_watched() {
@@ -131,8 +125,8 @@ async fn answer(request: Request<RecvStream>, shared: &Shared) -> Result<ApiRepl
             headers: parts.headers,
             body: body.clone(),
         };
-        if let Some(reply) = shared.watch(watched) {
-            return Ok(reply);
+        if let Some(pending) = shared.watch(watched) {
+            return Ok(shared.reply(pending).await);
         }
     }
     let body = match verb {
@@ -140,21 +134,21 @@ async fn answer(request: Request<RecvStream>, shared: &Shared) -> Result<ApiRepl
         Verb::Message => body,
         Verb::Delete => Bytes::new(),
     };
-    let mut headers = HeaderMap::new();
-    if let Some(content_type) = content_type.filter(|_| verb == Verb::Message) {
-        headers = HeaderMap::with_capacity(2);
-        headers.insert(header::CONTENT_TYPE, content_type);
+    let is_empty = body.is_empty();
+    let mut reply = Response::new(body);
+    if verb == Verb::Message {
+        let fields = reply.headers_mut();
+        if let Some(content_type) = content_type {
+            fields.insert(header::CONTENT_TYPE, content_type);
+        }
+        if is_empty {
+            fields.insert("fetchway-send", HeaderValue::from_static("always"));
+        }
     }
-    if verb == Verb::Message && body.is_empty() {
-        let always = HeaderValue::from_static("always");
-        headers.insert("fetchway-send", always);
-    }
-    let mut reply = ApiReply::new(200, body);
-    reply.headers = headers;
-    Ok(reply)
+    Ok(Some(reply))
 }
 
-/// The whole body; nothing for one that is too long.
+/// Reads the whole body. Returns `None` for a body that is too long.
 async fn read(mut body: RecvStream) -> Result<Option<Bytes>, ::h2::Error> {
     let mut whole = Bytes::new();
     let mut more = BytesMut::new();

@@ -30,20 +30,25 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use http::Method;
 use parking_lot::Mutex;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use self::account::Ledger;
+use self::request::PendingReply;
 use self::shared::Shared;
 use crate::listen::{StartError, listen};
 
 pub use self::account::{Account, ApiStats, Epoch};
-pub use self::request::{ApiReply, ApiRequest};
+pub use self::request::{ApiReply, ApiRequest, ok, status};
 
 /// How every HTTP/2 connection begins (RFC 9113 section 3.4), as far as it must be read to know.
 const PREFACE: &[u8] = b"PRI ";
+
+/// Longest wait for requests. Only a failing test waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running API; dropping it ends it and its connections.
 pub struct Api {
@@ -93,6 +98,51 @@ impl Api {
         Self::start_on(addr, shared)
     }
 
+    /// Starts one on a free port of 127.0.0.1 whose requests are recorded, and answered by `script`.
+    ///
+    /// # Panics
+    /// If no port is free.
+    #[must_use]
+    pub fn scripted<F>(script: impl Fn(ApiRequest) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output: Into<Option<ApiReply>>> + Send + 'static,
+    {
+        Self::scripted_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), script)
+    }
+
+    /// Like [`scripted`](Self::scripted), at an address.
+    ///
+    /// # Panics
+    /// If the address is in use.
+    #[must_use]
+    pub fn scripted_at<F>(
+        addr: SocketAddr,
+        script: impl Fn(ApiRequest) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output: Into<Option<ApiReply>>> + Send + 'static,
+    {
+        let api = Self::start_at(addr).expect("the address is free");
+        api.record();
+        api.script(script);
+        api
+    }
+
+    /// Starts one that accepts every client and answers each message with its body and no other field.
+    ///
+    /// # Panics
+    /// If no port is free.
+    #[must_use]
+    pub fn echo() -> Self {
+        Self::scripted(|request| async move {
+            match request.method {
+                Method::GET => ok("ok"),
+                Method::POST => ok(request.body),
+                _ => ok(""),
+            }
+        })
+    }
+
     fn start_on(addr: SocketAddr, shared: Shared) -> Result<Self, StartError> {
         let (listener, addr) = listen(addr)?;
         let shared = Arc::new(shared);
@@ -110,16 +160,10 @@ impl Api {
         self.addr
     }
 
-    /// Returns the URL of the API over HTTP/1.1, with a slash at its end.
+    /// Returns the URL of the API for a protocol, by its scheme `http` or `h2c`.
     #[must_use]
-    pub fn url(&self) -> String {
-        format!("http://{}/", self.addr)
-    }
-
-    /// Returns the URL of the API over HTTP/2 with prior knowledge.
-    #[must_use]
-    pub fn h2c_url(&self) -> String {
-        format!("h2c://{}/", self.addr)
+    pub fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://{}/", self.addr)
     }
 
     /// The counters as they stand.
@@ -158,9 +202,42 @@ impl Api {
         self.shared.ledger.recorded()
     }
 
-    /// Has `script` answer from now on; what it gives no answer to is answered as ever. Requests are
-    /// counted before it is asked.
-    pub fn script(&self, script: impl Fn(&ApiRequest) -> Option<ApiReply> + Send + Sync + 'static) {
+    /// Returns the recorded requests whose targets begin with `prefix`, each as a line.
+    #[must_use]
+    pub fn lines(&self, prefix: &str) -> Vec<String> {
+        let requests = self.requests();
+        let requests = requests.iter().filter(|r| r.target.starts_with(prefix));
+        requests.map(ApiRequest::line).collect()
+    }
+
+    /// Waits until `ready` accepts the recorded requests, and returns them.
+    ///
+    /// # Panics
+    /// If that does not happen within a minute.
+    pub async fn until(&self, mut ready: impl FnMut(&[ApiRequest]) -> bool) -> Vec<ApiRequest> {
+        let found = |ledger: &Ledger| ledger.recorded_if(&mut ready);
+        let requests = tokio::time::timeout(PATIENCE, self.shared.ledger.until(found)).await;
+        requests.unwrap_or_else(|_| panic!("the API was only asked {:?}", self.lines("")))
+    }
+
+    /// Waits until so many requests have been recorded, and returns them.
+    ///
+    /// # Panics
+    /// If that does not happen within a minute.
+    pub async fn until_count(&self, count: usize) -> Vec<ApiRequest> {
+        self.until(|requests| requests.len() >= count).await
+    }
+
+    /// Has `script` answer from now on. Requests are counted before the script is asked; a script that
+    /// returns `None` breaks the connection (h2: resets the stream).
+    pub fn script<F>(&self, script: impl Fn(ApiRequest) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output: Into<Option<ApiReply>>> + Send + 'static,
+    {
+        let script = move |request| {
+            let reply = script(request);
+            Box::pin(async move { reply.await.into() }) as PendingReply
+        };
         *self.shared.script.lock() = Some(Arc::new(script));
         self.shared.watched.store(true, Ordering::Release);
     }
@@ -170,15 +247,6 @@ impl Api {
         *self.shared.script.lock() = None;
         let recording = self.shared.recording.load(Ordering::Acquire);
         self.shared.watched.store(recording, Ordering::Release);
-    }
-
-    /// Lets through every answer held at that gate, and those still to come.
-    ///
-    /// # Errors
-    /// More gates than are remembered.
-    pub fn open_gate(&self, gate: &str) -> Result<(), StartError> {
-        let opened = self.shared.gates.open(gate);
-        opened.map_err(|refused| StartError::new("the gate cannot be opened", refused.0))
     }
 
     /// Breaks every open connection, in the middle of an answer too; the listener goes on.
@@ -197,6 +265,12 @@ impl Api {
         }
         self.break_connections();
         self.wait_until(|stats| stats.open == 0).await;
+    }
+
+    /// Ends the API and its connections. Returns the address, for an API that takes its place.
+    pub async fn stop(self) -> SocketAddr {
+        self.down().await;
+        self.addr
     }
 
     /// Comes back at the same address.

@@ -1,10 +1,10 @@
 //! Requests as a script sees them, and its replies.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 
 /// A request to the API.
 #[derive(Clone, Debug)]
@@ -28,16 +28,28 @@ impl ApiRequest {
         client(&self.target)
     }
 
-    /// A field's first value, if it is there and text.
+    /// Returns the first value of a header field; an empty text if there is none.
     #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+    pub fn field(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.and_then(|v| v.to_str().ok()).unwrap_or_default()
     }
 
-    /// The body as text; what is no UTF-8 in it is replaced.
+    /// Returns the number of the message among those of its client.
+    ///
+    /// # Panics
+    /// If the request has no `Fetchway-Sequence`.
     #[must_use]
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
+    pub fn sequence(&self) -> u64 {
+        self.field("fetchway-sequence").parse().expect("a number")
+    }
+
+    /// Returns method, target and body in one line, to compare.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let body = String::from_utf8_lossy(&self.body);
+        let line = format!("{} {} {body}", self.method, self.target);
+        line.trim_end().to_owned()
     }
 }
 
@@ -48,72 +60,31 @@ pub(super) fn client(target: &str) -> &str {
     &path[..end]
 }
 
-/// An answer of the API.
-#[derive(Clone, Debug)]
-pub struct ApiReply {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-    pub(super) delay: Duration,
-    pub(super) gate: Option<String>,
-    pub(super) breaks: bool,
+/// The reply of a script.
+pub type ApiReply = Response<Bytes>;
+
+/// Returns a 200 reply with a body.
+#[must_use]
+pub fn ok(body: impl Into<Bytes>) -> ApiReply {
+    Response::new(body.into())
 }
 
-impl ApiReply {
-    /// An answer without further fields.
-    ///
-    /// # Panics
-    /// If `status` is none: below 100 or over 999.
-    #[must_use]
-    pub fn new(status: u16, body: impl Into<Bytes>) -> Self {
-        Self {
-            status: StatusCode::from_u16(status).expect("a status from 100 to 999"),
-            headers: HeaderMap::new(),
-            body: body.into(),
-            delay: Duration::ZERO,
-            gate: None,
-            breaks: false,
-        }
-    }
-
-    /// No answer: the connection is closed (h2: the stream is reset). The request has been counted.
-    #[must_use]
-    pub fn broken() -> Self {
-        Self {
-            breaks: true,
-            ..Self::new(200, "")
-        }
-    }
-
-    /// With one more field. The content length is added by itself.
-    ///
-    /// # Panics
-    /// If name or value can't be in a field.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        let name = HeaderName::try_from(name).expect("a field's name");
-        let value = HeaderValue::try_from(value).expect("a field's value");
-        self.headers.append(name, value);
-        self
-    }
-
-    /// After so long.
-    #[must_use]
-    pub fn after(mut self, delay: Duration) -> Self {
-        self.delay = delay;
-        self
-    }
-
-    /// When that gate is opened ([`Api::open_gate`](super::Api::open_gate)).
-    #[must_use]
-    pub fn held(mut self, gate: &str) -> Self {
-        self.gate = Some(gate.to_owned());
-        self
-    }
+/// Returns a reply with any status and a body.
+///
+/// # Panics
+/// For a status below 100 or above 999.
+#[must_use]
+pub fn status(code: u16, body: &'static str) -> ApiReply {
+    let mut reply = ok(body);
+    *reply.status_mut() = StatusCode::from_u16(code).expect("a status from 100 to 999");
+    reply
 }
 
-/// Answers a request, or leaves it to the API.
-pub(super) type Script = Arc<dyn Fn(&ApiRequest) -> Option<ApiReply> + Send + Sync>;
+/// A script's reply that is being prepared; `None` if the connection is to be broken instead.
+pub(super) type PendingReply = Pin<Box<dyn Future<Output = Option<ApiReply>> + Send>>;
+
+/// Answers each request.
+pub(super) type Script = Arc<dyn Fn(ApiRequest) -> PendingReply + Send + Sync>;
 
 #[cfg(test)]
 mod tests {

@@ -1,15 +1,13 @@
 //! The state that the connections of an API share, and what both protocols do alike.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use http::Version;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::account::{Ledger, MAX_RECORDED, Notice, Verb};
-use super::request::{ApiReply, ApiRequest, Script};
-use crate::keyed::Gates;
+use super::request::{ApiReply, ApiRequest, PendingReply, Script};
 
 /// Bytes of the longest body taken; a longer one is answered 413.
 pub(super) const MAX_BODY: usize = 16 << 20;
@@ -18,7 +16,6 @@ pub(super) const MAX_BODY: usize = 16 << 20;
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) ledger: Ledger,
-    pub(super) gates: Gates,
     pub(super) script: Mutex<Option<Script>>,
     pub(super) recording: AtomicBool,
     /// Set while there is a script, or requests are recorded. Otherwise nothing is copied.
@@ -32,33 +29,23 @@ impl Shared {
         self.watched.load(Ordering::Acquire)
     }
 
-    /// Records a request and asks the script.
-    pub(super) fn watch(&self, request: ApiRequest) -> Option<ApiReply> {
-        let script = self.script.lock().clone();
-        let reply = script.and_then(|script| script(&request));
+    /// Records a request, and passes it to the script if there is one.
+    pub(super) fn watch(&self, request: ApiRequest) -> Option<PendingReply> {
         if self.recording.load(Ordering::Acquire) {
             self.ledger.change(|books| {
                 if books.recorded.len() < MAX_RECORDED {
-                    books.recorded.push(request);
+                    books.recorded.push(request.clone());
                 }
             });
         }
-        reply
+        let script = self.script.lock().clone();
+        script.map(|script| script(request))
     }
 
-    /// Waits as a reply asks.
-    pub(super) async fn hold(&self, reply: &ApiReply) {
-        if reply.gate.is_none() && reply.delay == Duration::ZERO {
-            return;
-        }
+    /// Waits for the reply of the script.
+    pub(super) async fn reply(&self, pending: PendingReply) -> Option<ApiReply> {
         let _held = Held::new(self);
-        if let Some(gate) = &reply.gate
-            // With more gates than are remembered it is not held.
-            && let Ok(opened) = self.gates.waiter(gate)
-        {
-            opened.await;
-        }
-        tokio::time::sleep(reply.delay).await;
+        pending.await
     }
 }
 

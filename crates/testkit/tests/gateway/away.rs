@@ -3,24 +3,24 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use fetchway_testkit::{Api, ApiRequest, Socket, ok, status};
+use fetchway_test_origins::{Api, ApiRequest, ok, status};
+use fetchway_testkit::Socket;
 use http::Method;
 
 use crate::gateway;
 
 async fn echo_at(addr: SocketAddr) -> Api {
-    Api::start_at(addr, |request: ApiRequest| async move {
+    Api::scripted_at(addr, |request: ApiRequest| async move {
         match request.method {
             Method::POST => ok(request.body),
             _ => ok("ok"),
         }
     })
-    .await
 }
 
 #[tokio::test]
 async fn messages_wait_for_an_api_that_is_away() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let mut client = Socket::connect(addr, "/alice").await;
     let at = api.stop().await;
@@ -43,7 +43,7 @@ async fn messages_wait_for_an_api_that_is_away() {
 
 #[tokio::test]
 async fn a_delete_is_tried_until_it_is_delivered() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let client = Socket::connect(addr, "/alice").await;
     let at = api.stop().await;
@@ -57,13 +57,12 @@ async fn a_delete_is_tried_until_it_is_delivered() {
 /// Whatever it is answered with: the API has heard of it.
 #[tokio::test]
 async fn a_delete_that_is_answered_is_delivered() {
-    let api = Api::start(|request| async move {
+    let api = Api::scripted(|request| async move {
         match request.method {
             Method::DELETE => status(404, "no such client"),
             _ => ok("ok"),
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, "");
     Socket::connect(addr, "/alice").await.close(1000, "").await;
     api.until_count(2).await;
@@ -80,7 +79,7 @@ async fn a_delete_that_is_answered_is_delivered() {
 async fn hangs_up() -> Api {
     use std::sync::atomic::{AtomicBool, Ordering};
     let hung = std::sync::Arc::new(AtomicBool::new(false));
-    Api::start(move |request: ApiRequest| {
+    Api::scripted(move |request: ApiRequest| {
         let first = request.method == Method::POST && !hung.swap(true, Ordering::SeqCst);
         async move {
             match request.method {
@@ -91,7 +90,6 @@ async fn hangs_up() -> Api {
             }
         }
     })
-    .await
 }
 
 #[tokio::test]
@@ -128,7 +126,7 @@ async fn at_least_once_sends_again_with_the_same_number() {
 
 #[tokio::test]
 async fn what_waited_too_long_is_lost_as_configured() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let settings = "queue-timeout = \"300ms\"\non-loss = \"close\"";
     let (node, addr) = gateway(&api, settings);
     let mut client = Socket::connect(addr, "/alice").await;

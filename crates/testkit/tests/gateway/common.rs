@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use fetchway_testkit::{Api, TestNode};
+use fetchway_test_origins::Api;
+use fetchway_testkit::TestNode;
 
 /// A node with one gateway in front of `api`, which speaks to it by `crate::SCHEME`; `settings` are
 /// lines of its table.

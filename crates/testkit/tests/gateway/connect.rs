@@ -1,13 +1,14 @@
 //! Identity and context: what the API learns of a client, and what it may say to its handshake.
 
-use fetchway_testkit::{Api, Raw, Socket, ok};
+use fetchway_test_origins::{Api, ok};
+use fetchway_testkit::{Raw, Socket};
 use http::Method;
 
 use crate::{gateway, http, open_push};
 
 #[tokio::test]
 async fn the_id_is_decoded_and_encoded_into_the_apis_url() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     for (target, asked) in [
         ("/a%20b", "/a%20b"),
@@ -36,7 +37,7 @@ async fn the_id_is_decoded_and_encoded_into_the_apis_url() {
 
 #[tokio::test]
 async fn ids_that_lead_elsewhere_are_refused_unasked() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     for target in ["/%2e", "/%2E%2e", "/a/%2e%2e/b", "/%00", "/%ff"] {
         let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -51,7 +52,7 @@ async fn ids_that_lead_elsewhere_are_refused_unasked() {
 /// A URL takes it for a slash, so that what follows would lead up from the id.
 #[tokio::test]
 async fn a_backslash_leads_nowhere_else() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     for (target, asked) in [
         (
@@ -71,7 +72,7 @@ async fn a_backslash_leads_nowhere_else() {
 
 #[tokio::test]
 async fn a_malformed_upgrade_is_refused_unasked() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let version = "GET /a HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                    Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
@@ -85,7 +86,7 @@ async fn a_malformed_upgrade_is_refused_unasked() {
 
 #[tokio::test]
 async fn the_api_sees_the_clients_fields_and_no_forged_ones() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let fields = [
         ("cookie", "session=1"),
@@ -129,7 +130,7 @@ async fn the_api_sees_the_clients_fields_and_no_forged_ones() {
 
 #[tokio::test]
 async fn a_trusted_proxy_is_believed() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "trusted-proxies = [\"127.0.0.0/8\"]");
     let fields = [
         ("x-forwarded-for", "9.9.9.9, 1.2.3.4"),
@@ -151,7 +152,7 @@ async fn a_trusted_proxy_is_believed() {
 /// HAProxy adds a line of its own behind what the client has sent.
 #[tokio::test]
 async fn each_line_of_a_trusted_proxy_is_passed_on() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "trusted-proxies = [\"127.0.0.0/8\"]");
     let lines = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 1.2.3.4\r\n";
     let (client, _) = Raw::connect(addr, "/alice", lines).await;
@@ -165,7 +166,7 @@ async fn each_line_of_a_trusted_proxy_is_passed_on() {
 
 #[tokio::test]
 async fn the_api_may_choose_the_subprotocol_and_set_fields() {
-    let api = Api::start(|request| async move {
+    let api = Api::scripted(|request| async move {
         let mut answer = ok("ok");
         for (name, value) in [
             ("sec-websocket-protocol", "chat"),
@@ -182,8 +183,7 @@ async fn the_api_may_choose_the_subprotocol_and_set_fields() {
             Method::GET => answer,
             _ => ok(request.field("fetchway-state").to_owned()),
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, "");
     let asked = [("sec-websocket-protocol", "other, chat")];
     let client = Socket::open(addr, "/alice", &asked)
@@ -220,7 +220,7 @@ async fn the_api_may_choose_the_subprotocol_and_set_fields() {
 
 #[tokio::test]
 async fn state_is_replaced_by_any_answer_and_sent_with_each_request() {
-    let api = Api::start(|request| async move {
+    let api = Api::scripted(|request| async move {
         let mut answer = match request.method {
             Method::GET => ok("ok"),
             _ => ok(request.field("fetchway-state").to_owned()),
@@ -234,8 +234,7 @@ async fn state_is_replaced_by_any_answer_and_sent_with_each_request() {
             answer.headers_mut().insert("fetchway-state", value);
         }
         answer
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, "");
     let mut client = Socket::connect(addr, "/alice").await;
     for (send, sees) in [("second", "first"), ("keep", "second"), ("third", "second")] {
@@ -254,7 +253,7 @@ async fn state_is_replaced_by_any_answer_and_sent_with_each_request() {
 
 #[tokio::test]
 async fn requests_tell_connections_and_their_order() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     for _ in 0..2 {
         let mut client = Socket::connect(addr, "/alice").await;
@@ -286,7 +285,7 @@ async fn requests_tell_connections_and_their_order() {
 
 #[tokio::test]
 async fn pages_of_other_origins_are_refused_if_a_list_is_given() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "allow-origins = [\"https://good.example\"]");
     let page = |origin| [("origin", origin)];
     let refused = Socket::open(addr, "/a", &page("https://bad.example")).await;
@@ -301,13 +300,12 @@ async fn pages_of_other_origins_are_refused_if_a_list_is_given() {
 /// One that is refused can come again when another has left.
 #[tokio::test]
 async fn clients_are_bounded_before_the_api_is_asked() {
-    let api = Api::start(|request| async move {
+    let api = Api::scripted(|request| async move {
         match request.target.as_str() {
             "/unwanted" => ok("no"),
             _ => ok("ok"),
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, "max-clients = 2\nduplicate = \"reject\"");
     let first = Socket::connect(addr, "/a").await;
     // Those that the API or the gateway has refused have given their places back.
@@ -335,7 +333,7 @@ async fn clients_are_bounded_before_the_api_is_asked() {
 
 #[tokio::test]
 async fn connections_of_one_address_are_bounded() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "per-address = 2");
     let (first, second) = tokio::join!(Socket::connect(addr, "/a"), Socket::connect(addr, "/b"));
     let refused = Socket::open(addr, "/c", &[]).await.expect_err("refused");
@@ -351,7 +349,7 @@ async fn connections_of_one_address_are_bounded() {
 /// One that is sent away and neither answers nor leaves holds its place until it is cut off.
 #[tokio::test]
 async fn one_that_is_sent_away_counts_until_its_socket_is_gone() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = open_push(&api, "per-address = 1");
     let (mut kicked, _) = Raw::connect(addr, "/a", "").await;
     while http(addr, "DELETE /a?code=4000 HTTP/1.1", "").await.0 == 202 {}

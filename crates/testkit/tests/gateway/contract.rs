@@ -1,13 +1,14 @@
 //! S4's plain contract, line by line.
 
-use fetchway_testkit::{Api, Refused, Socket, ok, status};
+use fetchway_test_origins::{Api, ok, status};
+use fetchway_testkit::{Refused, Socket};
 use http::Method;
 
 use crate::{gateway, http, open_push, push};
 
 #[tokio::test]
 async fn a_client_is_accepted_heard_answered_and_signed_off() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let mut client = Socket::connect(addr, "/alice").await;
     client.send("hello").await;
@@ -21,7 +22,7 @@ async fn a_client_is_accepted_heard_answered_and_signed_off() {
 
 #[tokio::test]
 async fn a_client_that_vanishes_is_signed_off_with_eof() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     drop(Socket::connect(addr, "/alice").await);
     let requests = api.until_count(2).await;
@@ -31,7 +32,7 @@ async fn a_client_that_vanishes_is_signed_off_with_eof() {
 
 #[tokio::test]
 async fn anything_but_ok_refuses() {
-    let api = Api::start(|request| async move {
+    let api = Api::scripted(|request| async move {
         match &*request.target {
             "/no" => ok("no"),
             "/space" => ok("ok\n"),
@@ -47,8 +48,7 @@ async fn anything_but_ok_refuses() {
             }
             _ => ok("ok"),
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, "");
     for (target, code, text) in [
         ("/no", 403, "forbidden"),
@@ -72,7 +72,7 @@ async fn anything_but_ok_refuses() {
 
 #[tokio::test]
 async fn an_api_that_is_away_refuses() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     drop(api);
     let refused = Socket::open(addr, "/alice", &[])
@@ -84,7 +84,7 @@ async fn an_api_that_is_away_refuses() {
 
 #[tokio::test]
 async fn an_answer_is_one_message_and_an_empty_one_is_none() {
-    let api = Api::start(|request| async move {
+    let api = Api::scripted(|request| async move {
         match (&request.method, &request.body[..]) {
             (&Method::GET, _) => ok("ok"),
             (_, b"empty") => ok(""),
@@ -99,8 +99,7 @@ async fn an_answer_is_one_message_and_an_empty_one_is_none() {
             (_, b"missing") => status(404, "not here"),
             _ => ok("x".repeat(100_000)),
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, "");
     let mut client = Socket::connect(addr, "/alice").await;
     for text in ["empty", "none", "broken", "missing", "always", "long"] {
@@ -118,7 +117,7 @@ async fn only_a_5xx_is_a_loss() {
     const LOST: &str = "fetchway_gateway_messages_lost_total{gateway=\"gateway\"}";
     const FAILED: &str = "fetchway_gateway_requests_failed_total{gateway=\"gateway\"}";
     for delivery in ["at-most-once", "at-least-once"] {
-        let api = Api::start(|request| async move {
+        let api = Api::scripted(|request| async move {
             let text = std::str::from_utf8(&request.body).unwrap_or_default();
             match (&request.method, text.parse()) {
                 (&Method::POST, Ok(code)) => {
@@ -129,8 +128,7 @@ async fn only_a_5xx_is_a_loss() {
                 }
                 _ => ok("ok"),
             }
-        })
-        .await;
+        });
         let settings = format!(
             "delivery = \"{delivery}\"\non-loss = \"message\"\non-loss-message = \"lost\"\n\
              queue-timeout = \"300ms\""
@@ -156,13 +154,12 @@ async fn only_a_5xx_is_a_loss() {
 
 #[tokio::test]
 async fn a_push_reaches_its_client_and_its_answer_is_a_message() {
-    let api = Api::start(|request| async move {
+    let api = Api::scripted(|request| async move {
         match request.method {
             Method::GET => ok("ok"),
             _ => ok(""),
         }
-    })
-    .await;
+    });
     let (node, addr) = open_push(&api, "");
     let mut client = Socket::connect(addr, "/alice").await;
     assert_eq!(push(addr, "alice", "news").await, (200, "ok".to_owned()));
@@ -178,7 +175,7 @@ async fn a_push_reaches_its_client_and_its_answer_is_a_message() {
 
 #[tokio::test]
 async fn who_asks_for_no_upgrade_is_told_so() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let answer = http(addr, "GET /alice HTTP/1.1", "").await;
     assert_eq!(answer, (400, "no upgrade requested".to_owned()));
@@ -188,13 +185,12 @@ async fn who_asks_for_no_upgrade_is_told_so() {
 
 #[tokio::test]
 async fn five_counters_are_bare_lines() {
-    let api = Api::start(|request| async move {
+    let api = Api::scripted(|request| async move {
         match (&request.method, &request.body[..]) {
             (&Method::POST, b"fail") => status(500, ""),
             _ => ok("ok"),
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, "");
     let mut client = Socket::connect(addr, "/alice").await;
     let open = "connections_opened 1\nconnections_closed 0\nrequests_started 1\n\

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use fetchway_testkit::{Api, ApiRequest, Socket, ok, status};
+use fetchway_test_origins::{Api, ApiRequest, ok, status};
+use fetchway_testkit::Socket;
 use http::Method;
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::Message;
@@ -16,7 +17,7 @@ async fn held(
 ) -> (Api, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let permits = gate.clone();
-    let api = Api::start(move |request| {
+    let api = Api::scripted(move |request| {
         let (waits, permits) = (waits(&request), permits.clone());
         async move {
             if !waits {
@@ -25,8 +26,7 @@ async fn held(
             permits.acquire().await.expect("never closed").forget();
             ok(answer)
         }
-    })
-    .await;
+    });
     (api, gate)
 }
 
@@ -37,7 +37,7 @@ fn replaces(request: &ApiRequest) -> bool {
 
 #[tokio::test]
 async fn the_new_one_takes_over_once_the_api_has_accepted_it() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = open_push(&api, "");
     let mut old = Socket::connect(addr, "/alice").await;
     let mut new = Socket::connect(addr, "/alice").await;
@@ -68,7 +68,7 @@ async fn the_new_one_takes_over_once_the_api_has_accepted_it() {
 
 #[tokio::test]
 async fn an_api_that_knows_epochs_hears_of_both_ends() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "epochs = true");
     let mut old = Socket::connect(addr, "/alice").await;
     let new = Socket::connect(addr, "/alice").await;
@@ -88,14 +88,13 @@ async fn an_api_that_knows_epochs_hears_of_both_ends() {
 
 #[tokio::test]
 async fn one_that_the_api_refuses_replaces_nobody() {
-    let api = Api::start(|request| async move {
+    let api = Api::scripted(|request| async move {
         match (&request.method, request.field("cookie")) {
             (&Method::GET, "bad=1") => status(401, ""),
             (&Method::GET, _) => ok("ok"),
             _ => ok(request.body),
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, "");
     let mut old = Socket::connect(addr, "/alice").await;
     let refused = Socket::open(addr, "/alice", &[("cookie", "bad=1")]).await;
@@ -108,7 +107,7 @@ async fn one_that_the_api_refuses_replaces_nobody() {
 
 #[tokio::test]
 async fn reject_refuses_the_second_one_unasked() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "duplicate = \"reject\"");
     let first = Socket::connect(addr, "/alice").await;
     let refused = Socket::open(addr, "/alice", &[])
@@ -124,7 +123,7 @@ async fn reject_refuses_the_second_one_unasked() {
 
 #[tokio::test]
 async fn many_stay_and_a_push_reaches_all() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = open_push(&api, "duplicate = \"many\"");
     let mut first = Socket::connect(addr, "/alice").await;
     let mut second = Socket::connect(addr, "/alice").await;

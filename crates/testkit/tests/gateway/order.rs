@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fetchway_testkit::{Api, Socket, ok};
+use fetchway_test_origins::{Api, ok};
+use fetchway_testkit::Socket;
 use http::Method;
 use tokio::sync::Semaphore;
 
@@ -14,7 +15,7 @@ async fn held() -> (Api, Arc<Semaphore>, Arc<AtomicUsize>) {
     let (gate, most) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let (permits, peak) = (gate.clone(), most.clone());
     let now = Arc::new(AtomicUsize::new(0));
-    let api = Api::start(move |request| {
+    let api = Api::scripted(move |request| {
         let (permits, peak, now) = (permits.clone(), peak.clone(), now.clone());
         async move {
             if request.method == Method::POST {
@@ -26,8 +27,7 @@ async fn held() -> (Api, Arc<Semaphore>, Arc<AtomicUsize>) {
             }
             ok("ok")
         }
-    })
-    .await;
+    });
     (api, gate, most)
 }
 
@@ -79,7 +79,7 @@ async fn one_clients_wait_is_not_anothers() {
         let gate = Arc::new(Semaphore::new(0));
         (gate.clone(), gate)
     };
-    let api = Api::start(move |request| {
+    let api = Api::scripted(move |request| {
         let permits = permits.clone();
         async move {
             if request.method == Method::POST && request.target == "/slow" {
@@ -90,8 +90,7 @@ async fn one_clients_wait_is_not_anothers() {
                 _ => ok(request.body),
             }
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, "");
     let mut slow = Socket::connect(addr, "/slow").await;
     let mut fast = Socket::connect(addr, "/fast").await;

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use fetchway_testkit::{Api, ApiRequest, Raw};
+use fetchway_test_origins::{Api, ApiRequest};
+use fetchway_testkit::Raw;
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -44,7 +45,7 @@ async fn closed(addr: SocketAddr, bytes: &[u8]) {
 
 #[tokio::test]
 async fn the_clients_address_is_what_the_header_says() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, ON);
     let v1 = b"PROXY TCP4 198.51.100.9 127.0.0.1 4711 443\r\n";
     for (id, header, expected) in [
@@ -81,7 +82,7 @@ async fn the_clients_address_is_what_the_header_says() {
 
 #[tokio::test]
 async fn a_header_may_come_byte_by_byte() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, ON);
     for header in [V4, b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 443\r\n"] {
         let mut stream = tcp(addr).await;
@@ -98,7 +99,7 @@ async fn a_header_may_come_byte_by_byte() {
 
 #[tokio::test]
 async fn addresses_are_counted_by_what_the_header_says() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, &format!("{ON}\nper-address = 1"));
     let (first, _) = Raw::connect_on(tcp(addr).await, V4, "/a", "", &[]).await;
     let (other, _) = Raw::connect_on(tcp(addr).await, V6, "/b", "", &[]).await;
@@ -118,7 +119,7 @@ async fn addresses_are_counted_by_what_the_header_says() {
 /// same.
 #[tokio::test]
 async fn a_connection_of_nobody_has_the_proxys_address_and_is_believed_nothing() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, ON);
     for header in [LOCAL, b"PROXY UNKNOWN\r\n"] {
         let forged = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n";
@@ -132,7 +133,7 @@ async fn a_connection_of_nobody_has_the_proxys_address_and_is_believed_nothing()
 
 #[tokio::test]
 async fn without_a_header_nobody_comes_in() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let settings = format!("{ON}\n[http]\nhandshake-timeout = \"50ms\"");
     let (node, addr) = gateway(&api, &settings);
     let wrong: [&[u8]; 5] = [
@@ -154,7 +155,7 @@ async fn without_a_header_nobody_comes_in() {
 
 #[tokio::test]
 async fn a_header_of_others_than_trusted_proxies_is_not_read() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let settings = "proxy-protocol = true\ntrusted-proxies = [\"192.0.2.0/24\"]";
     let (node, addr) = gateway(&api, settings);
     let request = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use fetchway_testkit::{Api, PATIENCE, Raw, Socket, masked, ok, status};
+use fetchway_test_origins::{Api, ok, status};
+use fetchway_testkit::{PATIENCE, Raw, Socket, masked};
 use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -13,7 +14,7 @@ const BEARER: &str = "authorization: Bearer secret";
 
 #[tokio::test]
 async fn without_the_credential_nobody_pushes() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "push-token = \"secret\"");
     let mut client = Socket::connect(addr, "/alice").await;
     assert_eq!(push(addr, "alice", "forged").await.0, 401);
@@ -29,7 +30,7 @@ async fn without_the_credential_nobody_pushes() {
 
 #[tokio::test]
 async fn the_push_listener_needs_none_on_loopback() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "push-listen = \"127.0.0.1:0\"");
     let mut client = Socket::connect(addr, "/alice").await;
     assert_eq!(push(addr, "alice", "forged").await.0, 401);
@@ -44,7 +45,7 @@ async fn a_push_during_connect_waits_for_the_client() {
     let api = {
         let gateway = std::sync::Arc::new(std::sync::OnceLock::new());
         let (known, addr) = (gateway.clone(), gateway);
-        let api = Api::start(move |request| {
+        let api = Api::scripted(move |request| {
             let known = known.clone();
             async move {
                 if request.method == Method::GET {
@@ -55,8 +56,7 @@ async fn a_push_during_connect_waits_for_the_client() {
                 }
                 ok("ok")
             }
-        })
-        .await;
+        });
         let (node, at) = open_push(&api, "");
         addr.set(at).expect("once");
         let mut client = Socket::connect(at, "/alice").await;
@@ -70,7 +70,7 @@ async fn a_push_during_connect_waits_for_the_client() {
 
 #[tokio::test]
 async fn late_long_and_unknown_pushes_are_told_apart() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = open_push(&api, "max-message = \"1KiB\"");
     let client = Socket::connect(addr, "/alice").await;
     assert_eq!(push(addr, "alice", &"x".repeat(1025)).await.0, 413);
@@ -84,7 +84,7 @@ async fn late_long_and_unknown_pushes_are_told_apart() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_costs_so_much_and_no_more() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = open_push(&api, "send-buffer = \"64KiB\"");
     let mut client = Socket::connect(addr, "/alice").await;
     let mut fine = Socket::connect(addr, "/bob").await;
@@ -115,7 +115,7 @@ async fn a_client_that_does_not_read_costs_so_much_and_no_more() {
 #[tokio::test]
 async fn answers_wait_for_a_client_that_does_not_read() {
     const MESSAGES: usize = 60;
-    let api = Api::start(|request| async move {
+    let api = Api::scripted(|request| async move {
         match request.method {
             Method::POST => {
                 let number = String::from_utf8_lossy(&request.body).into_owned();
@@ -123,8 +123,7 @@ async fn answers_wait_for_a_client_that_does_not_read() {
             }
             _ => ok("ok"),
         }
-    })
-    .await;
+    });
     let (node, addr) = open_push(&api, "send-buffer = \"64KiB\"");
     let mut client = Socket::connect(addr, "/alice").await;
     for at in 0..MESSAGES {
@@ -160,7 +159,7 @@ async fn answers_wait_for_a_client_that_does_not_read() {
 async fn a_dismissal_during_connect_waits_for_the_client() {
     let gateway = std::sync::Arc::new(std::sync::OnceLock::new());
     let known = gateway.clone();
-    let api = Api::start(move |request| {
+    let api = Api::scripted(move |request| {
         let known = known.clone();
         async move {
             if request.method == Method::GET {
@@ -171,8 +170,7 @@ async fn a_dismissal_during_connect_waits_for_the_client() {
             }
             ok("ok")
         }
-    })
-    .await;
+    });
     let (node, addr) = open_push(&api, "");
     gateway.set(addr).expect("once");
     let mut client = Socket::connect(addr, "/alice").await;
@@ -185,7 +183,7 @@ async fn a_dismissal_during_connect_waits_for_the_client() {
 
 #[tokio::test]
 async fn a_type_decides_the_frames_kind() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = open_push(&api, "");
     let mut client = Socket::connect(addr, "/alice").await;
     for (kind, text) in [
@@ -205,7 +203,7 @@ async fn a_type_decides_the_frames_kind() {
 
 #[tokio::test]
 async fn a_client_is_dismissed_and_asked_about() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "push-token = \"secret\"");
     let mut client = Socket::connect(addr, "/alice").await;
     let asked = format!("GET /alice HTTP/1.1\r\n{BEARER}");
@@ -246,7 +244,7 @@ async fn exchange(addr: SocketAddr, request: &[u8]) -> String {
 #[tokio::test]
 async fn a_refused_push_is_read_to_its_end() {
     const LONG: usize = 7 << 20;
-    let api = Api::echo().await;
+    let api = Api::echo();
     let settings = "push-listen = \"127.0.0.1:0\"\npush-token = \"secret\"\nmax-message = \"1KiB\"";
     let (node, addr) = gateway(&api, settings);
     let long = "x".repeat(LONG);
@@ -282,7 +280,7 @@ async fn a_refused_push_is_read_to_its_end() {
 
 #[tokio::test]
 async fn what_is_no_request_of_ours_is_told_so() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "push-token = \"secret\"");
     let wrong = "GET /alice HTTP/1.1\r\nauthorization: Bearer wrong";
     assert_eq!(http(addr, wrong, "").await.0, 401);
@@ -318,7 +316,7 @@ async fn what_is_no_request_of_ours_is_told_so() {
 /// The client's own Close comes back at once, with a reason of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_hears_the_reason_that_it_gave_itself() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = open_push(&api, "");
     for at in 0..200 {
         let (mut client, _) = Raw::connect(addr, &format!("/{at}"), "").await;
@@ -351,13 +349,12 @@ async fn the_api_hears_the_reason_that_it_gave_itself() {
 
 #[tokio::test]
 async fn an_api_that_answers_with_a_failure_reaches_nobody() {
-    let api = Api::start(|request| async move {
+    let api = Api::scripted(|request| async move {
         match request.method {
             Method::POST => status(503, "secret details"),
             _ => ok("ok"),
         }
-    })
-    .await;
+    });
     let (node, addr) = open_push(
         &api,
         "on-loss = \"message\"\non-loss-message = \"try again\"",

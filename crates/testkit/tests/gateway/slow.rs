@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fetchway_testkit::{Api, ApiRequest, Socket, ok, status};
+use fetchway_test_origins::{Api, ApiRequest, ok, status};
+use fetchway_testkit::Socket;
 use http::Method;
 use tokio::sync::Semaphore;
 
@@ -19,7 +20,7 @@ fn lane(settings: &str) -> String {
 
 #[tokio::test]
 async fn an_answer_that_does_not_come_in_time_is_a_loss() {
-    let api = Api::start(|request: ApiRequest| async move {
+    let api = Api::scripted(|request: ApiRequest| async move {
         if request.method == Method::POST && request.body == "slow" {
             std::future::pending::<()>().await;
         }
@@ -27,8 +28,7 @@ async fn an_answer_that_does_not_come_in_time_is_a_loss() {
             Method::POST => ok(request.body),
             _ => ok("ok"),
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, &lane("header-timeout = \"300ms\""));
     let mut client = Socket::connect(addr, "/alice").await;
     for _ in 0..3 {
@@ -43,13 +43,12 @@ async fn an_answer_that_does_not_come_in_time_is_a_loss() {
 
 #[tokio::test]
 async fn an_answer_over_the_cap_is_a_loss() {
-    let api = Api::start(|request: ApiRequest| async move {
+    let api = Api::scripted(|request: ApiRequest| async move {
         match request.method {
             Method::POST => ok(vec![b'x'; request.body.len() * 100_000]),
             _ => ok("ok"),
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, &lane("response-cap = \"256KiB\""));
     let mut client = Socket::connect(addr, "/alice").await;
     for (message, answer) in [("x", 100_000), ("xx", 200_000), ("xxx", 0), ("xx", 200_000)] {
@@ -68,13 +67,12 @@ async fn an_answer_over_the_cap_is_a_loss() {
 #[tokio::test]
 async fn long_answers_share_the_byte_budget() {
     const LEN: usize = 1 << 20;
-    let api = Api::start(|request: ApiRequest| async move {
+    let api = Api::scripted(|request: ApiRequest| async move {
         match request.method {
             Method::POST => ok(vec![b'x'; LEN]),
             _ => ok("ok"),
         }
-    })
-    .await;
+    });
     let toml = "[fetch]\nbody-budget = \"4MiB\"";
     let (node, addr) = gateway_to(&api.url(crate::SCHEME), toml);
     let clients = (0..24).map(|n| async move {
@@ -93,7 +91,7 @@ async fn no_more_are_at_the_api_than_the_lane_allows() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let gate = Arc::new(Semaphore::new(0));
     let script = (now.clone(), most.clone(), gate.clone());
-    let api = Api::start(move |request: ApiRequest| {
+    let api = Api::scripted(move |request: ApiRequest| {
         let (now, most, gate) = script.clone();
         async move {
             if request.method != Method::POST {
@@ -104,8 +102,7 @@ async fn no_more_are_at_the_api_than_the_lane_allows() {
             now.fetch_sub(1, Ordering::SeqCst);
             ok(request.body)
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, &lane("concurrency = 2"));
     let mut clients = Vec::new();
     for n in 0..8 {
@@ -133,7 +130,7 @@ async fn no_more_are_at_the_api_than_the_lane_allows() {
 async fn an_api_that_asks_to_be_left_alone_is() {
     let refused = Arc::new(AtomicUsize::new(0));
     let count = refused.clone();
-    let api = Api::start(move |request: ApiRequest| {
+    let api = Api::scripted(move |request: ApiRequest| {
         let first = request.method == Method::POST && count.fetch_add(1, Ordering::SeqCst) == 0;
         async move {
             if first {
@@ -147,8 +144,7 @@ async fn an_api_that_asks_to_be_left_alone_is() {
                 _ => ok("ok"),
             }
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, &lane(""));
     let mut client = Socket::connect(addr, "/alice").await;
     client.send("one").await;

@@ -1,7 +1,8 @@
 //! Frames: kinds, pings, limits, bad clients, and the gateway's own end.
 
 use fetchway_node::Ended;
-use fetchway_testkit::{Api, Raw, Socket};
+use fetchway_test_origins::Api;
+use fetchway_testkit::{Raw, Socket};
 use http::Method;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
@@ -9,19 +10,18 @@ use crate::gateway;
 
 #[tokio::test]
 async fn binary_messages_are_octets_and_text_is_text() {
-    let api = Api::start(|request| async move {
+    let api = Api::scripted(|request| async move {
         match request.method {
-            Method::GET => fetchway_testkit::ok("ok"),
+            Method::GET => fetchway_test_origins::ok("ok"),
             _ => {
-                let mut answer = fetchway_testkit::ok(request.body.clone());
+                let mut answer = fetchway_test_origins::ok(request.body.clone());
                 if let Some(kind) = request.headers.get("content-type") {
                     answer.headers_mut().insert("content-type", kind.clone());
                 }
                 answer
             }
         }
-    })
-    .await;
+    });
     let (node, addr) = gateway(&api, "");
     let mut client = Socket::connect(addr, "/alice").await;
     let bytes = Bytes::from_static(&[0, 159, 146, 150]);
@@ -44,7 +44,7 @@ async fn binary_messages_are_octets_and_text_is_text() {
 
 #[tokio::test]
 async fn large_messages_pass_both_ways() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let mut client = Socket::connect(addr, "/alice").await;
     for size in [0, 1, 125, 126, 4_096, 65_535, 65_536, 1 << 20] {
@@ -60,7 +60,7 @@ async fn large_messages_pass_both_ways() {
 
 #[tokio::test]
 async fn a_message_over_the_limit_closes() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "max-message = \"1KiB\"");
     let mut client = Socket::connect(addr, "/alice").await;
     client.send(&"x".repeat(1_025)).await;
@@ -81,7 +81,7 @@ fn header(first: u8, len: u64) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_header_over_the_limit_closes_before_its_payload_comes() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "max-message = \"100KiB\"");
     let (mut long, _) = Raw::connect(addr, "/long", "").await;
     let mut bytes = fetchway_testkit::masked(0x81, b"before");
@@ -109,7 +109,7 @@ async fn a_header_over_the_limit_closes_before_its_payload_comes() {
 /// Close, which ends the connection at once. Nothing in between is taken for a frame.
 #[tokio::test]
 async fn the_rest_of_a_long_message_is_passed_over() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(
         &api,
         "max-message = \"1KiB\"\nping-interval = \"1h\"\nidle-timeout = \"2h\"",
@@ -133,7 +133,7 @@ async fn the_rest_of_a_long_message_is_passed_over() {
 /// One that is sent away and neither says Close nor leaves is cut off, however much it sends.
 #[tokio::test]
 async fn one_that_goes_on_sending_after_a_close_is_cut_off() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let (mut bad, _) = Raw::connect(addr, "/bad", "").await;
     bad.bytes(b"\x81\x01a").await;
@@ -149,7 +149,7 @@ async fn one_that_goes_on_sending_after_a_close_is_cut_off() {
 /// Frames that come along with the handshake, and right behind it, are read as one stream.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_along_with_the_handshake_comes_first() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let frames: Vec<u8> = (0..20)
         .flat_map(|at| fetchway_testkit::masked(0x81, format!("message {at}").as_bytes()))
@@ -171,7 +171,7 @@ async fn what_comes_along_with_the_handshake_comes_first() {
 
 #[tokio::test]
 async fn pings_are_answered_with_their_payload() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let mut client = Socket::connect(addr, "/alice").await;
     client.send_message(Message::Ping("payload".into())).await;
@@ -182,7 +182,7 @@ async fn pings_are_answered_with_their_payload() {
 
 #[tokio::test]
 async fn a_silent_client_is_pinged_and_then_closed() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let settings = "ping-interval = \"200ms\"\nidle-timeout = \"1s\"";
     let (node, addr) = gateway(&api, settings);
     // One that answers no ping.
@@ -203,7 +203,7 @@ async fn a_silent_client_is_pinged_and_then_closed() {
 
 #[tokio::test]
 async fn bad_frames_close_with_their_codes() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     for (bytes, code) in [
         (&b"\x81\x01a"[..], 1002),
@@ -222,7 +222,7 @@ async fn bad_frames_close_with_their_codes() {
 
 #[tokio::test]
 async fn what_was_sent_before_a_breach_is_answered_and_what_comes_after_it_is_not() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let (mut bad, _) = Raw::connect(addr, "/bad", "").await;
     let mut bytes = fetchway_testkit::masked(0x81, b"one");
@@ -244,7 +244,7 @@ async fn what_was_sent_before_a_breach_is_answered_and_what_comes_after_it_is_no
 
 #[tokio::test]
 async fn a_text_is_refused_before_its_end_if_it_cannot_become_utf8() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let (mut bad, _) = Raw::connect(addr, "/bad", "").await;
     // The first frame of a message that never ends.
@@ -258,7 +258,7 @@ async fn a_text_is_refused_before_its_end_if_it_cannot_become_utf8() {
 
 #[tokio::test]
 async fn a_message_in_many_pieces_is_one() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     let (mut slow, _) = Raw::connect(addr, "/slow", "").await;
     let mut bytes = fetchway_testkit::masked(0x01, b"he");
@@ -275,7 +275,7 @@ async fn a_message_in_many_pieces_is_one() {
 
 #[tokio::test]
 async fn a_client_over_its_rate_waits_and_loses_nothing() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "rate = \"5/s\"\nping-interval = \"1s\"");
     let mut client = Socket::connect(addr, "/alice").await;
     for at in 0..12 {
@@ -290,7 +290,7 @@ async fn a_client_over_its_rate_waits_and_loses_nothing() {
 
 #[tokio::test]
 async fn a_gateway_that_leaves_closes_its_clients_and_tells_the_api() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "drain-spread = \"100ms\"");
     let mut clients = Vec::new();
     for at in 0..20 {
@@ -310,7 +310,7 @@ async fn a_gateway_that_leaves_closes_its_clients_and_tells_the_api() {
 /// One that sends without end keeps nobody waiting: the others of its reactor are served meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_one_client_keeps_nobody_waiting() {
-    let api = Api::echo().await;
+    let api = Api::echo();
     let (node, addr) = gateway(&api, "");
     // Enough clients that each reactor has some.
     let mut others = Vec::new();
