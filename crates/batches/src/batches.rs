@@ -128,7 +128,7 @@ impl Batches {
         config.strict = params.strict;
         config.concurrency = params.concurrency;
         config.retry = self.retry;
-        config.retry.attempts = params.retries.saturating_add(1);
+        config.retry.retries = params.retries;
         config.wait_cap = self.retry_after_cap;
         let failure = Failure::default();
         let order = params

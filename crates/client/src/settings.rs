@@ -45,7 +45,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             resume_within: Duration::from_secs(30),
             backoff: RetryPolicy {
-                attempts: u32::MAX,
+                retries: u32::MAX,
                 base: Duration::from_millis(100),
                 max: Duration::from_secs(10),
             },

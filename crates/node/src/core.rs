@@ -45,7 +45,7 @@ impl Core {
             engine.clone(),
             config.origin_rules(),
             config.batch_limits(),
-            (retry, config.fetch.retry_after_cap.0.0),
+            (retry, config.fetch.retry_after_cap),
             shutdown.clone(),
         ));
         let services = StreamServices::new(vec![Arc::clone(&batches) as Arc<dyn StreamService>]);

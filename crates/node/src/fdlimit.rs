@@ -85,7 +85,7 @@ pub(crate) fn clients(limit: u64, config: &Config) -> usize {
 
 /// A limit of the relay, which does not count where there is none.
 fn if_relaying(config: &Config, limit: usize) -> usize {
-    config.listen.0.0.map_or(0, |_| limit)
+    config.listen.0.map_or(0, |_| limit)
 }
 
 /// How many files are needed for what was asked for: the counts that someone has set. What nobody has

@@ -57,12 +57,12 @@ impl<'a> Plan<'a> {
         if let Some(address) = section.push_listen {
             let key = format!("{table}.push-listen");
             let setting = format!("{table}.push-token or push-token-file");
-            require_token(&key, address.0.0, token.is_some(), &setting)?;
+            require_token(&key, address.0, token.is_some(), &setting)?;
         }
         Ok(Self {
             tls: Tls::new(format!("{table}.tls"), &section.tls)?,
             push_tls: Tls::new(format!("{table}.push-tls"), &section.push_tls)?,
-            listen: listen.0.0,
+            listen: listen.0,
             api,
             token,
             section,
@@ -85,7 +85,7 @@ impl<'a> Plan<'a> {
         };
         let pushes = self.section.push_listen.map(|address| {
             let key = format!("{}.push-listen", self.table);
-            core.listen(&key, address.0.0)
+            core.listen(&key, address.0)
         });
         let metrics = Arc::new(GatewayMetrics::new(&self.section.name));
         // The operator names the API, and nobody else gets at the connections to it.
@@ -143,10 +143,9 @@ impl Ready<'_> {
             gateway: self.gateway.clone(),
             token: token.clone(),
         };
-        let trusted = section.trusted_proxies.iter().map(|net| net.0);
         let entry = Entry {
             tls,
-            proxies: section.proxy_protocol.then(|| trusted.collect()),
+            proxies: (section.proxy_protocol).then(|| section.trusted_proxies.clone()),
         };
         servers.push(core.serve(ListenerName::Gateway, clients, entry, listener));
         if let Some((listener, addr)) = self.pushes {

@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::HttpSection;
+use crate::config::{Dur, HttpSection};
 use crate::metrics::{ListenerName, Metrics};
 use crate::proxied;
 use crate::tls::Tls;
@@ -184,9 +184,9 @@ impl<H: Handler> Server<H> {
             is_unnamed: false,
             tls: self.entry.tls.is_some(),
         };
-        let limit = *self.http.handshake_timeout;
-        let until = Instant::now() + limit.0;
-        let late = || format!("not done after {limit}");
+        let limit = self.http.handshake_timeout;
+        let until = Instant::now() + limit;
+        let late = || format!("not done after {}", Dur(limit));
         if let Some(proxies) = &self.entry.proxies {
             let read = timeout_at(until, proxied::client(&mut stream, addr, proxies)).await;
             match read.unwrap_or_else(|_| Err(late())) {
@@ -217,7 +217,7 @@ impl<H: Handler> Server<H> {
             service_fn(async |request| Ok::<_, Infallible>(handler.handle(request, peer).await));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.http.header_timeout.0.0)
+            .header_read_timeout(self.http.header_timeout)
             .max_buf_size(MAX_HEADER)
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();

@@ -78,8 +78,8 @@ impl Node {
         let admin_token = digest_of(&read_token("admin.token-file", token, token_file)?);
         let main_tls = Tls::new("tls", &config.tls)?;
         let admin_tls = Tls::new("admin.tls", &config.admin.tls)?;
-        let listen = config.listen.0.0.map(|address| address.0);
-        let admin_listen = config.admin.enabled.then_some(config.admin.listen.0.0);
+        let listen = config.listen.0.map(|address| address.0);
+        let admin_listen = config.admin.enabled.then_some(config.admin.listen.0);
         if let Some(address) = listen {
             require_token("listen", address, keyring.is_required(), MAIN_TOKEN)?;
         }
@@ -126,7 +126,7 @@ impl Node {
             engine: core.engine,
             gateways,
             shutdown: core.shutdown,
-            grace: config.shutdown.grace.0.0,
+            grace: config.shutdown.grace,
             tls,
             servers,
         };

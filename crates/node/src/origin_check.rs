@@ -10,7 +10,7 @@ use http::header::{HOST, HeaderMap, ORIGIN};
 use http::uri::Authority;
 use http::{StatusCode, Uri};
 
-use crate::config::{Text, WebOrigin};
+use crate::config::WebOrigin;
 use fetchway_service::problem::{Answer, problem};
 
 /// Why a request was refused.
@@ -41,13 +41,13 @@ impl Refusal {
 /// The check of one listener. It comes before everything else, on every route.
 #[derive(Clone, Debug)]
 pub(crate) struct OriginCheck {
-    allowed: Vec<Text<WebOrigin>>,
+    allowed: Vec<WebOrigin>,
     loopback_names_only: bool,
 }
 
 impl OriginCheck {
     /// `loopback_names_only` is for listeners that anyone on this machine may use.
-    pub(crate) fn new(allowed: &[Text<WebOrigin>], loopback_names_only: bool) -> Self {
+    pub(crate) fn new(allowed: &[WebOrigin], loopback_names_only: bool) -> Self {
         Self {
             allowed: allowed.to_vec(),
             loopback_names_only,
@@ -123,7 +123,7 @@ mod tests {
     ) -> Result<(), Refusal> {
         let allowed: Vec<_> = allowed
             .iter()
-            .map(|o| Text(o.parse().expect("a valid origin")))
+            .map(|o| o.parse().expect("a valid origin"))
             .collect();
         let mut map = HeaderMap::new();
         for (name, value) in headers {

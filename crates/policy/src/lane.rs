@@ -101,8 +101,8 @@ impl Clocks {
 /// Retries of a lane: how often a failed fetch is sent again, and after which pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Sends in total; 1 means no retry.
-    pub attempts: u32,
+    /// Maximum number of further tries; 0 means none.
+    pub retries: u32,
     /// Upper bound of the pause before the first retry. It doubles for each further retry.
     pub base: Duration,
     /// Largest upper bound of a pause.
@@ -112,7 +112,7 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            attempts: 1,
+            retries: 0,
             base: Duration::from_millis(250),
             max: Duration::from_secs(30),
         }

@@ -86,7 +86,7 @@ pub fn decide(policy: &RetryPolicy, attempt: &Attempt) -> Decision {
     if !attempt.resent && is_free(attempt) {
         return Decision::Resend;
     }
-    let allowed = attempt.number < policy.attempts && (attempt.idempotent || attempt.keyed);
+    let allowed = attempt.number <= policy.retries && (attempt.idempotent || attempt.keyed);
     let worthwhile = match attempt.ended {
         Ended::Status(status) => RETRYABLE_STATUSES.contains(&status.as_u16()),
         Ended::Failed(_, Progress::HandedOver) => false,

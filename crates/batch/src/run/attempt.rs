@@ -68,7 +68,7 @@ impl Rules {
             Err(error) => failure(error.name),
         };
         let policy = RetryPolicy {
-            attempts: (self.retry.attempts).saturating_add(item.refusals.min(self.spared)),
+            retries: (self.retry.retries).saturating_add(item.refusals.min(self.spared)),
             ..self.retry
         };
         Judgement {

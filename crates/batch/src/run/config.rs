@@ -62,7 +62,7 @@ impl RunSettings {
             adaptive: self.adaptive,
             concurrency: self.concurrency(),
             retry: RetryPolicy {
-                attempts: self.retries.saturating_add(1),
+                retries: self.retries,
                 ..pauses
             },
             wait_cap,

@@ -16,7 +16,7 @@ fn config() -> RunConfig {
     let mut config = RunConfig::default();
     config.adaptive = true;
     config.concurrency = 10_000;
-    config.retry.attempts = 1;
+    config.retry.retries = 0;
     config
 }
 

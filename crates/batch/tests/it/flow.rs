@@ -94,7 +94,7 @@ async fn a_stopped_run_finishes_what_is_in_flight_and_nothing_else() {
     let under_way = Arc::clone(&performer.under_way);
     let mut config = config(5);
     // Stopped, it tries nothing again.
-    config.retry.attempts = 3;
+    config.retry.retries = 2;
     // An input that never ends.
     let endless = items(100).chain(stream::pending());
     let (mut outcomes, handle) = run(&config, endless, performer);
@@ -171,7 +171,7 @@ async fn only_what_another_try_may_mend_is_tried_again() {
         .collect();
     let mut config = config(5);
     config.retry = RetryPolicy {
-        attempts: 3,
+        retries: 2,
         ..RetryPolicy::default()
     };
     let (outcomes, _) = run(&config, stream::iter(list), performer);

@@ -113,7 +113,7 @@ async fn retries_and_redirects_count_against_the_rate() {
     performer.requests = 2;
     let mut config = config(per_second(1_000));
     config.retry = RetryPolicy {
-        attempts: 3,
+        retries: 2,
         base: Duration::from_millis(100),
         max: Duration::from_secs(1),
     };
@@ -167,7 +167,7 @@ async fn an_origin_that_refuses_is_slowed_and_the_others_are_not() {
     });
     let mut config = config(per_second(5_000));
     config.retry = RetryPolicy {
-        attempts: 4,
+        retries: 3,
         base: Duration::from_millis(250),
         max: Duration::from_secs(30),
     };

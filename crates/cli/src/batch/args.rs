@@ -188,9 +188,7 @@ impl Args {
     pub(super) fn file_run(&self, config: &Config) -> FileRunConfig {
         let lane = config.lanes.get(DEFAULT);
         let retry = lane.map(|lane| lane.to_lane().retry).unwrap_or_default();
-        let mut run = self
-            .settings()
-            .config(retry, config.fetch.retry_after_cap.0.0);
+        let mut run = self.settings().config(retry, config.fetch.retry_after_cap);
         run.follow.clone_from(&self.follow);
         run.follow_most = self.follow_most;
         FileRunConfig {

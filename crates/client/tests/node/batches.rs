@@ -232,7 +232,7 @@ async fn a_relay_that_is_lost_leaves_outcomes_unknown() {
 #[tokio::test]
 async fn a_batch_tries_again_as_it_is_told_whatever_its_lane_does() {
     let settings = [
-        ("lanes.default.retry-attempts", "5"),
+        ("lanes.default.retries", "4"),
         ("lanes.default.retry-base", "1ms"),
     ];
     let (origin, node) = (origin(), TestNode::open(&settings));

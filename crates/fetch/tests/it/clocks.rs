@@ -112,7 +112,7 @@ async fn the_total_time_covers_all() {
     let rig = Rig::new(with_lane(|lane| {
         lane.clocks.total = SHORT;
         lane.retry = RetryPolicy {
-            attempts: 1_000,
+            retries: 1_000,
             base: Duration::from_millis(1),
             max: Duration::from_millis(1),
         };
@@ -140,7 +140,7 @@ async fn a_retry_that_the_total_time_leaves_no_room_for_is_not_waited_for() {
     let ages = Duration::from_secs(1 << 40);
     let rig = Rig::new(with_lane(|lane| {
         lane.retry = RetryPolicy {
-            attempts: 1_000,
+            retries: 1_000,
             base: ages,
             max: ages,
         };

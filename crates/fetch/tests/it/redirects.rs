@@ -189,7 +189,7 @@ async fn a_streamed_body_that_was_not_touched_can_be_sent_again() {
     let peer = Peer::bind().await;
     let addr = peer.addr;
     let mut config = config();
-    config.lanes[0].1.retry.attempts = 3;
+    config.lanes[0].1.retry.retries = 2;
     config.lanes[0].1.retry.base = std::time::Duration::from_millis(1);
     let rig = Rig::new(config);
     // Refused at first; a listener appears before the last attempt.

@@ -9,10 +9,10 @@ use http::Method;
 
 use crate::support::{H2Peer, Peer, Rig, config, get, request, soon, trusting, with, with_lane};
 
-fn attempts(attempts: u32) -> EngineConfig {
+fn retries(retries: u32) -> EngineConfig {
     with_lane(|lane| {
         lane.retry = RetryPolicy {
-            attempts,
+            retries,
             base: Duration::from_millis(1),
             max: Duration::from_millis(5),
         };
@@ -35,7 +35,7 @@ async fn nothing_is_retried_by_default() {
 #[tokio::test]
 async fn statuses_of_the_moment_are_retried_for_idempotent_requests() {
     let origin = TestOrigin::builder().start().unwrap();
-    let rig = Rig::new(attempts(3));
+    let rig = Rig::new(retries(2));
     for code in [408, 425, 429, 500, 502, 503, 504] {
         let before = origin.stats().requests;
         let url = origin.url(&format!("/fail?key={code}&times=2&code={code}"));
@@ -48,7 +48,7 @@ async fn statuses_of_the_moment_are_retried_for_idempotent_requests() {
         assert_eq!(rig.get(&url).await.unwrap().status, code);
         assert_eq!(origin.stats().requests - before, 1, "{code}");
     }
-    // The last answer is handed over when the attempts are used up.
+    // The last answer is handed over when the retries are used up.
     let before = origin.stats().requests;
     let whole = rig
         .get(&origin.url("/fail?key=last&times=9"))
@@ -65,7 +65,7 @@ async fn statuses_of_the_moment_are_retried_for_idempotent_requests() {
 #[tokio::test]
 async fn a_post_is_retried_only_with_a_key() {
     let origin = TestOrigin::builder().start().unwrap();
-    let rig = Rig::new(attempts(3));
+    let rig = Rig::new(retries(2));
     for (key, requests) in [("plain", 1), ("keyed", 3)] {
         let before = origin.stats().requests;
         let mut post = request(
@@ -87,7 +87,7 @@ async fn connections_that_cannot_be_had_are_tried_again() {
     let peer = Peer::bind().await;
     let addr = peer.addr;
     drop(peer);
-    let rig = Rig::new(attempts(4));
+    let rig = Rig::new(retries(3));
     let url = format!("http://{addr}/");
     assert_eq!(rig.fails(&url).await, ErrorName::ConnectionRefused);
     // Broken off by the origin, four times.
@@ -113,7 +113,7 @@ async fn connections_that_cannot_be_had_are_tried_again() {
 #[tokio::test]
 async fn the_free_resend_does_not_count_nor_come_twice() {
     let peer = H2Peer::bind().await;
-    let rig = Rig::new(trusting(attempts(3), &peer.certificate));
+    let rig = Rig::new(trusting(retries(2), &peer.certificate));
     let url = peer.url("/");
     let origin = async {
         let mut connection = peer.accept_frames().await;
@@ -134,7 +134,7 @@ async fn the_free_resend_does_not_count_nor_come_twice() {
 async fn a_retry_that_the_total_time_has_no_room_for_is_not_waited_for() {
     let origin = TestOrigin::builder().start().unwrap();
     let rig = Rig::new(with_lane(|lane| {
-        lane.retry.attempts = 2;
+        lane.retry.retries = 1;
         lane.retry.base = Duration::from_secs(86_400 * 365);
         lane.retry.max = lane.retry.base;
         lane.clocks.total = Duration::from_secs(5);
@@ -149,7 +149,7 @@ async fn a_retry_that_the_total_time_has_no_room_for_is_not_waited_for() {
 #[tokio::test]
 async fn nothing_is_sent_again_once_the_header_has_been_handed_over() {
     let origin = TestOrigin::builder().start().unwrap();
-    let rig = Rig::new(attempts(5));
+    let rig = Rig::new(retries(4));
     let name = rig.fails(&origin.url("/cut?after=10&n=20")).await;
     assert_eq!(
         (name, origin.stats().requests),

@@ -158,7 +158,7 @@ async fn storm(seed: u64) {
         with_lane(|lane| {
             lane.concurrency = 30;
             lane.retry = RetryPolicy {
-                attempts: 2,
+                retries: 1,
                 base: Duration::from_millis(1),
                 max: Duration::from_millis(2),
             };

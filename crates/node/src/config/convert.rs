@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::gateways::API_CONCURRENCY;
-use super::{Config, DEFAULT, Ports, Secret, Text};
+use super::{Config, DEFAULT, Ports, Secret};
 
 /// The largest token file; whatever is longer is no token but the wrong file.
 const MAX_TOKEN_FILE: u64 = 4 << 10;
@@ -67,21 +67,21 @@ impl Config {
                 .collect(),
             origins,
             origin_default,
-            retry_after_cap: fetch.retry_after_cap.0.0,
+            retry_after_cap: fetch.retry_after_cap,
             hosts: self
                 .hosts
                 .iter()
                 .map(|(name, addresses)| (name.clone(), addresses.0.clone()))
                 .collect(),
-            dns_ttl: fetch.dns_ttl.0.0,
+            dns_ttl: fetch.dns_ttl,
             pool: PoolConfig {
                 idle_per_origin: fetch.idle_per_origin,
                 idle_total: fetch.idle_total,
-                idle_timeout: fetch.idle_timeout.0.0,
-                h2_stream_window: u32::try_from(fetch.h2_stream_window.0.0).unwrap_or(u32::MAX),
+                idle_timeout: fetch.idle_timeout,
+                h2_stream_window: u32::try_from(fetch.h2_stream_window.0).unwrap_or(u32::MAX),
             },
             extra_roots: read_roots(&fetch.ca_file)?,
-            body_budget: fetch.body_budget.0.0,
+            body_budget: fetch.body_budget.0,
             user_agent: fetch.user_agent.clone(),
         })
     }
@@ -99,10 +99,10 @@ impl Config {
             at_once: batch.max_at_once,
             concurrency: batch.max_concurrency,
             held: batch.max_held.as_usize(),
-            spool: batch.spool.0.0,
-            spool_memory: batch.spool_memory.0.0,
+            spool: batch.spool.0,
+            spool_memory: batch.spool_memory.0,
             spool_dir: batch.spool_dir.clone(),
-            idle_timeout: batch.idle_timeout.0.0,
+            idle_timeout: batch.idle_timeout,
         }
     }
 
@@ -164,17 +164,14 @@ impl Config {
 
     /// Where fetches may go, with `allow_net` in addition to `[guard]`'s.
     #[must_use]
-    pub fn address_policy(&self, allow_net: &[Text<IpNet>]) -> AddressPolicy {
-        fn plain<T: Clone>(values: &[Text<T>]) -> Vec<T> {
-            values.iter().map(|value| value.0.clone()).collect()
-        }
+    pub fn address_policy(&self, allow_net: &[IpNet]) -> AddressPolicy {
         let ports = |ports: &[Ports]| ports.iter().map(|p| p.0.clone()).collect();
         let guard = &self.guard;
         AddressPolicy {
-            allow_nets: [plain(&guard.allow_net), plain(allow_net)].concat(),
-            deny_nets: plain(&guard.deny_net),
-            allow_hosts: plain(&guard.allow_hosts),
-            deny_hosts: plain(&guard.deny_hosts),
+            allow_nets: [&guard.allow_net, allow_net].concat(),
+            deny_nets: guard.deny_net.clone(),
+            allow_hosts: guard.allow_hosts.clone(),
+            deny_hosts: guard.deny_hosts.clone(),
             allow_ports: ports(&guard.allow_ports),
             deny_ports: ports(&guard.deny_ports),
         }

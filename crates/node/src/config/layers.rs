@@ -1,74 +1,42 @@
 //! Collecting the sources of the configuration: file, environment, flags. `merge` puts them
 //! together.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::leaf::{KeyPath, Layer, Lines, Step, leaves, line_at};
-use super::merge::{Merge, Merged};
-use super::{Config, Loaded, check, gateways};
+use super::leaf::{KeyPath, Layer, Lines, line_at};
+use super::loaded::Loaded;
+use super::merge::Merge;
+use super::problem::ConfigError;
+use super::setting::Given;
 
 /// Environment variables that begin so are configuration.
 const ENV_PREFIX: &str = "FETCHWAY_";
 /// Names the file; for whoever collects the layers.
 const ENV_FILE: &str = "FETCHWAY_CONFIG";
 
-/// The problems of a configuration, at least one, each as a sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError(Vec<String>);
-
-impl ConfigError {
-    /// Each problem with its source and key.
-    #[must_use]
-    pub fn problems(&self) -> &[String] {
-        &self.0
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-/// A value as a source gave it.
-enum Given {
+/// A value as a variable or a flag gave it.
+enum Text {
     Value(Value),
-    /// Text without a type: taken as the first of a string, a TOML value and a list with commas that
-    /// its key accepts.
-    Text(String),
+    /// Text without a type. The type of its key decides how it is read.
+    Untyped(String),
 }
 
-impl Given {
-    fn readings(self) -> Vec<Value> {
-        let text = match self {
-            Self::Value(value) => return vec![value],
-            Self::Text(text) => text,
-        };
-        let mut readings = vec![Value::String(text.clone())];
-        // A value of several lines would be read as further keys.
-        if !text.contains('\n')
-            && let Ok(mut table) = toml::from_str::<Table>(&format!("value = {text}"))
-            && let Some(value) = table.remove("value")
-        {
-            readings.push(value);
+impl Text {
+    fn given(&self) -> Given<'_> {
+        match self {
+            Self::Value(value) => Given::Value(value),
+            Self::Untyped(text) => Given::Text(text),
         }
-        let items = text.split(',').map(str::trim).filter(|i| !i.is_empty());
-        readings.push(Value::Array(
-            items.map(|item| Value::String(item.to_owned())).collect(),
-        ));
-        readings
     }
 }
 
-struct Setting {
+/// A setting of a layer other than the file.
+struct Single {
     layer: Layer,
     path: KeyPath,
-    given: Given,
+    value: Text,
 }
 
 /// Collects sources. Whatever the order of the calls, flags win over the environment and that over
@@ -76,8 +44,8 @@ struct Setting {
 #[derive(Default)]
 pub struct Layers {
     file: Option<(PathBuf, Table, Lines)>,
-    env: Vec<Setting>,
-    flags: Vec<Setting>,
+    env: Vec<Single>,
+    flags: Vec<Single>,
     problems: Vec<String>,
 }
 
@@ -112,9 +80,9 @@ impl Layers {
             // The error's own Display would quote the line, which may hold a token.
             Err(e) => {
                 let line = e.span().map_or(1, |span| line_at(text, &span));
-                let (path, what) = (path.display(), e.message());
+                let (path, what) = (path.display(), plain(e.message()));
                 self.problems
-                    .push(format!("{path}:{line}: this is no TOML ({what})"));
+                    .push(format!("{path}:{line}: not valid TOML: {what}"));
             }
         }
         self
@@ -133,10 +101,10 @@ impl Layers {
             };
             let key = key.to_ascii_lowercase();
             let steps: Vec<_> = key.split("__").map(|s| s.replace('_', "-")).collect();
-            self.env.push(Setting {
+            self.env.push(Single {
                 path: KeyPath::of(steps.iter().map(String::as_str)),
                 layer: Layer::Env(name),
-                given: Given::Text(text),
+                value: Text::Untyped(text),
             });
         }
         self
@@ -145,21 +113,21 @@ impl Layers {
     /// Adds what the flag called `flag` says: `value` for the dotted `key`.
     #[must_use]
     pub fn flag(self, flag: &str, key: &str, value: impl Into<Value>) -> Self {
-        self.push_flag(flag, key, Given::Value(value.into()))
+        self.push_flag(flag, key, Text::Value(value.into()))
     }
 
     /// The same with text whose type is found out, as with an environment variable.
     #[must_use]
     pub fn flag_text(self, flag: &str, key: &str, text: impl Into<String>) -> Self {
-        self.push_flag(flag, key, Given::Text(text.into()))
+        self.push_flag(flag, key, Text::Untyped(text.into()))
     }
 
-    fn push_flag(mut self, flag: &str, key: &str, given: Given) -> Self {
+    fn push_flag(mut self, flag: &str, key: &str, value: Text) -> Self {
         match parse_key(key) {
-            Some(path) => self.flags.push(Setting {
+            Some(path) => self.flags.push(Single {
                 layer: Layer::Flag(flag.to_owned()),
                 path,
-                given,
+                value,
             }),
             None => self.problems.push(format!(
                 "{flag}: {key} is no key; write it like relay.max-message"
@@ -173,34 +141,27 @@ impl Layers {
     /// # Errors
     /// All that is wrong, not only the first.
     pub fn load(self) -> Result<Loaded, ConfigError> {
-        // What a source that could not be read would have said, nobody knows.
+        // A source that could not be read might have made the whole valid.
         let all_read = self.problems.is_empty();
         let mut merge = Merge::new(self.problems);
         if let Some((path, table, lines)) = self.file {
-            let mut settings = Vec::new();
-            let root = KeyPath::default();
-            leaves(&root, &Value::Table(table), false, &mut settings);
             let layer = Layer::File(path, lines);
-            // A file without any key is one empty table.
-            for (path, value) in settings.into_iter().filter(|(path, _)| *path != root) {
-                merge.set(&layer, &path, vec![value]);
-            }
+            merge.set(&layer, &KeyPath::default(), Given::Value(&table.into()));
         }
-        for setting in self.env.into_iter().chain(self.flags) {
-            merge.set(&setting.layer, &setting.path, setting.given.readings());
+        for single in self.env.into_iter().chain(self.flags) {
+            merge.set(&single.layer, &single.path, single.value.given());
         }
-        let Merged {
-            loaded,
-            mut problems,
-            broken,
-        } = merge.finish();
-        if let (Some(loaded), true) = (&loaded, all_read) {
-            problems.extend(check::problems(loaded, &broken));
+        merge.finish(all_read)
+    }
+}
+
+/// Returns a parser's message in plain words.
+fn plain(message: &str) -> &str {
+    match message {
+        "invalid literal string, expected `'`" | "invalid basic string, expected `\"`" => {
+            "unclosed string"
         }
-        match loaded {
-            Some(loaded) if problems.is_empty() => Ok(loaded),
-            _ => Err(ConfigError(problems)),
-        }
+        message => message,
     }
 }
 
@@ -213,12 +174,15 @@ fn parse_key(key: &str) -> Option<KeyPath> {
     if key.contains('\n') || key.trim_start().starts_with('[') {
         return None;
     }
-    let table: Table = toml::from_str(&format!("{key} = 0")).ok()?;
-    let mut found = Vec::new();
-    leaves(&KeyPath::default(), &Value::Table(table), false, &mut found);
-    match found.as_slice() {
-        [(path, _)] if path.steps().iter().all(|s| matches!(s, Step::Key(_))) => Some(path.clone()),
-        _ => None,
+    let mut table: Table = toml::from_str(&format!("{key} = 0")).ok()?;
+    let mut path = KeyPath::default();
+    loop {
+        let (key, value) = std::mem::take(&mut table).into_iter().next()?;
+        path = path.key(&key);
+        match value {
+            Value::Table(inner) => table = inner,
+            _ => return Some(path),
+        }
     }
 }
 
@@ -229,12 +193,4 @@ fn parse_item(key: &str) -> Option<(KeyPath, usize, &str)> {
     let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let is_list = !list.is_empty() && list.bytes().all(bare);
     is_list.then_some((KeyPath::of([list]), index.parse().ok()?, rest))
-}
-
-impl From<Config> for Loaded {
-    /// A configuration made by a program: its values count as defaults.
-    fn from(mut config: Config) -> Self {
-        gateways::add_missing_lanes(&mut config);
-        Self::new(config)
-    }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use toml::Value;
 use toml::de::{DeTable, DeValue};
-use toml::{Table, Value};
 
 /// One step of a [`KeyPath`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +37,7 @@ impl KeyPath {
         Self([self.0.as_slice(), &inner.0].concat())
     }
 
-    fn with(&self, step: Step) -> Self {
+    pub(super) fn with(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);
         Self(steps)
@@ -60,14 +60,6 @@ impl KeyPath {
             [first] | [first, Step::Index(_)] if is(first, "gateways") => true,
             steps => (steps.iter()).any(|step| is(step, "token") || is(step, "push-token")),
         }
-    }
-
-    /// `value` alone, standing at this path of an otherwise empty table.
-    pub(super) fn nest(&self, value: Value) -> Value {
-        self.0.iter().rev().fold(value, |inner, step| match step {
-            Step::Key(key) => Value::Table(Table::from_iter([(key.clone(), inner)])),
-            Step::Index(_) => Value::Array(vec![inner]),
-        })
     }
 }
 
@@ -143,31 +135,6 @@ impl Layer {
             Self::Env(name) => Source::Env(name.clone()),
             Self::Flag(name) => Source::Flag(name.clone()),
         }
-    }
-}
-
-/// Every single value below `value`, with its path. An empty table is a value, so that nothing that
-/// was written goes unchecked. A list of tables is one value, unless `into_lists`.
-pub(super) fn leaves(
-    at: &KeyPath,
-    value: &Value,
-    into_lists: bool,
-    found: &mut Vec<(KeyPath, Value)>,
-) {
-    match value {
-        Value::Table(table) if !table.is_empty() => {
-            for (key, value) in table {
-                leaves(&at.key(key), value, into_lists, found);
-            }
-        }
-        Value::Array(items)
-            if into_lists && !items.is_empty() && items.iter().all(Value::is_table) =>
-        {
-            for (index, item) in items.iter().enumerate() {
-                leaves(&at.index(index), item, into_lists, found);
-            }
-        }
-        _ => found.push((at.clone(), value.clone())),
     }
 }
 

@@ -6,6 +6,7 @@ use toml::{Table, Value};
 
 use super::Loaded;
 use super::leaf::{Key, KeyPath, Source};
+use super::setting::Setting;
 
 /// The column that sources stand in, where a line leaves room.
 const SOURCE_COLUMN: usize = 44;
@@ -14,17 +15,14 @@ const SOURCE_COLUMN: usize = 44;
 /// stand as `(hidden)` and are refused if they come back.
 #[must_use]
 pub fn print_config(loaded: &Loaded) -> String {
-    match Table::try_from(&loaded.config) {
-        Ok(table) => {
-            let mut printer = Printer {
-                loaded,
-                out: String::new(),
-            };
-            printer.table(&KeyPath::default(), "", &table);
-            printer.out
-        }
-        Err(e) => format!("# The configuration could not be written down: {e}\n"),
+    let mut printer = Printer {
+        loaded,
+        out: String::new(),
+    };
+    if let Some(Value::Table(table)) = loaded.config.write() {
+        printer.table(&KeyPath::default(), "", &table);
     }
+    printer.out
 }
 
 struct Printer<'a> {

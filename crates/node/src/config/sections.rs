@@ -5,184 +5,140 @@ use std::time::Duration;
 
 use fetchway_fetch::{EngineConfig, PoolConfig};
 use fetchway_policy::guard::{HostPattern, IpNet};
-use serde::{Deserialize, Serialize};
+use fetchway_policy::units::Size;
 
-use super::{Dur, ListenAddr, Ports, Secret, Size, Text};
+use super::bounds::{at_least, some, some_time, within};
+use super::setting::{choice_settings, section};
+use super::{ListenAddr, Ports, Secret};
 
-/// `[tls]`: PEM files of a listener, read again on SIGHUP. Both or neither.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct TlsSection {
-    /// The certificate chain, the listener's own certificate first. Empty: no TLS.
-    pub cert: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+/// At least one frame of the default size; at most the limit of RFC 9113 section 6.9.1.
+const H2_WINDOW: std::ops::RangeInclusive<u64> = (16 * KIB)..=((1 << 31) - 1);
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+section! {
+    /// `[tls]`: PEM files of a listener, read again on SIGHUP. Both or neither.
+    pub struct TlsSection {
+        /// The certificate chain, the listener's own certificate first. Empty: no TLS.
+        cert: PathBuf = PathBuf::new();
+        /// The private key.
+        key: PathBuf = PathBuf::new();
+    }
 }
 
 impl TlsSection {
-    /// Whether the listener speaks TLS.
+    /// Returns true if the listener uses TLS.
     #[must_use]
     pub fn enabled(&self) -> bool {
         !self.cert.as_os_str().is_empty() && !self.key.as_os_str().is_empty()
     }
 }
 
-/// `[http]`: bounds of plain HTTP on both listeners. Sessions have bounds of their own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct HttpSection {
-    /// Connections of one listener that are not (yet) sessions. Further ones wait unaccepted.
-    pub max_connections: usize,
-    /// Time for a request's header to arrive, and for an idle connection to send the next. Then the
-    /// connection is closed.
-    pub header_timeout: Text<Dur>,
-    /// Time for a TLS handshake. Then the connection is closed.
-    pub handshake_timeout: Text<Dur>,
-}
-
-impl Default for HttpSection {
-    fn default() -> Self {
-        Self {
-            max_connections: 4_096,
-            header_timeout: Text(Dur(Duration::from_secs(30))),
-            handshake_timeout: Text(Dur(Duration::from_secs(10))),
-        }
+section! {
+    /// `[http]`: bounds of plain HTTP on all listeners. Sessions have bounds of their own.
+    pub struct HttpSection {
+        /// Connections of one listener that are not (yet) sessions. Further ones wait to be accepted.
+        max_connections: usize = 4_096, some;
+        /// Time for a request's header to arrive, and for an idle connection to send the next request. Then
+        /// the connection is closed.
+        header_timeout: Duration = seconds(30), some_time;
+        /// Time for a TLS handshake. Then the connection is closed.
+        handshake_timeout: Duration = seconds(10), some_time;
     }
 }
 
-/// `[admin]`: the listener of metrics, health and profiles.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct AdminSection {
-    /// Whether there is one.
-    pub enabled: bool,
-    /// Where it listens. Beyond loopback only with a token.
-    pub listen: Text<ListenAddr>,
-    /// Asked for by every route but `/health` and `/ready`. Empty: none.
-    pub token: Secret,
-    /// A file that holds the token instead. Empty: none.
-    pub token_file: PathBuf,
-    /// TLS of this listener.
-    pub tls: TlsSection,
-}
-
-impl Default for AdminSection {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            listen: Text(ListenAddr(([127, 0, 0, 1], 9787).into())),
-            token: Secret::default(),
-            token_file: PathBuf::new(),
-            tls: TlsSection::default(),
-        }
+section! {
+    /// `[admin]`: the listener of metrics, health and profiles.
+    pub struct AdminSection {
+        /// Set if there is an admin listener.
+        enabled: bool = true;
+        /// Address of the listener. Beyond loopback only with a token.
+        listen: ListenAddr = ListenAddr(([127, 0, 0, 1], 9787).into());
+        /// Required by every route but `/health` and `/ready`. Empty: none.
+        token: Secret = Secret::default();
+        /// A file that holds the token instead. Empty: none.
+        token_file: PathBuf = PathBuf::new();
+        /// TLS of this listener.
+        tls: TlsSection = TlsSection::default();
     }
 }
 
-/// `[guard]`: where fetches may go, whoever asks. Private and special addresses are refused unless
-/// allowed here or for a token.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct GuardSection {
-    /// Address ranges exempt from the built-in refusal.
-    pub allow_net: Vec<Text<IpNet>>,
-    /// Address ranges refused whatever else is allowed.
-    pub deny_net: Vec<Text<IpNet>>,
-    /// If not empty, the only hosts.
-    pub allow_hosts: Vec<Text<HostPattern>>,
-    /// Hosts refused whatever else is allowed.
-    pub deny_hosts: Vec<Text<HostPattern>>,
-    /// If not empty, the only ports.
-    pub allow_ports: Vec<Ports>,
-    /// Ports refused whatever else is allowed.
-    pub deny_ports: Vec<Ports>,
-}
-
-/// `[fetch]`: the engine. Its defaults are the engine's own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct FetchSection {
-    /// PEM file of certificates trusted beside the public roots. Empty: none.
-    pub ca_file: PathBuf,
-    /// How long a DNS answer is used.
-    pub dns_ttl: Text<Dur>,
-    /// The longest that a `Retry-After` may slow its origin.
-    pub retry_after_cap: Text<Dur>,
-    /// Memory for whole response bodies, of all sessions together. Beyond it the engine stops
-    /// reading from origins.
-    pub body_budget: Text<Size>,
-    /// Idle HTTP/1.1 connections kept for one origin. A further one is closed.
-    pub idle_per_origin: usize,
-    /// Idle HTTP/1.1 connections kept in all. A further one is closed.
-    pub idle_total: usize,
-    /// A connection idle for longer is closed.
-    pub idle_timeout: Text<Dur>,
-    /// Bytes that one HTTP/2 stream may send before they are read: 16KiB to 2GiB less one byte.
-    pub h2_stream_window: Text<Size>,
-    /// Sent where a request has no `User-Agent`.
-    pub user_agent: String,
-}
-
-impl Default for FetchSection {
-    fn default() -> Self {
-        let engine = EngineConfig::default();
-        let PoolConfig {
-            idle_per_origin,
-            idle_total,
-            idle_timeout,
-            h2_stream_window,
-        } = engine.pool;
-        Self {
-            ca_file: PathBuf::new(),
-            dns_ttl: Text(Dur(engine.dns_ttl)),
-            retry_after_cap: Text(Dur(engine.retry_after_cap)),
-            body_budget: Text(Size(engine.body_budget)),
-            idle_per_origin,
-            idle_total,
-            idle_timeout: Text(Dur(idle_timeout)),
-            h2_stream_window: Text(Size(h2_stream_window.into())),
-            user_agent: engine.user_agent,
-        }
+section! {
+    /// `[guard]`: addresses that fetches may reach, for all clients. Private and special addresses are refused
+    /// unless allowed here or for a token.
+    pub struct GuardSection {
+        /// Address ranges exempt from the built-in refusal.
+        allow_net: Vec<IpNet> = Vec::new();
+        /// Address ranges refused whatever else is allowed.
+        deny_net: Vec<IpNet> = Vec::new();
+        /// If not empty, the only hosts.
+        allow_hosts: Vec<HostPattern> = Vec::new();
+        /// Hosts refused whatever else is allowed.
+        deny_hosts: Vec<HostPattern> = Vec::new();
+        /// If not empty, the only ports.
+        allow_ports: Vec<Ports> = Vec::new();
+        /// Ports refused whatever else is allowed.
+        deny_ports: Vec<Ports> = Vec::new();
     }
 }
 
-/// `[batch]`: batches that clients have run here, over sessions and over HTTP.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct BatchSection {
-    /// Batches at once of one token, or of all who come without. Further ones are refused with 429.
-    pub max_at_once: usize,
-    /// Fetches of one batch under way. One that asks for more is refused with 400.
-    pub max_concurrency: usize,
-    /// Bytes of outcomes held back for their order. Beyond it the batch ends with `limit_exceeded`.
-    pub max_held: Text<Size>,
-    /// Bytes of items over HTTP that wait for the batch. More are refused.
-    pub spool: Text<Size>,
-    /// Of them, those in memory; the others are in a file.
-    pub spool_memory: Text<Size>,
-    /// The folder for that file. Empty: the system's for temporary files.
-    pub spool_dir: PathBuf,
-    /// A client over HTTP that sends nothing for this long when all is answered has its batch ended; one
-    /// that takes nothing is cut off.
-    pub idle_timeout: Text<Dur>,
-}
-
-impl Default for BatchSection {
-    fn default() -> Self {
-        Self {
-            max_at_once: 4,
-            max_concurrency: 1_024,
-            max_held: Text(Size(64 << 20)),
-            spool: Text(Size(256 << 20)),
-            spool_memory: Text(Size(1 << 20)),
-            spool_dir: PathBuf::new(),
-            idle_timeout: Text(Dur(Duration::from_secs(120))),
-        }
+section! {
+    /// `[fetch]`: the engine. The defaults are the engine's own.
+    pub struct FetchSection {
+        /// PEM file of certificates trusted beside the public roots. Empty: none.
+        ca_file: PathBuf = PathBuf::new();
+        /// Time for which a DNS answer is used.
+        dns_ttl: Duration = EngineConfig::default().dns_ttl, some_time;
+        /// Longest time that a `Retry-After` may slow its origin.
+        retry_after_cap: Duration = EngineConfig::default().retry_after_cap;
+        /// Memory for whole response bodies, of all sessions together. Beyond it the engine stops reading
+        /// from origins.
+        body_budget: Size = Size(EngineConfig::default().body_budget), at_least(MIB);
+        /// Idle HTTP/1.1 connections kept for one origin. A further one is closed.
+        idle_per_origin: usize = PoolConfig::default().idle_per_origin;
+        /// Idle HTTP/1.1 connections kept in all. A further one is closed.
+        idle_total: usize = PoolConfig::default().idle_total;
+        /// Time after which an idle connection is closed.
+        idle_timeout: Duration = PoolConfig::default().idle_timeout, some_time;
+        /// Bytes that one HTTP/2 stream may send before they are read. 16KiB to 2GiB less a byte.
+        h2_stream_window: Size = Size(PoolConfig::default().h2_stream_window.into()), within(H2_WINDOW);
+        /// `User-Agent` of requests that have none.
+        user_agent: String = EngineConfig::default().user_agent, header_value;
     }
 }
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+fn header_value(text: &str) -> Option<String> {
+    let valid = http::HeaderValue::from_str(text).is_ok();
+    (!valid).then(|| "expected text that is valid in an HTTP header".to_owned())
+}
+
+section! {
+    /// `[batch]`: batches that clients have run here, over sessions and over HTTP.
+    pub struct BatchSection {
+        /// Batches at once of one token, or of all clients without one. Further ones are refused with 429.
+        max_at_once: usize = 4, some;
+        /// Fetches of one batch in flight. A batch that asks for more is refused with 400.
+        max_concurrency: usize = 1_024, some;
+        /// Bytes of outcomes held back for their order. Beyond it the batch ends with `limit_exceeded`.
+        max_held: Size = Size(64 * MIB), at_least(64 * KIB);
+        /// Bytes of items over HTTP that wait for the batch. More are refused.
+        spool: Size = Size(256 * MIB);
+        /// The part of `spool` that is kept in memory; the rest is in a file.
+        spool_memory: Size = Size(MIB);
+        /// The folder for that file. Empty: the system's folder for temporary files.
+        spool_dir: PathBuf = PathBuf::new();
+        /// Time after which a batch over HTTP ends if its client sends no items while all are answered, or
+        /// takes no outcomes.
+        idle_timeout: Duration = seconds(120), some_time;
+    }
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people; coloured on a terminal.
     #[default]
@@ -192,8 +148,7 @@ pub enum LogFormat {
 }
 
 /// The least important messages that are still logged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogLevel {
     /// Something does not work.
     Error,
@@ -208,29 +163,26 @@ pub enum LogLevel {
     Trace,
 }
 
-/// `[log]`: logs, written to standard error.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct LogSection {
-    /// Text or JSON.
-    pub format: LogFormat,
-    /// How much.
-    pub level: LogLevel,
+choice_settings! {
+    LogFormat { "text" = Text, "json" = Json, }
+    LogLevel { "error" = Error, "warn" = Warn, "info" = Info, "debug" = Debug, "trace" = Trace, }
 }
 
-/// `[shutdown]`: how the node ends.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ShutdownSection {
-    /// How long fetches in flight may go on after SIGTERM or SIGINT. Then they are cut off without an
-    /// answer, and sessions are closed with 1001.
-    pub grace: Text<Dur>,
+section! {
+    /// `[log]`: logs, written to standard error.
+    pub struct LogSection {
+        /// Text or JSON.
+        format: LogFormat = LogFormat::Text;
+        /// The least important messages that are logged.
+        level: LogLevel = LogLevel::Info;
+    }
 }
 
-impl Default for ShutdownSection {
-    fn default() -> Self {
-        Self {
-            grace: Text(Dur(Duration::from_secs(30))),
-        }
+section! {
+    /// `[shutdown]`: the end of the node.
+    pub struct ShutdownSection {
+        /// Time that fetches in flight have after SIGTERM or SIGINT. Then they are cut off without an answer,
+        /// and sessions are closed with 1001.
+        grace: Duration = seconds(30);
     }
 }

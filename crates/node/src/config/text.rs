@@ -1,76 +1,28 @@
 //! Small value types of the configuration that are written as text.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::ops::{Deref, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use fetchway_policy::guard::{HostPattern, IpNet};
-use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use fetchway_policy::units::{Pace, Size};
+use toml::Value;
 
-use super::{ApiOrder, ApiUrl, Dur, Pace, Size};
+use super::leaf::Step;
+use super::setting::{Given, Reader, Setting, read_text, read_value, text_settings};
+use super::{ApiOrder, ApiUrl};
 
-/// The description of a kind of value, for the error about a value that is not a text.
-pub trait Expected {
-    /// The kind of value, with an example.
-    const EXPECTED: &'static str;
-}
-
-macro_rules! expected {
-    ($($kind:ty = $expected:literal,)*) => {
-        $(impl Expected for $kind {
-            const EXPECTED: &'static str = $expected;
-        })*
-    };
-}
-
-expected! {
-    Dur = "a duration with a unit, such as \"30s\"",
-    Size = "a size with a unit, such as \"32MiB\"",
-    Pace = "a rate, such as \"100/s\" or \"unlimited\"",
-    ListenAddr = "an IP address and a port, such as \"127.0.0.1:8787\"",
-    MainListen = "an IP address and a port, such as \"127.0.0.1:8787\", or \"none\"",
-    ApiUrl = "the API's URL, such as \"http://127.0.0.1:8000/\"",
-    ApiOrder = "\"serial\", or \"parallel(8)\"",
-    WebOrigin = "a web origin, such as \"https://app.example.com\"",
-    IpNet = "a network, such as \"10.0.0.0/8\"",
-    HostPattern = "a host, such as \"example.com\" or \"*.example.com\"",
-}
-
-/// Anything that `FromStr` reads and `Display` writes, as a TOML string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Text<T>(pub T);
-
-impl<T> Deref for Text<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T: fmt::Display> Serialize for Text<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-impl<'de, T: Expected + FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor<T>(PhantomData<T>);
-        impl<T: Expected + FromStr<Err: fmt::Display>> Visitor<'_> for TextVisitor<T> {
-            type Value = Text<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(T::EXPECTED)
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<T>, E> {
-                text.parse().map(Text).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_str(TextVisitor(PhantomData))
-    }
+text_settings! {
+    Size: "a size with a unit, such as \"32MiB\"",
+    Pace: "a rate, such as \"100/s\" or \"unlimited\"",
+    ListenAddr: "an IP address and a port, such as \"127.0.0.1:8787\"",
+    MainListen: "an IP address and a port, such as \"127.0.0.1:8787\", or \"none\"",
+    ApiUrl: "the API's URL, such as \"http://127.0.0.1:8000/\"",
+    ApiOrder: "\"serial\", or \"parallel(8)\"",
+    WebOrigin: "a web origin, such as \"https://app.example.com\"",
+    IpNet: "a network, such as \"10.0.0.0/8\"",
+    HostPattern: "a host, such as \"example.com\" or \"*.example.com\"",
 }
 
 /// An address and port to listen on; `localhost` stands for 127.0.0.1.
@@ -205,66 +157,56 @@ impl fmt::Display for Ports {
     }
 }
 
-impl Serialize for Ports {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl Setting for Ports {
+    fn read(way: &[Step], given: Given<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        read_value(way, given.value(), reader, |value| {
+            let read = match value {
+                Value::Integer(port) => u16::try_from(*port).ok().map(|port| Self(port..=port)),
+                value => value.as_str().and_then(|text| text.parse().ok()),
+            };
+            read.ok_or_else(|| PORTS_EXPECTED.to_owned())
+        })
     }
-}
 
-impl<'de> Deserialize<'de> for Ports {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PortsVisitor;
-        impl Visitor<'_> for PortsVisitor {
-            type Value = Ports;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a port or a range of ports")
-            }
-            fn visit_i64<E: de::Error>(self, port: i64) -> Result<Ports, E> {
-                let port = u16::try_from(port).map_err(|_| E::custom(PORTS_EXPECTED))?;
-                Ok(Ports(port..=port))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Ports, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(PortsVisitor)
+    fn write(&self) -> Option<Value> {
+        Some(self.to_string().into())
     }
 }
 
 /// One address or several.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses(pub Vec<IpAddr>);
 
 const ADDRESSES_EXPECTED: &str = "expected an IP address or a list of them, such as 192.0.2.7";
 
-impl<'de> Deserialize<'de> for Addresses {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AddressesVisitor;
-        impl<'de> Visitor<'de> for AddressesVisitor {
-            type Value = Addresses;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an IP address or a list of them")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Addresses, E> {
-                let address = text.parse();
-                let address = address.map_err(|_| E::custom(ADDRESSES_EXPECTED))?;
-                Ok(Addresses(vec![address]))
-            }
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Addresses, A::Error> {
-                let mut addresses = Vec::new();
-                while let Some(address) = seq.next_element::<String>()? {
-                    let address = address.parse();
-                    addresses.push(address.map_err(|_| de::Error::custom(ADDRESSES_EXPECTED))?);
-                }
-                Ok(Addresses(addresses))
-            }
-        }
-        deserializer.deserialize_any(AddressesVisitor)
+impl Setting for IpAddr {
+    fn read(way: &[Step], given: Given<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        read_text((way, given), reader, ADDRESSES_EXPECTED, |text| {
+            text.parse().map_err(|_| ADDRESSES_EXPECTED.to_owned())
+        })
+    }
+
+    fn write(&self) -> Option<Value> {
+        Some(self.to_string().into())
     }
 }
 
-/// A credential. Neither `Debug` nor `Serialize` shows it; empty means none.
+impl Setting for Addresses {
+    fn read(way: &[Step], given: Given<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let value = given.list();
+        let given = Given::Value(&value);
+        match value {
+            Value::Array(_) => Vec::read(way, given, reader).map(Self),
+            _ => IpAddr::read(way, given, reader).map(|address| Self(vec![address])),
+        }
+    }
+
+    fn write(&self) -> Option<Value> {
+        self.0.write()
+    }
+}
+
+/// A credential. Neither `Debug` nor the printed configuration shows it; empty means none.
 ///
 /// Not comparable with `==`, which would take a time that depends on the credential.
 #[derive(Clone, Default)]
@@ -303,18 +245,14 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.shown())
+impl Setting for Secret {
+    fn read(way: &[Step], given: Given<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let expected = "expected text in quotes";
+        read_text((way, given), reader, expected, |text| Ok(Self::new(text)))
     }
-}
 
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // The usual message would quote the value.
-        String::deserialize(deserializer)
-            .map(Self)
-            .map_err(|_| de::Error::custom("expected text in quotes"))
+    fn write(&self) -> Option<Value> {
+        (!self.is_empty()).then(|| HIDDEN.into())
     }
 }
 
@@ -376,9 +314,6 @@ mod tests {
     fn a_secret_is_never_shown() {
         let secret = Secret::new("hunter2-hunter2-hunter2");
         assert_eq!(format!("{secret:?}"), HIDDEN);
-        assert_eq!(
-            serde_json::to_string(&secret).ok(),
-            Some(format!("\"{HIDDEN}\""))
-        );
+        assert_eq!(secret.write(), Some(HIDDEN.into()));
     }
 }

@@ -102,11 +102,11 @@ fn what_makes_no_sense_is_told() {
         ),
         (
             "duplicate = 'both'",
-            "gateways[0].duplicate = \"both\": expected one of `replace`, `reject`, `many`",
+            "gateways[0].duplicate = \"both\": expected one of \"replace\", \"reject\"",
         ),
         (
             "delivery = 'once'",
-            "gateways[0].delivery = \"once\": expected `at-most-once` or `at-least-once`",
+            "gateways[0].delivery = \"once\": expected one of \"at-most-once\", \"at-least-once\"",
         ),
         (
             "on-loss = 'message'",
@@ -171,7 +171,7 @@ fn what_makes_no_sense_is_told() {
         ),
         (
             "per-adress = 1",
-            "f.toml:4: gateways[0].per-adress: there is no key per-adress; did you mean per-address?",
+            "f.toml:4: gateways[0].per-adress: unknown key per-adress; did you mean per-address?",
         ),
     ] {
         let found = problems(file(&format!("{ONE}{more}")));
@@ -189,11 +189,11 @@ fn what_is_missing_or_twice_is_told() {
         ),
         (
             "[[gateways]]\nlisten = '127.0.0.1:1'",
-            "f.toml:2: gateways[0]: api is missing: the URL",
+            "f.toml:1: gateways[0]: api is missing: the URL",
         ),
         (
             "[[gateways]]\napi = 'http://a/'",
-            "f.toml:2: gateways[0]: listen is missing: the address",
+            "f.toml:1: gateways[0]: listen is missing: the address",
         ),
         (
             "[[gateways]]\nlisten = '127.0.0.1:1'\napi = 'ws://a/'",
@@ -286,7 +286,7 @@ fn no_message_quotes_a_push_token() {
     assert!(text.contains("push-token = \"(hidden)\""), "{text}");
     let again = file(&text.replace("(hidden)", SECRET)).load();
     let again = again.expect("what is printed is valid").config;
-    let written = |config: &Config| toml::to_string(config).expect("it can be written");
+    let written = |config: &Config| format!("{config:?}");
     assert_eq!(written(&again), written(&loaded.config));
 }
 
@@ -357,13 +357,13 @@ fn flags_reach_items_of_lists() {
     for (key, expected) in [
         (
             "gateways[2].name",
-            "--set: gateways[2].name: the list is not that long; its next item is gateways[1]",
+            "--set: gateways[2]: the list has no such item; its next item is gateways[1]",
         ),
         ("gateways[0]", "--set: gateways[0] is no key; write it like"),
         ("gateways[x].name", "gateways[x].name is no key"),
         (
             "gateways[0].nam",
-            "--set: gateways[0].nam: there is no key nam; did you mean name?",
+            "--set: gateways[0].nam: unknown key nam; did you mean name?",
         ),
         ("guard.allow-net[0].x", "guard.allow-net[0].x is no key"),
     ] {

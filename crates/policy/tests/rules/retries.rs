@@ -20,7 +20,7 @@ const PROGRESS: [Progress; 6] = [
 ];
 
 const POLICY: RetryPolicy = RetryPolicy {
-    attempts: 4,
+    retries: 3,
     base: Duration::from_millis(100),
     max: Duration::from_secs(1),
 };
@@ -46,8 +46,8 @@ fn duration() -> impl Strategy<Value = Duration> {
 }
 
 fn policy() -> impl Strategy<Value = RetryPolicy> {
-    (0u32..10, duration(), duration()).prop_map(|(attempts, base, max)| RetryPolicy {
-        attempts,
+    (0u32..10, duration(), duration()).prop_map(|(retries, base, max)| RetryPolicy {
+        retries,
         base,
         max,
     })
@@ -108,8 +108,8 @@ proptest! {
                 Decision::Stop => unreachable!(),
             }
         }
-        prop_assert!(number <= policy.attempts.max(1));
-        prop_assert!(sent <= policy.attempts.max(1) + 1);
+        prop_assert!(number <= policy.retries + 1);
+        prop_assert!(sent <= policy.retries + 2);
     }
 
     #[test]

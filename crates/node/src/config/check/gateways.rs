@@ -1,12 +1,11 @@
 //! `[[gateways]]`.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use super::super::explain::closest;
 use super::super::gateways::{OWN_LANE, is_name};
 use super::super::leaf::KeyPath;
-use super::super::{Config, GatewaySection, LossSign};
+use super::super::problem::closest;
+use super::super::{Config, Dur, GatewaySection, LossSign};
 use super::Checker;
 
 /// Maximum number of gateways. Each is a label of metrics, and has a lane and a pool of connections.
@@ -25,10 +24,7 @@ impl Checker<'_> {
         for (index, gateway) in config.gateways.iter().enumerate() {
             let at = all.index(index);
             let name = at.key("name");
-            if !is_name(&gateway.name) {
-                let why = "expected a gateway's name of 1 to 32 lower-case letters, digits or -";
-                self.refuse(&name, why);
-            } else if !names.insert(gateway.name.as_str()) {
+            if is_name(&gateway.name) && !names.insert(gateway.name.as_str()) {
                 let why = format!(
                     "another gateway is called {}; give each a name",
                     gateway.name
@@ -38,7 +34,7 @@ impl Checker<'_> {
             }
             self.ends(&at, config, gateway);
             self.pushing(&at, gateway);
-            self.bounds(&at, gateway);
+            self.loss(&at, gateway);
             self.clocks(&at, config, gateway);
         }
         // With a problem there, a name may be another than was meant.
@@ -137,7 +133,7 @@ impl Checker<'_> {
         }
     }
 
-    fn bounds(&mut self, at: &KeyPath, gateway: &GatewaySection) {
+    fn loss(&mut self, at: &KeyPath, gateway: &GatewaySection) {
         let message = at.key("on-loss-message");
         match (gateway.on_loss, gateway.on_loss_message.is_empty()) {
             (LossSign::Message, true) => {
@@ -151,33 +147,20 @@ impl Checker<'_> {
             }
             (LossSign::Message, false) | (LossSign::Nothing | LossSign::Close, true) => {}
         }
-        self.size(&at.key("max-message"), *gateway.max_message, 1);
-        self.count(&at.key("queue-messages"), gateway.queue_messages);
-        self.size(&at.key("queue-bytes"), *gateway.queue_bytes, 1);
-        self.size(&at.key("send-buffer"), *gateway.send_buffer, 1);
-        if let Some(rate) = gateway.rate.0.0
-            && rate.window != Duration::from_secs(1)
-        {
-            let why = "expected a number of messages per second, such as 20/s, or unlimited";
-            self.refuse(&at.key("rate"), why);
-        }
     }
 
     fn clocks(&mut self, at: &KeyPath, config: &Config, gateway: &GatewaySection) {
-        self.duration(&at.key("queue-timeout"), *gateway.queue_timeout);
-        self.duration(&at.key("write-stall"), *gateway.write_stall);
-        self.duration(&at.key("ping-interval"), *gateway.ping_interval);
-        let (idle, ping) = (*gateway.idle_timeout, *gateway.ping_interval);
-        if idle <= ping {
+        let (idle, ping) = (gateway.idle_timeout, Dur(gateway.ping_interval));
+        if idle <= ping.0 {
             let why = format!(
                 "expected more than ping-interval, which is {ping}: a quiet client shows life only by \
                  answering pings"
             );
             self.refuse_beside(&at.key("idle-timeout"), &at.key("ping-interval"), why);
         }
-        let (spread, grace) = (at.key("drain-spread"), config.shutdown.grace.0);
+        let (spread, grace) = (at.key("drain-spread"), Dur(config.shutdown.grace));
         // Of the two defaults nobody has to know.
-        if self.is_given(&spread) && *gateway.drain_spread > grace {
+        if self.is_given(&spread) && gateway.drain_spread > grace.0 {
             let why = format!(
                 "expected at most shutdown.grace, which is {grace}: after that, all are cut off"
             );
