@@ -26,10 +26,10 @@ pub fn relay_json(input: &[u8]) {
     let echoed = match decode_request(input) {
         Ok(Message::Fetch(fetch)) => {
             assert!(
-                matches!(fetch.url.scheme(), "http" | "https"),
+                matches!(fetch.request.url.scheme(), "http" | "https"),
                 "a scheme that is not ours"
             );
-            for (name, value) in &fetch.headers {
+            for (name, value) in &fetch.request.headers {
                 let bytes = value.as_bytes();
                 assert!(
                     !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)),

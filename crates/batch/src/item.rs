@@ -1,11 +1,8 @@
 //! One fetch of a batch, as its input asks for it.
 
 use bytes::Bytes;
-use fetchway_policy::redirect::RedirectMode;
-use fetchway_policy::{FetchError, Timeouts};
+use fetchway_policy::FetchError;
 use fetchway_wire::json::Id;
-use http::{HeaderMap, Method};
-use url::Url;
 
 /// One item of a batch.
 #[derive(Clone, Debug)]
@@ -26,22 +23,4 @@ pub struct Item {
 }
 
 /// The request of an item.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The method; not CONNECT or TRACE.
-    pub method: Method,
-    /// Where to; `http` or `https`, without credentials.
-    pub url: Url,
-    /// Fields, as given.
-    pub headers: HeaderMap,
-    /// The request body; empty for none.
-    pub body: Bytes,
-    /// The lane that it names.
-    pub lane: Option<String>,
-    /// Clocks that are to be shorter than the lane's.
-    pub timeouts: Timeouts,
-    /// Handling of redirects.
-    pub redirect: RedirectMode,
-    /// Whether content codings are undone.
-    pub decode: bool,
-}
+pub type Request = fetchway_policy::Request<Bytes>;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_batch::RunConfig;
 use fetchway_fetch::{AccountLimits, Engine};
 use fetchway_performers::{Local, OriginRules};
 use fetchway_policy::{FetchError, RetryPolicy};
@@ -123,17 +122,11 @@ impl Batches {
         }
         let place = principal.places.batch();
         let place = place.ok_or(Refused::Full(self.limits.at_once))?;
-        let mut config = RunConfig::default();
-        config.rate = params.rate;
-        config.strict = params.strict;
-        config.concurrency = params.concurrency;
-        config.retry = self.retry;
-        config.retry.retries = params.retries;
-        config.wait_cap = self.retry_after_cap;
+        let config = params.settings.config(self.retry, self.retry_after_cap);
         let failure = Failure::default();
         let order = params
             .ordered
-            .then(|| Gate::new(self.limits.held, params.concurrency));
+            .then(|| Gate::new(self.limits.held, config.concurrency));
         let items = Items::new(
             input,
             principal.limits.message,

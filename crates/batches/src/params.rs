@@ -5,26 +5,16 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use fetchway_batch::MAX_STRICT;
-use fetchway_policy::Rate;
+use fetchway_batch::{MAX_STRICT, RunSettings};
 use fetchway_policy::units::{Dur, Pace};
 use url::form_urlencoded;
 
-/// Default number of fetches in flight with a rate.
-const PACED: usize = 1_024;
-/// Default number of fetches in flight without a rate.
-const UNPACED: usize = 64;
-/// Default number of further tries of a fetch that failed.
-const RETRIES: u32 = 3;
-
 /// The parameters of a batch.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Params {
-    pub(crate) rate: Option<Rate>,
-    pub(crate) strict: bool,
-    pub(crate) concurrency: usize,
+    pub(crate) settings: RunSettings,
+    /// Set if outcomes come in the order of their items.
     pub(crate) ordered: bool,
-    pub(crate) retries: u32,
     /// Longest time that one try may take.
     pub(crate) timeout: Option<Duration>,
 }
@@ -35,27 +25,21 @@ impl Params {
     /// # Errors
     /// A sentence that says which parameter is wrong, why, and what to do.
     pub(crate) fn read(query: &str, most: usize) -> Result<Self, String> {
-        let mut params = Self {
-            rate: None,
-            strict: false,
-            concurrency: 0,
-            ordered: false,
-            retries: RETRIES,
-            timeout: None,
-        };
+        let mut params = Self::default();
+        let settings = &mut params.settings;
         let mut seen = BTreeSet::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !seen.insert(name.clone()) {
                 return Err(format!("{} is given twice: leave one out.", shown(&name)));
             }
             match &*name {
-                "rate" => params.rate = parsed::<Pace>(&name, &value)?.0,
-                "strict" => params.strict = flag(&name, &value)?,
-                "concurrency" => params.concurrency = concurrency(&value, most)?,
+                "rate" => settings.rate = parsed::<Pace>(&name, &value)?.0,
+                "strict" => settings.strict = flag(&name, &value)?,
+                "concurrency" => settings.concurrency = Some(concurrency(&value, most)?),
                 "ordered" => params.ordered = flag(&name, &value)?,
                 "retries" => {
                     let expected = format!("expected a number up to {}, 0 for none", u32::MAX);
-                    params.retries = value.parse().map_err(|_| wrong(&name, &value, expected))?;
+                    settings.retries = value.parse().map_err(|_| wrong(&name, &value, expected))?;
                 }
                 "timeout" => {
                     let timeout = parsed::<Dur>(&name, &value)?.0;
@@ -73,23 +57,16 @@ impl Params {
                 }
             }
         }
-        if params.strict && params.rate.is_none() {
+        if settings.strict && settings.rate.is_none() {
             return Err("strict needs a rate: add a rate, or leave strict out.".to_owned());
         }
-        if params.strict && params.rate.is_some_and(|rate| rate.count > MAX_STRICT) {
+        if settings.strict && settings.rate.is_some_and(|rate| rate.count > MAX_STRICT) {
             return Err(format!(
                 "With strict, a window of the rate has at most {MAX_STRICT} requests: ask for fewer, or for \
                  a shorter window."
             ));
         }
-        if params.concurrency == 0 {
-            let default = if params.rate.is_some() {
-                PACED
-            } else {
-                UNPACED
-            };
-            params.concurrency = default.min(most);
-        }
+        settings.concurrency = Some(settings.concurrency().min(most));
         Ok(params)
     }
 }
@@ -132,29 +109,37 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use fetchway_policy::Rate;
+
     use super::*;
 
     #[test]
     fn what_is_left_out_has_a_default_within_the_bound() {
         let params = Params::read("", 10_000).expect("none is fine");
-        assert_eq!((params.concurrency, params.retries), (UNPACED, RETRIES));
-        assert_eq!((params.rate, params.ordered), (None, false));
+        let defaults = RunSettings {
+            concurrency: Some(RunSettings::default().concurrency()),
+            ..RunSettings::default()
+        };
+        assert_eq!((params.settings, params.ordered), (defaults, false));
         let params = Params::read("rate=5000/s", 100).expect("it is right");
-        assert_eq!(params.concurrency, 100);
+        assert_eq!(params.settings.concurrency, Some(100));
     }
 
     #[test]
     fn all_can_be_said_coded_or_not() {
         let query = "rate=20%2F250ms&strict=true&concurrency=7&ordered=true&retries=0&timeout=1.5s";
         let expected = Params {
-            rate: Some(Rate {
-                count: 20,
-                window: Duration::from_millis(250),
-            }),
-            strict: true,
-            concurrency: 7,
+            settings: RunSettings {
+                rate: Some(Rate {
+                    count: 20,
+                    window: Duration::from_millis(250),
+                }),
+                strict: true,
+                adaptive: false,
+                concurrency: Some(7),
+                retries: 0,
+            },
             ordered: true,
-            retries: 0,
             timeout: Some(Duration::from_millis(1_500)),
         };
         assert_eq!(Params::read(query, 7), Ok(expected));

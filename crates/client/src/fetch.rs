@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use bytes::Bytes;
-use fetchway_policy::ErrorName;
+use fetchway_policy::{ErrorName, retry};
 use http::{Request, Response};
 
 use crate::BoxError;
@@ -46,7 +46,7 @@ where
     B::Error: Into<BoxError>,
 {
     let upload = begin_upload(body).await?;
-    send(relays, &PreparedRequest::for_relay(url), upload).await
+    send(relays, &PreparedRequest::for_relay(&url), upload).await
 }
 
 async fn send<B>(
@@ -109,7 +109,9 @@ where
             return Err(failure.into_error());
         };
         streams += 1;
-        let may_resend = (!sent || request.repeatable) && upload.rewind() && streams < MAX_STREAMS;
+        let may_resend = retry::may_resend(!sent, request.repeatable)
+            && upload.rewind()
+            && streams < MAX_STREAMS;
         let error = failure.into_error();
         if !may_resend {
             return Err(error);

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use fetchway_policy::redirect::RedirectMode;
 use fetchway_policy::{ErrorName, Timeouts, headers, retry};
 use fetchway_wire::v1::RequestHead;
 use fetchway_wire::v1::block::{MAX_BLOCK, MAX_FIELDS};
+use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderValue, TE};
 use http::request::Parts;
-use http::{HeaderMap, Method};
 
 use crate::error::Error;
 use crate::options::{Failover, Options};
@@ -47,20 +46,11 @@ pub(crate) struct PreparedRequest {
 
 impl PreparedRequest {
     /// Returns a request that the relay itself answers.
-    pub(crate) fn for_relay(url: String) -> Self {
+    pub(crate) fn for_relay(url: &str) -> Self {
         Self {
             for_relay: true,
             repeatable: false,
-            head: RequestHead {
-                tag: Bytes::new(),
-                method: Method::POST,
-                url,
-                lane: String::new(),
-                redirect: RedirectMode::Follow,
-                decode: true,
-                timeouts: Timeouts::default(),
-                fields: HeaderMap::new(),
-            },
+            head: RequestHead::new(Method::POST, url),
         }
     }
 
@@ -116,13 +106,16 @@ impl PreparedRequest {
         let repeatable = retry::is_repeatable(&method, &fields) && failover == Failover::Idempotent;
         let head = RequestHead {
             tag: Bytes::new(),
-            method,
-            url: uri.to_string(),
-            lane: options.lane,
-            redirect: options.redirect,
-            decode: options.decode,
-            timeouts: clamp_timeouts(options.timeouts),
-            fields,
+            request: fetchway_policy::Request {
+                method,
+                url: uri.to_string(),
+                headers: fields,
+                body: (),
+                lane: options.lane,
+                redirect: options.redirect,
+                decode: options.decode,
+                timeouts: clamp_timeouts(options.timeouts),
+            },
         };
         check_size(&head)?;
         Ok(Self {
@@ -146,20 +139,21 @@ fn clamp_timeouts(timeouts: Timeouts) -> Timeouts {
 
 /// Rejects a head that is too large. Sent, it would end the whole session.
 fn check_size(head: &RequestHead) -> Result<(), Error> {
-    let fields: usize = head
-        .fields
+    let request = &head.request;
+    let fields: usize = request
+        .headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD)
         .sum();
-    let texts = head.url.len() + head.lane.len() + head.method.as_str().len();
+    let texts = request.url.len() + request.lane.len() + request.method.as_str().len();
     let total = HEAD_OVERHEAD + texts + fields;
-    if total <= MAX_BLOCK && head.fields.len() <= MAX_FIELDS {
+    if total <= MAX_BLOCK && request.headers.len() <= MAX_FIELDS {
         return Ok(());
     }
     let detail = format!(
         "The request's head has about {total} bytes and {} header fields; the limits are {MAX_BLOCK} \
          bytes and {MAX_FIELDS} fields: shorten it, or move data to the body.",
-        head.fields.len()
+        request.headers.len()
     );
     Err(Error::new(ErrorName::LimitExceeded, detail))
 }

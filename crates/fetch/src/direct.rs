@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fetchway_policy::budget::AccountKey;
-use fetchway_policy::retry::retry_after;
+use fetchway_policy::retry;
 use fetchway_policy::{ErrorName, FetchError, Timeouts};
 use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
@@ -205,11 +205,11 @@ impl Direct {
         clock::total_over(self.limits.total)
     }
 
-    /// Prevents fetches from the origin for the time of a `Retry-After` with this value, within the
-    /// engine's cap.
-    pub fn heed(&self, asked: &HeaderValue) {
-        let cap = self.retry_after_cap;
-        if let Some(wait) = retry_after(asked.as_bytes(), SystemTime::now(), cap) {
+    /// Prevents fetches from the origin for the time of the `Retry-After` of a response with `status`, within
+    /// the engine's cap.
+    pub fn heed(&self, status: StatusCode, retry_after: &HeaderValue) {
+        let (value, cap) = (retry_after.as_bytes(), self.retry_after_cap);
+        if let Some(wait) = retry::retry_after(status, value, SystemTime::now(), cap) {
             self.gate.slow(&self.site.origin, wait);
         }
     }

@@ -6,35 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use fetchway_policy::redirect::RedirectMode;
-use fetchway_policy::{FetchError, Timeouts};
-use http::{HeaderMap, Method};
+use fetchway_policy::FetchError;
 use http_body::{Frame, SizeHint};
-use url::Url;
 
 /// A body whose end need not be known in advance.
 pub type StreamedBody = Pin<Box<dyn http_body::Body<Data = Bytes, Error = FetchError> + Send>>;
 
-/// A request for the engine.
-#[derive(Debug)]
-pub struct FetchRequest {
-    /// Method, except CONNECT and TRACE.
-    pub method: Method,
-    /// URL with the scheme `http` or `https`, without credentials.
-    pub url: Url,
-    /// Header fields. Hop-by-hop fields, and those that the engine sets, are removed.
-    pub headers: HeaderMap,
-    /// The request body.
-    pub body: RequestBody,
-    /// Index of the lane in the engine's configuration.
-    pub lane: usize,
-    /// Handling of redirects.
-    pub redirect: RedirectMode,
-    /// Whether content codings are undone.
-    pub decode: bool,
-    /// Timeouts that are shorter than the lane's.
-    pub timeouts: Timeouts,
-}
+/// A request for the engine. Its lane is an index in the engine's configuration.
+pub type FetchRequest = fetchway_policy::Request<RequestBody, usize>;
 
 /// A request body: whole, so that it can be sent again, or streamed once.
 pub enum RequestBody {

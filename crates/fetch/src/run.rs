@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use fetchway_policy::redirect::{self, RedirectMode};
 use fetchway_policy::retry::{self, Attempt, Decision, Ended, Progress};
 use fetchway_policy::{FetchError, LaneConfig, RetryPolicy};
-use http::{Response, StatusCode, header};
+use http::Response;
 use tokio::time::Instant;
 
 use crate::account::{Account, Place};
@@ -232,18 +232,10 @@ impl<'a> Run<'a> {
     }
 
     fn heed_retry_after(&self, site: &Site, head: &Response<()>) {
-        let heeded = matches!(
-            head.status(),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        );
-        if let Some(value) = head.headers().get(header::RETRY_AFTER).filter(|_| heeded)
-            && let Some(wait) = retry::retry_after(
-                value.as_bytes(),
-                SystemTime::now(),
-                self.account.engine().retry_after_cap(),
-            )
-        {
-            self.account.engine().gate().slow(&site.origin, wait);
+        let (engine, now) = (self.account.engine(), SystemTime::now());
+        let cap = engine.retry_after_cap();
+        if let Some(wait) = retry::requested_wait(head.status(), head.headers(), now, cap) {
+            engine.gate().slow(&site.origin, wait);
         }
     }
 

@@ -62,16 +62,10 @@ impl Local {
             Some(principal) => principal.lane(engine, lane)?,
             None => engine.lane(lane)?,
         };
-        Ok(FetchRequest {
-            method: request.method.clone(),
-            url: request.url.clone(),
-            headers: request.headers.clone(),
-            body: RequestBody::Full(request.body.clone()),
-            lane,
-            redirect: request.redirect,
-            decode: request.decode,
-            timeouts: request.timeouts.within(self.timeout),
-        })
+        let request = request.clone();
+        let mut request = request.map(|body, _lane, url| (RequestBody::Full(body), lane, url));
+        request.timeouts = request.timeouts.within(self.timeout);
+        Ok(request)
     }
 }
 

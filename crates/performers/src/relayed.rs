@@ -233,7 +233,7 @@ impl Performer for Relayed {
             }
             match self.send(request, handover).await {
                 Ok(performed) => return Ok(performed),
-                Err(Failure::Lost(error)) if is_repeatable => {
+                Err(Failure::Lost(error)) if retry::may_resend(false, is_repeatable) => {
                     first_loss.get_or_insert(error);
                 }
                 Err(Failure::Lost(error) | Failure::Other(error)) => {

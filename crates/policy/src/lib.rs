@@ -1,6 +1,6 @@
 //! Rules without clock, randomness or I/O: time and random numbers are arguments.
 //!
-//! Read `error` (names of failures) and `lane` (limits and policies) first; then, in the order in which a
+//! Read `error` (names of failures), `lane` (limits and policies) and `request` first; then, in the order in which a
 //! fetch meets them: `headers`, `guard`, `schedule`, `redirect`, `retry`, `budget`. `units` has the text
 //! forms of durations, sizes and rates.
 
@@ -11,6 +11,7 @@ pub mod guard;
 pub mod headers;
 mod lane;
 pub mod redirect;
+mod request;
 pub mod retry;
 pub mod schedule;
 mod slab;
@@ -18,3 +19,4 @@ pub mod units;
 
 pub use error::{ErrorName, FetchError};
 pub use lane::{Clocks, LaneConfig, OriginLimits, QueueBounds, Rate, RetryPolicy, Timeouts};
+pub use request::Request;

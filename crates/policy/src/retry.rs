@@ -86,7 +86,8 @@ pub fn decide(policy: &RetryPolicy, attempt: &Attempt) -> Decision {
     if !attempt.resent && is_free(attempt) {
         return Decision::Resend;
     }
-    let allowed = attempt.number <= policy.retries && (attempt.idempotent || attempt.keyed);
+    let is_repeatable = attempt.idempotent || attempt.keyed;
+    let allowed = attempt.number <= policy.retries && may_resend(false, is_repeatable);
     let worthwhile = match attempt.ended {
         Ended::Status(status) => RETRYABLE_STATUSES.contains(&status.as_u16()),
         Ended::Failed(_, Progress::HandedOver) => false,
@@ -111,8 +112,8 @@ fn is_free(attempt: &Attempt) -> bool {
     );
     connection
         && match progress {
-            Progress::Unsent => true,
-            Progress::ReusedNoResponse => attempt.idempotent,
+            Progress::Unsent => may_resend(true, attempt.idempotent),
+            Progress::ReusedNoResponse => may_resend(false, attempt.idempotent),
             Progress::Unconnected
             | Progress::SentNoResponse
             | Progress::ResponseBegun
@@ -167,6 +168,35 @@ pub fn has_key(headers: &HeaderMap) -> bool {
         .is_some_and(|key| !key.is_empty())
 }
 
+/// Returns true if a request may be sent again: its receiver has certainly not processed it (`is_unsent`), or
+/// a repetition does no harm (`is_repeatable`).
+///
+/// Everything that sends a request more than once asks this function: fetches and items of a batch by
+/// [`decide`], the client of a relay, a batch over relays, and the gateway.
+#[must_use]
+pub fn may_resend(is_unsent: bool, is_repeatable: bool) -> bool {
+    is_unsent || is_repeatable
+}
+
+/// Returns true if a fetch that failed with `name` has certainly not reached its origin.
+#[must_use]
+pub fn is_unsent(name: ErrorName) -> bool {
+    matches!(
+        name,
+        ErrorName::DnsError
+            | ErrorName::DnsTimeout
+            | ErrorName::ConnectionRefused
+            | ErrorName::ConnectionTimeout
+            | ErrorName::ConnectionLimitReached
+            | ErrorName::DestinationIpUnroutable
+            | ErrorName::DestinationUnavailable
+            | ErrorName::TlsProtocolError
+            | ErrorName::TlsCertificateError
+            | ErrorName::QueueFull
+            | ErrorName::QueueTimeout
+    )
+}
+
 /// Returns true if a request may be sent again although its origin may have received it, because of its
 /// method or its `Idempotency-Key`.
 #[must_use]
@@ -183,18 +213,26 @@ pub fn requested_wait(
     now: SystemTime,
     cap: Duration,
 ) -> Option<Duration> {
-    let heeded = matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-    );
-    let value = headers.get(header::RETRY_AFTER).filter(|_| heeded)?;
-    retry_after(value.as_bytes(), now, cap)
+    let value = headers.get(header::RETRY_AFTER)?;
+    retry_after(status, value.as_bytes(), now, cap)
 }
 
-/// Returns the time that a `Retry-After` (RFC 9110 section 10.2.3) asks to wait from `now`, at most `cap`:
-/// zero for a date in the past, `None` for a value that is neither seconds nor a date.
+/// Returns the time that a `Retry-After` (RFC 9110 section 10.2.3) of a response with `status` asks to wait
+/// from `now`, at most `cap`: zero for a date in the past, `None` for a value that is neither seconds nor a
+/// date, and for other statuses than 429 and 503.
 #[must_use]
-pub fn retry_after(value: &[u8], now: SystemTime, cap: Duration) -> Option<Duration> {
+pub fn retry_after(
+    status: StatusCode,
+    value: &[u8],
+    now: SystemTime,
+    cap: Duration,
+) -> Option<Duration> {
+    if !matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+    ) {
+        return None;
+    }
     let text = str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
     if text.is_empty() {
         return None;

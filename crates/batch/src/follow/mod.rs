@@ -117,24 +117,22 @@ pub(crate) fn leaves(from: &Url, to: &Url) -> bool {
     !same_origin(from, to)
 }
 
-impl Request {
-    /// Returns the request for a page that follows: this request with another URL. If the chain has `left` its
-    /// first origin, the credentials are dropped, as after a redirect. They stay dropped if the chain returns,
-    /// because another origin chose the URL.
-    pub(crate) fn for_page(&self, url: Url, left: bool) -> Self {
-        let mut headers = self.headers.clone();
-        let hop = redirect::Follow {
-            url,
-            method: self.method.clone(),
-            drop_body: false,
-            cross_origin: left,
-        };
-        hop.apply(&mut headers);
-        Self {
-            url: hop.url,
-            headers,
-            ..self.clone()
-        }
+/// Returns the request for a page that follows: `request` with another URL. If the chain has `left` its first
+/// origin, the credentials are dropped, as after a redirect. They stay dropped if the chain returns, because
+/// another origin chose the URL.
+pub(crate) fn for_page(request: &Request, url: Url, left: bool) -> Request {
+    let mut headers = request.headers.clone();
+    let hop = redirect::Follow {
+        url,
+        method: request.method.clone(),
+        drop_body: false,
+        cross_origin: left,
+    };
+    hop.apply(&mut headers);
+    Request {
+        url: hop.url,
+        headers,
+        ..request.clone()
     }
 }
 

@@ -196,7 +196,7 @@ fn credentials_stay_with_their_origin() {
     ] {
         let left = leaves(&request.url, &url(to));
         assert_eq!(left, leaves_it, "{to}");
-        let page = request.for_page(url(to), left);
+        let page = for_page(&request, url(to), left);
         assert_eq!(page.headers.len(), if left { 1 } else { 4 });
         assert_eq!((page.url, page.lane), (url(to), request.lane.clone()));
         assert_eq!((page.redirect, page.decode), (RedirectMode::Manual, false));

@@ -1,10 +1,10 @@
 //! An item of a line: a URL, or a JSON object, which begins with a brace.
 
 use bytes::Bytes;
-use fetchway_policy::redirect::{RedirectMode, parse_url};
-use fetchway_policy::{ErrorName, FetchError, Timeouts};
+use fetchway_policy::redirect::parse_url;
+use fetchway_policy::{ErrorName, FetchError};
 use fetchway_wire::json::{Id, decode_item};
-use http::{HeaderMap, Method};
+use http::Method;
 
 use crate::fingerprint::fingerprint;
 use crate::{Item, Request};
@@ -64,34 +64,13 @@ fn url(line: &[u8]) -> Read {
         let detail = "The line is not UTF-8: write a URL or a JSON object.";
         return Err(FetchError::new(ErrorName::InvalidRequest, detail));
     };
-    let request = Request {
-        method: Method::GET,
-        url: parse_url(text)?,
-        headers: HeaderMap::new(),
-        body: Bytes::new(),
-        lane: None,
-        timeouts: Timeouts::default(),
-        redirect: RedirectMode::Follow,
-        decode: true,
-    };
+    let request = Request::new(Method::GET, parse_url(text)?, None, Bytes::new());
     Ok((text.to_owned(), request))
 }
 
 fn json(line: &[u8]) -> (Option<Id>, Read) {
     let (id, read) = match decode_item(line) {
-        Ok((url, fetch)) => {
-            let request = Request {
-                method: fetch.method,
-                url: fetch.url,
-                headers: fetch.headers,
-                body: fetch.body,
-                lane: fetch.lane,
-                timeouts: fetch.timeouts,
-                redirect: fetch.redirect,
-                decode: fetch.decode,
-            };
-            (Some(fetch.id), Ok((url, request)))
-        }
+        Ok((url, fetch)) => (Some(fetch.id), Ok((url, fetch.request))),
         Err(refusal) => (refusal.id, Err(refusal.error)),
     };
     (id.filter(|id| id.as_json() != "null"), read)

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use fetchway_policy::redirect::parse_url;
 
 use crate::Item;
+use crate::follow;
 use crate::line::Record;
 
 /// The chains of an output.
@@ -77,7 +78,7 @@ impl Chains {
         let open = self.open.get(&item.index)?;
         let request = item.request.and_then(|request| {
             let url = parse_url(&open.url)?;
-            Ok(request.for_page(url, open.left))
+            Ok(follow::for_page(&request, url, open.left))
         });
         Some(Item {
             depth: open.depth,

@@ -37,7 +37,7 @@ impl Fetch {
             id: self.id.clone(),
             url: url.to_string(),
             fingerprint: self.fingerprint,
-            request: self.request.for_page(url.clone(), left),
+            request: follow::for_page(&self.request, url.clone(), left),
             attempts: 0,
             refusals: 0,
         })

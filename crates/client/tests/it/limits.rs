@@ -36,7 +36,7 @@ async fn fetches_wait_in_turn_for_a_free_stream() {
     let mut order = Vec::new();
     for _ in 0..STREAMS {
         let (stream, head, _) = peer.opened().await;
-        order.push(head.fields["at"].clone());
+        order.push(head.request.headers["at"].clone());
         open.push_back(stream);
     }
     // Each that ends lets the next one come; more would be a breach.
@@ -44,7 +44,7 @@ async fn fetches_wait_in_turn_for_a_free_stream() {
         peer.answer(stream, "done").await;
         if order.len() < fetches.len() {
             let (stream, head, _) = peer.opened().await;
-            order.push(head.fields["at"].clone());
+            order.push(head.request.headers["at"].clone());
             open.push_back(stream);
         }
     }
@@ -134,7 +134,7 @@ async fn a_relay_that_leaves_finishes_what_it_has_and_gets_no_more() {
     let mut staying = second.peer().await;
     let (moved, head, _) = staying.opened().await;
     assert_eq!(
-        (head.method, staying.body().await),
+        (head.request.method, staying.body().await),
         (Method::POST, b"body".to_vec())
     );
     staying.answer(moved, "moved").await;

@@ -48,7 +48,7 @@ async fn without_the_session_idempotent_fetches_go_elsewhere_and_others_fail() {
     assert_eq!(soon("a close", refusing.closed()).await, Some(1000));
     let mut peer = second.peer().await;
     for (stream, head, body) in peer.fetches(3).await {
-        let expected: &[u8] = match head.method {
+        let expected: &[u8] = match head.request.method {
             Method::GET => b"",
             Method::PUT => b"whole",
             _ => b"keyed",
@@ -88,7 +88,7 @@ async fn a_relay_that_does_not_come_back_is_given_up_in_time() {
     drop(first);
     let mut peer = second.peer().await;
     let (stream, head, _) = peer.opened().await;
-    assert_eq!(head.method, Method::GET);
+    assert_eq!(head.request.method, Method::GET);
     peer.answer(stream, "elsewhere").await;
     let response = soon("an answer", fetch)
         .await
@@ -122,8 +122,8 @@ async fn what_was_never_sent_goes_elsewhere_whatever_it_is() {
     );
     let mut peer = first.session(config).await;
     let (_, head, _) = peer.opened().await;
-    assert_eq!(head.fields["content-length"], "262144");
-    let mut came = head.url.len();
+    assert_eq!(head.request.headers["content-length"], "262144");
+    let mut came = head.request.url.len();
     while came < 60 << 10 {
         match peer.event().await {
             fetchway_wire::v1::Event::Data { bytes, .. } => came += bytes.len(),

@@ -71,7 +71,7 @@ async fn a_fetch_is_sent_once_though_its_answer_takes_another_socket() {
     let mut peer = relay.peer().await;
     let (stream, head, _) = peer.opened().await;
     assert_eq!(
-        (head.method, peer.body().await),
+        (head.request.method, peer.body().await),
         (Method::POST, b"once".to_vec())
     );
     let session = peer.cut();

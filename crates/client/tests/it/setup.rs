@@ -120,7 +120,10 @@ async fn a_url_is_fetched_as_it_is() {
     let fetch = tokio::spawn(client.get(URL));
     let mut peer = relay.peer().await;
     let (stream, head, end) = peer.opened().await;
-    assert_eq!((head.method.as_str(), &*head.url, end), ("GET", URL, true));
+    assert_eq!(
+        (head.request.method.as_str(), &*head.request.url, end),
+        ("GET", URL, true)
+    );
     peer.answer(stream, "got").await;
     let response = soon("an answer", fetch).await.expect("no panic");
     assert_eq!(
@@ -160,9 +163,12 @@ async fn clocks_of_a_fetch_are_what_both_encodings_can_say() {
     let fetch = tokio::spawn(client.fetch(request));
     let mut peer = relay.peer().await;
     let (_, head, _) = peer.opened().await;
-    assert_eq!(head.timeouts.connect, Some(Duration::from_millis(1)));
     assert_eq!(
-        (head.timeouts.header, head.timeouts.total),
+        head.request.timeouts.connect,
+        Some(Duration::from_millis(1))
+    );
+    assert_eq!(
+        (head.request.timeouts.header, head.request.timeouts.total),
         (None, Some(DAY))
     );
     fetch.abort();

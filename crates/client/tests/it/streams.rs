@@ -47,14 +47,21 @@ async fn a_head_says_all_that_was_asked_and_all_that_was_answered() {
     let (stream, head, end) = peer.opened().await;
     assert!(!end);
     assert_eq!(
-        (head.method, head.url.as_str(), head.lane.as_str()),
+        (
+            head.request.method,
+            head.request.url.as_str(),
+            head.request.lane.as_str()
+        ),
         (Method::PUT, URL, "slow")
     );
-    assert_eq!((head.redirect, head.decode), (RedirectMode::Manual, false));
-    assert_eq!(head.timeouts.total, total);
-    assert_eq!(head.fields.get_all("x").iter().count(), 2);
-    assert_eq!(head.fields["content-length"], "4");
-    assert!(!head.fields.contains_key("connection"));
+    assert_eq!(
+        (head.request.redirect, head.request.decode),
+        (RedirectMode::Manual, false)
+    );
+    assert_eq!(head.request.timeouts.total, total);
+    assert_eq!(head.request.headers.get_all("x").iter().count(), 2);
+    assert_eq!(head.request.headers["content-length"], "4");
+    assert!(!head.request.headers.contains_key("connection"));
     assert_eq!(peer.body().await, b"body");
     let mut fields = HeaderMap::new();
     fields.append("set-cookie", HeaderValue::from_static("a"));
@@ -125,7 +132,7 @@ async fn a_request_goes_out_piece_by_piece_and_with_trailers() {
     let fetch = tokio::spawn(client.fetch(request));
     let mut peer = relay.peer().await;
     let (stream, head, end) = peer.opened().await;
-    assert!(!end && !head.fields.contains_key("content-length"));
+    assert!(!end && !head.request.headers.contains_key("content-length"));
     for piece in ["one", "two", "three"] {
         pieces
             .send(Ok(Frame::data(piece.into())))

@@ -14,7 +14,7 @@ use std::time::Duration;
 use fetchway_fetch::{Direct, Opened};
 use fetchway_policy::FetchError;
 use fetchway_upstream::Limits;
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use tokio::time::Instant;
@@ -134,10 +134,9 @@ impl<P: Protocol> Pool<P> {
         let status = result.map(|response| response.status).map_err(|u| &u.error);
         (self.telemetry).requested(ended.client.id(), status, ended.took);
         if let Ok(response) = result
-            && let StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE = response.status
-            && let Some(asked) = response.field("retry-after")
+            && let Some(value) = response.field("retry-after")
         {
-            self.direct.heed(asked);
+            self.direct.heed(response.status, value);
         }
         Some(ended)
     }

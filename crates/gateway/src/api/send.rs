@@ -9,7 +9,7 @@ use fetchway_fetch::{
     Account, AccountConfig, AccountLimits, Direct, Engine, FetchRequest, Network, RequestBody,
 };
 use fetchway_policy::redirect::RedirectMode;
-use fetchway_policy::{ErrorName, FetchError, Timeouts};
+use fetchway_policy::{ErrorName, FetchError, retry};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Response};
 use tokio::time::Instant;
@@ -146,7 +146,7 @@ impl Api {
             let request = self.request(client, item);
             let response = self.perform(reactor, client, request).await;
             let result = response.map(Reply::from).map_err(|error| Unanswered {
-                is_unsent: is_unsent(error.name),
+                is_unsent: retry::is_unsent(error.name),
                 error,
             });
             if !self.is_resent(item, &result) {
@@ -168,15 +168,13 @@ impl Api {
         result.inspect_err(failed).ok()
     }
 
-    /// Decides whether an item is sent again. This is the only place that does.
-    ///
-    /// A request that the API has provably not seen is. All others are only with at-least-once delivery,
-    /// and a DELETE, which changes nothing if it comes twice.
+    /// Returns true if an item is sent again. A repetition does no harm with at-least-once delivery, and for a
+    /// DELETE.
     pub(super) fn is_resent(&self, item: &Item, result: &Result<Reply, Unanswered>) -> bool {
         let may_come_twice = item.is_delete() || self.delivery == Delivery::AtLeastOnce;
         match result {
             Ok(reply) => may_come_twice && reply.status.is_server_error(),
-            Err(unanswered) => may_come_twice || unanswered.is_unsent,
+            Err(unanswered) => retry::may_resend(unanswered.is_unsent, may_come_twice),
         }
     }
 
@@ -195,16 +193,11 @@ impl Api {
     }
 
     fn fetch(&self, method: Method, url: Url, headers: HeaderMap, body: Bytes) -> FetchRequest {
-        FetchRequest {
-            method,
-            url,
-            headers,
-            body: RequestBody::Full(body),
-            lane: self.lane,
-            redirect: RedirectMode::Manual,
-            decode: false,
-            timeouts: Timeouts::default(),
-        }
+        let mut request = FetchRequest::new(method, url, self.lane, RequestBody::Full(body));
+        request.headers = headers;
+        request.redirect = RedirectMode::Manual;
+        request.decode = false;
+        request
     }
 
     /// Performs a request, up to the end of its response, in the name of this account.
@@ -257,22 +250,4 @@ fn base(api: &Url) -> Result<Url, FetchError> {
         base.set_path(&format!("{}/", api.path()));
     }
     Ok(base)
-}
-
-/// Returns true if a fetch with this error has certainly not reached the API.
-fn is_unsent(error: ErrorName) -> bool {
-    matches!(
-        error,
-        ErrorName::DnsError
-            | ErrorName::DnsTimeout
-            | ErrorName::ConnectionRefused
-            | ErrorName::ConnectionTimeout
-            | ErrorName::ConnectionLimitReached
-            | ErrorName::DestinationIpUnroutable
-            | ErrorName::DestinationUnavailable
-            | ErrorName::TlsProtocolError
-            | ErrorName::TlsCertificateError
-            | ErrorName::QueueFull
-            | ErrorName::QueueTimeout
-    )
 }

@@ -4,11 +4,14 @@ use std::time::{Duration, SystemTime};
 
 use fetchway_policy::retry::{
     Attempt, Decision, Ended, Progress, RETRYABLE_STATUSES, backoff, decide, has_key,
-    is_idempotent, retry_after,
+    is_idempotent, is_unsent, may_resend, retry_after,
 };
 use fetchway_policy::{ErrorName, RetryPolicy};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
+
+/// A status whose `Retry-After` is obeyed.
+const BUSY: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 const PROGRESS: [Progress; 6] = [
     Progress::Unconnected,
@@ -124,11 +127,11 @@ proptest! {
     #[test]
     fn retry_after_is_capped_whatever_it_says(value: Vec<u8>, digits in "[0-9]{1,30}", cap in duration()) {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        if let Some(wait) = retry_after(&value, now, cap) {
+        if let Some(wait) = retry_after(BUSY, &value, now, cap) {
             prop_assert!(wait <= cap);
         }
         let seconds: u128 = digits.parse().expect("digits");
-        let wait = retry_after(digits.as_bytes(), now, cap).expect("seconds");
+        let wait = retry_after(BUSY, digits.as_bytes(), now, cap).expect("seconds");
         prop_assert_eq!(wait.as_nanos(), (seconds.saturating_mul(1_000_000_000)).min(cap.as_nanos()));
     }
 
@@ -136,7 +139,7 @@ proptest! {
     fn retry_after_reads_dates(at in 0u64..253_402_300_800, now in 0u64..253_402_300_800) {
         let time = |s| SystemTime::UNIX_EPOCH + Duration::from_secs(s);
         let date = httpdate::fmt_http_date(time(at));
-        let wait = retry_after(date.as_bytes(), time(now), Duration::MAX);
+        let wait = retry_after(BUSY, date.as_bytes(), time(now), Duration::MAX);
         prop_assert_eq!(wait, Some(Duration::from_secs(at.saturating_sub(now))));
     }
 }
@@ -290,7 +293,7 @@ fn retry_after_values() {
     ] {
         let expected = expected.map(Duration::from_secs);
         let text = String::from_utf8_lossy(value);
-        assert_eq!(retry_after(value, now, cap), expected, "{text}");
+        assert_eq!(retry_after(BUSY, value, now, cap), expected, "{text}");
     }
 }
 
@@ -316,4 +319,33 @@ fn what_may_be_repeated() {
     assert!(!has_key(&headers));
     headers.insert("Idempotency-Key", HeaderValue::from_static("k1"));
     assert!(has_key(&headers));
+}
+
+#[test]
+fn only_429_and_503_ask_to_wait() {
+    for status in 100..600 {
+        let status = StatusCode::from_u16(status).expect("a status");
+        let wait = retry_after(status, b"7", SystemTime::UNIX_EPOCH, Duration::MAX);
+        assert_eq!(
+            wait.is_some(),
+            matches!(status.as_u16(), 429 | 503),
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn a_request_that_may_have_been_processed_is_sent_again_only_if_that_does_no_harm() {
+    assert!(may_resend(true, false) && may_resend(true, true) && may_resend(false, true));
+    assert!(!may_resend(false, false));
+    for name in [
+        ErrorName::ConnectionTerminated,
+        ErrorName::ConnectionReadTimeout,
+        ErrorName::HttpResponseTimeout,
+        ErrorName::OutcomeUnknown,
+        ErrorName::Cancelled,
+    ] {
+        assert!(!is_unsent(name), "{name}");
+    }
+    assert!(is_unsent(ErrorName::ConnectionRefused) && is_unsent(ErrorName::QueueFull));
 }

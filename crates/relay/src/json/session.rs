@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fetchway_fetch::{Account, FetchRequest, Hold, Queued, RequestBody};
+use fetchway_fetch::{Account, Hold, Queued, RequestBody};
 use fetchway_policy::{ErrorName, FetchError};
 use fetchway_service::Principal;
 use fetchway_wire::json::{
@@ -108,7 +108,7 @@ impl Session {
         if is_leaving {
             return Err(leaving());
         }
-        let lane = message.lane.as_deref();
+        let lane = message.request.lane.as_deref();
         let lane = self.principal.lane(self.account.engine(), lane)?;
         let limits = &self.principal.limits;
         let mut running = self.running.lock();
@@ -116,16 +116,8 @@ impl Session {
             return Err(too_many());
         }
         let (id, start) = (message.id, now_ms());
-        let request = FetchRequest {
-            method: message.method,
-            url: message.url,
-            headers: message.headers,
-            body: RequestBody::Full(message.body),
-            lane,
-            redirect: message.redirect,
-            decode: message.decode,
-            timeouts: message.timeouts,
-        };
+        let request = message.request;
+        let request = request.map(|body, _lane, url| (RequestBody::Full(body), lane, url));
         // Queued here and not in the task, because tasks start in any order.
         let queued = self.account.queue(request);
         // The lock is held until the entry stands, so that the task finds it however fast it is.

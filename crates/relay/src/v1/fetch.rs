@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use fetchway_fetch::{Body, FetchRequest, Fetched, Queued, RequestBody, StreamedBody};
+use fetchway_fetch::{Body, Fetched, Queued, RequestBody, StreamedBody};
 use fetchway_policy::{ErrorName, FetchError, headers, redirect};
 use fetchway_wire::v1::{self, Event, Gone, Malformed, RequestHead, Reset, ResponseHead};
 use http::{HeaderMap, Method, header};
@@ -96,18 +96,18 @@ impl Session {
         head: RequestHead,
         end: bool,
     ) -> Result<(), FetchError> {
-        if !self.services.is_empty() && is_node_stream(&head.url) {
+        if !self.services.is_empty() && is_node_stream(&head.request.url) {
             return self.begin_node_stream(stream, head, end);
         }
-        let url = redirect::parse_url(&head.url)?;
-        let method = headers::method(head.method.as_str())?;
+        let url = redirect::parse_url(&head.request.url)?;
+        let method = headers::method(head.request.method.as_str())?;
         if !end && matches!(method, Method::GET | Method::HEAD) {
             let detail = format!(
                 "A {method} request has no body: set the end flag of its OPEN, or use POST."
             );
             return Err(FetchError::new(ErrorName::InvalidRequest, detail));
         }
-        let named = Some(&*head.lane).filter(|name| !name.is_empty());
+        let named = Some(&*head.request.lane).filter(|name| !name.is_empty());
         let lane = self.principal.lane(self.account.engine(), named)?;
         let mut running = self.running();
         self.may_begin(&running)?;
@@ -118,22 +118,17 @@ impl Session {
                 (Some(upload), RequestBody::stream(body))
             }
         };
-        let request = FetchRequest {
-            method,
-            url,
-            headers: head.fields,
-            body,
-            lane,
-            redirect: head.redirect,
-            decode: head.decode,
-            timeouts: head.timeouts,
-        };
-        let asked = Asked {
+        let mut asked = Asked {
             stream,
             tag: head.tag,
-            url: head.url,
+            url: String::new(),
             uploads: upload.is_some(),
         };
+        let mut request = head.request.map(|(), _lane, text| {
+            asked.url = text;
+            (body, lane, url)
+        });
+        request.method = method;
         // Queued here and not in the task, because tasks start in any order.
         let queued = self.account.queue(request);
         // The lock is held until the entry stands, so that the task finds it however fast it is.
@@ -162,7 +157,7 @@ impl Session {
         stream: u64,
         head: &RequestHead,
     ) -> (Arc<Upload>, StreamedBody) {
-        let length = length(&head.fields);
+        let length = length(&head.request.headers);
         let upload = Arc::new(Upload::new(length, head.tag.clone()));
         let body = Box::pin(UploadBody {
             session: self.clone(),

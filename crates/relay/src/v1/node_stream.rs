@@ -32,11 +32,11 @@ impl Session {
         head: RequestHead,
         end: bool,
     ) -> Result<(), FetchError> {
-        let url = Url::parse(&head.url).map_err(|error| {
+        let url = Url::parse(&head.request.url).map_err(|error| {
             let detail = format!("The URL cannot be read ({error}): correct it.");
             FetchError::new(ErrorName::InvalidRequest, detail)
         })?;
-        let method = headers::method(head.method.as_str())?;
+        let method = headers::method(head.request.method.as_str())?;
         let mut running = self.running();
         self.may_begin(&running)?;
         let (upload, body) = match end {

@@ -106,7 +106,9 @@ async fn an_upload_is_as_long_as_its_content_length_says() {
     let upload = |stream, path: &str| {
         let mut head = head(Method::POST, &origin.url(path), "a tag");
         let length = http::HeaderValue::from_static("7");
-        head.fields.insert(http::header::CONTENT_LENGTH, length);
+        head.request
+            .headers
+            .insert(http::header::CONTENT_LENGTH, length);
         open(stream, &head, false)
     };
     let long = "The request's body is longer than its content-length of 7: correct the field, or leave \
@@ -205,7 +207,7 @@ async fn failures_are_resets_with_their_names() {
         }
     }
     let mut lane = head(Method::GET, &origin.url("/echo"), "");
-    lane.lane = "none such".to_owned();
+    lane.request.lane = "none such".to_owned();
     client
         .send([open(7, &lane, true), get(8, &origin.url("/echo"))])
         .await;

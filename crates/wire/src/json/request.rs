@@ -8,12 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use fetchway_policy::redirect::RedirectMode;
-use fetchway_policy::{ErrorName, FetchError, Timeouts, headers, redirect};
+use fetchway_policy::{ErrorName, FetchError, Request, Timeouts, headers, redirect};
 use http::{HeaderMap, Method};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use url::Url;
 
 use super::Id;
 
@@ -39,22 +38,8 @@ pub enum Message {
 pub struct FetchMessage {
     /// To be echoed in the answer.
     pub id: Id,
-    /// Where to; `http` or `https`.
-    pub url: Url,
-    /// GET unless given.
-    pub method: Method,
-    /// Checked fields, without those that are ours to set.
-    pub headers: HeaderMap,
-    /// The request body, from `body` or `bodyBase64`.
-    pub body: Bytes,
-    /// The lane named, if any.
-    pub lane: Option<String>,
-    /// Clocks that are to be shorter than the lane's.
-    pub timeouts: Timeouts,
-    /// Handling of redirects.
-    pub redirect: RedirectMode,
-    /// Whether content codings are undone.
-    pub decode: bool,
+    /// The request. Its header fields are checked, and those that the engine sets are removed.
+    pub request: Request<Bytes>,
 }
 
 /// A message that cannot be processed: the error to answer with, and the id to answer to.
@@ -241,18 +226,17 @@ impl Shape<'_> {
                 invalid("The request's redirect must be \"follow\", \"manual\" or \"error\".")
             })?,
         };
-        let (lane, decode) = (self.lane.map(Cow::into_owned), self.decode.unwrap_or(true));
-        Ok(move |id| FetchMessage {
-            id,
-            url,
+        let request = Request {
             method,
+            url,
             headers: fields,
             body,
-            lane,
-            timeouts,
+            lane: self.lane.map(Cow::into_owned),
             redirect,
-            decode,
-        })
+            decode: self.decode.unwrap_or(true),
+            timeouts,
+        };
+        Ok(move |id| FetchMessage { id, request })
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use fetchway_policy::Timeouts;
 use fetchway_policy::redirect::RedirectMode;
+use fetchway_policy::{Request, Timeouts};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::frame::MAX_TAG;
@@ -29,20 +29,9 @@ const RAW: u8 = 4;
 pub struct RequestHead {
     /// Comes back with the response; at most [`MAX_TAG`] bytes.
     pub tag: Bytes,
-    /// The method.
-    pub method: Method,
-    /// The URL as the client wrote it.
-    pub url: String,
-    /// The lane; empty for the default one.
-    pub lane: String,
-    /// Handling of redirects.
-    pub redirect: RedirectMode,
-    /// Whether content codings are undone.
-    pub decode: bool,
-    /// Clocks that are to be shorter than the lane's; kept in whole milliseconds.
-    pub timeouts: Timeouts,
-    /// The fields.
-    pub fields: HeaderMap,
+    /// The request, without its body. Timeouts are kept in whole milliseconds. The lane is empty for the default
+    /// lane, and the URL is as the client wrote it.
+    pub request: Request<(), String, String>,
 }
 
 /// Head of a response.
@@ -65,13 +54,7 @@ impl RequestHead {
     pub fn new(method: Method, url: &str) -> Self {
         Self {
             tag: Bytes::new(),
-            method,
-            url: url.to_owned(),
-            lane: String::new(),
-            redirect: RedirectMode::Follow,
-            decode: true,
-            timeouts: Timeouts::default(),
-            fields: HeaderMap::new(),
+            request: Request::new(method, url.to_owned(), String::new(), ()),
         }
     }
 
@@ -86,33 +69,34 @@ impl RequestHead {
         }
         let mut block = BytesMut::new();
         self.put(&mut block);
-        fits(&block, &self.fields)
+        fits(&block, &self.request.headers)
     }
 
     /// Appends the block.
     pub fn put(&self, out: &mut BytesMut) {
+        let request = &self.request;
         put_bytes(out, &self.tag);
-        put_bytes(out, self.method.as_str().as_bytes());
-        put_bytes(out, self.url.as_bytes());
-        put_bytes(out, self.lane.as_bytes());
-        let redirect = match self.redirect {
+        put_bytes(out, request.method.as_str().as_bytes());
+        put_bytes(out, request.url.as_bytes());
+        put_bytes(out, request.lane.as_bytes());
+        let redirect = match request.redirect {
             RedirectMode::Follow => 0,
             RedirectMode::Manual => 1,
             RedirectMode::Error => 2,
         };
-        out.put_u8(redirect | if self.decode { 0 } else { RAW });
+        out.put_u8(redirect | if request.decode { 0 } else { RAW });
         let Timeouts {
             connect,
             header,
             body_idle,
             total,
-        } = self.timeouts;
+        } = request.timeouts;
         for clock in [connect, header, body_idle, total] {
             // One more, so that 0 stands for none.
             let millis = clock.map(|clock| u64::try_from(clock.as_millis()).unwrap_or(u64::MAX));
             put(out, millis.map_or(0, |millis| millis.saturating_add(1)));
         }
-        put_fields(out, &self.fields);
+        put_fields(out, &request.headers);
     }
 
     /// Reads a block.
@@ -143,19 +127,19 @@ impl RequestHead {
             body_idle: clock()?,
             total: clock()?,
         };
-        let fields = fields(&mut reader)?;
+        let headers = fields(&mut reader)?;
         reader.end()?;
-        let decode = how & RAW == 0;
-        Ok(Self {
-            tag,
+        let request = Request {
             method,
             url,
+            headers,
+            body: (),
             lane,
             redirect,
-            decode,
+            decode: how & RAW == 0,
             timeouts,
-            fields,
-        })
+        };
+        Ok(Self { tag, request })
     }
 }
 

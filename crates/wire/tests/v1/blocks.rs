@@ -72,7 +72,7 @@ fn a_head_without_a_body_says_so_in_its_first_frame() {
         "{events:?}"
     );
     let mut head = ok();
-    head.fields = long_get(20_000).fields;
+    head.fields = long_get(20_000).request.headers;
     pair.relay.respond(1, &head, true).expect("open");
     let events = pair.relay_sends();
     let [Event::Head { head: came, .. }] = &events[..] else {
@@ -203,7 +203,7 @@ fn a_stop_waits_for_the_end_of_a_block() {
     let id = pair.client.open(&get(), false).expect("room");
     pair.client_sends();
     let mut head = ok();
-    head.fields = long_get(40_000).fields;
+    head.fields = long_get(40_000).request.headers;
     pair.relay.respond(id, &head, false).expect("open");
     let first = crate::pair::message(&mut pair.relay, pair.now, 1);
     pair.relay.stop(id).expect("a body to stop");
@@ -343,7 +343,7 @@ fn a_request_that_does_not_fit_a_block_is_not_sent() {
     let mut tagged = get();
     tagged.tag = Bytes::from(vec![0; 257]);
     let mut many = get();
-    many.fields = too_many();
+    many.request.headers = too_many();
     for (head, why) in [
         (long_get(64 << 10), "a block is longer than 64 KiB"),
         (tagged, "a tag has more than 256 bytes"),
@@ -359,7 +359,7 @@ fn a_request_that_does_not_fit_a_block_is_not_sent() {
 /// The response of an origin must not be able to end a session.
 #[test]
 fn a_response_that_does_not_fit_a_block_ends_its_fetch_only() {
-    for fields in [too_many(), long_get(64 << 10).fields] {
+    for fields in [too_many(), long_get(64 << 10).request.headers] {
         let mut pair = Pair::new();
         let id = pair.client.open(&get(), true).expect("room");
         pair.client_sends();

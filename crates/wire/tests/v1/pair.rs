@@ -176,7 +176,7 @@ pub(crate) fn get() -> RequestHead {
 pub(crate) fn long_get(bytes: usize) -> RequestHead {
     let mut head = get();
     let value = "v".repeat(bytes).parse().expect("a value");
-    head.fields.insert("x-long", value);
+    head.request.headers.insert("x-long", value);
     head
 }
 

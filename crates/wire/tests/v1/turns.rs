@@ -102,7 +102,7 @@ fn the_pieces_of_a_block_follow_each_other() {
         .collect();
     pair.client_sends();
     let mut head = ok();
-    head.fields = crate::pair::long_get(60_000).fields;
+    head.fields = crate::pair::long_get(60_000).request.headers;
     pair.relay.respond(ids[0], &head, true).expect("open");
     pair.relay.respond(ids[1], &head, true).expect("open");
     pair.relay.respond(ids[2], &ok(), true).expect("open");

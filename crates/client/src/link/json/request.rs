@@ -97,19 +97,20 @@ fn write(
     body: &[u8],
     has_base64: bool,
 ) -> Result<String, Error> {
+    let request = &head.request;
     let text = std::str::from_utf8(body).ok();
     let text = text.filter(|text| !has_base64 || !is_longer_than_base64(text));
     let message = Message {
         id,
-        url: &head.url,
-        method: head.method.as_str(),
-        headers: fields(&head.fields)?,
+        url: &request.url,
+        method: request.method.as_str(),
+        headers: fields(&request.headers)?,
         body: text.filter(|text| !text.is_empty()),
         body_base64: text.is_none().then(|| STANDARD.encode(body)),
-        lane: &head.lane,
-        timeout: clocks(&head.timeouts),
-        redirect: (head.redirect != RedirectMode::Follow).then(|| head.redirect.as_str()),
-        decode: (!head.decode).then_some(false),
+        lane: &request.lane,
+        timeout: clocks(&request.timeouts),
+        redirect: (request.redirect != RedirectMode::Follow).then(|| request.redirect.as_str()),
+        decode: (!request.decode).then_some(false),
     };
     serde_json::to_string(&message).map_err(|error| {
         let detail = format!("The request cannot be written as JSON ({error}).");
@@ -191,16 +192,19 @@ mod tests {
         fields.append("x", HeaderValue::from_static("2"));
         RequestHead {
             tag: Bytes::new(),
-            method: http::Method::POST,
-            url: "https://example.com/".to_owned(),
-            lane: "slow".to_owned(),
-            redirect: RedirectMode::Manual,
-            decode: false,
-            timeouts: Timeouts {
-                total: Some(Duration::from_secs(2)),
-                ..Timeouts::default()
+            request: fetchway_policy::Request {
+                method: http::Method::POST,
+                url: "https://example.com/".to_owned(),
+                headers: fields,
+                body: (),
+                lane: "slow".to_owned(),
+                redirect: RedirectMode::Manual,
+                decode: false,
+                timeouts: Timeouts {
+                    total: Some(Duration::from_secs(2)),
+                    ..Timeouts::default()
+                },
             },
-            fields,
         }
     }
 

@@ -27,7 +27,7 @@ impl Session {
         }
         let mut block = BytesMut::with_capacity(BLOCK);
         head.put(&mut block);
-        fits(&block, &head.fields).ok()?;
+        fits(&block, &head.request.headers).ok()?;
         self.last += 1;
         let mut stream = Stream::new(self.peer_stream_window, self.config.stream_window);
         push_block(&mut stream, Part::Open, end, block.freeze());

@@ -5,8 +5,8 @@ mod arbitrary;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use fetchway_policy::Timeouts;
 use fetchway_policy::redirect::RedirectMode;
+use fetchway_policy::{Request, Timeouts};
 use fetchway_wire::v1::block::{put_trailers, read_trailers};
 use fetchway_wire::v1::{Config, Event, RequestHead, ResponseHead, Session, decode};
 use http::{Method, StatusCode};
@@ -257,13 +257,16 @@ proptest! {
         let [connect, header, body_idle, total] = clocks;
         let request = RequestHead {
             tag: tag.clone().into(),
+            request: Request {
             method: [Method::GET, Method::POST, Method::DELETE, Method::from_bytes(b"X!").expect("a token")][method].clone(),
             url: url.clone(),
             lane,
             redirect: [RedirectMode::Follow, RedirectMode::Manual, RedirectMode::Error][redirect],
             decode,
             timeouts: Timeouts { connect, header, body_idle, total },
-            fields: fields.clone(),
+            headers: fields.clone(),
+            body: (),
+            },
         };
         let mut block = BytesMut::new();
         request.put(&mut block);

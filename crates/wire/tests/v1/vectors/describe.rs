@@ -70,7 +70,8 @@ pub(super) fn describe(frame: &Frame) -> Described {
 
 fn request(block: &[u8]) -> Described {
     let head = RequestHead::read(block).map_err(|malformed| malformed.0)?;
-    let redirect = match head.redirect {
+    let request = &head.request;
+    let redirect = match request.redirect {
         RedirectMode::Follow => "follow",
         RedirectMode::Manual => "manual",
         RedirectMode::Error => "error",
@@ -78,16 +79,16 @@ fn request(block: &[u8]) -> Described {
     let clock = |clock: Option<Duration>| clock.map(|clock| clock.as_millis() as u64);
     Ok(json!({
         "tag": hex(&head.tag),
-        "method": head.method.as_str(),
-        "url": head.url,
-        "lane": head.lane,
+        "method": request.method.as_str(),
+        "url": request.url,
+        "lane": request.lane,
         "redirect": redirect,
-        "decode": head.decode,
-        "connect": clock(head.timeouts.connect),
-        "header": clock(head.timeouts.header),
-        "bodyIdle": clock(head.timeouts.body_idle),
-        "total": clock(head.timeouts.total),
-        "fields": fields(&head.fields),
+        "decode": request.decode,
+        "connect": clock(request.timeouts.connect),
+        "header": clock(request.timeouts.header),
+        "bodyIdle": clock(request.timeouts.body_idle),
+        "total": clock(request.timeouts.total),
+        "fields": fields(&request.headers),
     }))
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use fetchway_policy::Timeouts;
 use fetchway_policy::redirect::RedirectMode;
+use fetchway_policy::{Request, Timeouts};
 use fetchway_wire::v1::block::put_trailers;
 use fetchway_wire::v1::frame::Part;
 use fetchway_wire::v1::{Frame, GoingAway, Hello, RequestHead, Reset, ResponseHead};
@@ -32,24 +32,25 @@ fn heads() -> Vec<(&'static str, Frame)> {
     };
     let full = RequestHead {
         tag: Bytes::from_static(&[0, 0xff, 0x80]),
-        method: Method::from_bytes(b"PURGE").expect("a token"),
-        url: "https://origin.example:8443/ä?q=1".to_owned(),
-        lane: "bulk".to_owned(),
-        redirect: RedirectMode::Manual,
-        decode: false,
-        timeouts: Timeouts {
-            connect: Some(Duration::ZERO),
-            header: Some(Duration::from_millis(63)),
-            body_idle: Some(Duration::from_millis(16_383)),
-            total: Some(Duration::from_secs(86_400)),
+        request: Request {
+            method: Method::from_bytes(b"PURGE").expect("a token"),
+            url: "https://origin.example:8443/ä?q=1".to_owned(),
+            headers: fields(),
+            body: (),
+            lane: "bulk".to_owned(),
+            redirect: RedirectMode::Manual,
+            decode: false,
+            timeouts: Timeouts {
+                connect: Some(Duration::ZERO),
+                header: Some(Duration::from_millis(63)),
+                body_idle: Some(Duration::from_millis(16_383)),
+                total: Some(Duration::from_secs(86_400)),
+            },
         },
-        fields: fields(),
     };
-    let refusing = RequestHead {
-        redirect: RedirectMode::Error,
-        method: Method::POST,
-        ..plain.clone()
-    };
+    let mut refusing = plain.clone();
+    refusing.request.redirect = RedirectMode::Error;
+    refusing.request.method = Method::POST;
     let answer = crate::pair::ok();
     let moved = ResponseHead {
         status: StatusCode::from_u16(999).expect("a status"),
