@@ -1,11 +1,12 @@
-//! Accepting connections for the origins that serve them by hand.
+//! Accepts connections, for the origins that do not use hyper.
 
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Serves each connection in a task of its own, until told to stop; then all of them end at once.
+/// Serves each connection in a task of its own until `stop` is sent, or its sender dropped. The listener
+/// and all connections then end at once, and the last of them drops the last receiver.
 pub(crate) async fn accept_each<S, F>(
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
@@ -18,7 +19,10 @@ pub(crate) async fn accept_each<S, F>(
     loop {
         let accepted = tokio::select! {
             // An error says that the origin is gone.
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = stop.wait_for(|stop| *stop) => {
+                // Before the receivers are dropped: whoever waits for them may want the port.
+                return drop(listener);
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {

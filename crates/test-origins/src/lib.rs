@@ -53,6 +53,7 @@ mod routes;
 mod serve;
 mod shared;
 mod stats;
+mod watched;
 
 pub use api::{Account, Api, ApiReply, ApiRequest, ApiStats, Epoch, ok, status};
 pub use certificate::Certificate;

@@ -183,12 +183,13 @@ impl TestOrigin {
     /// The counters as they stand.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.counters.read()
+        *self.shared.counters.lock()
     }
 
     /// Waits until the counters are as asked, and says how they stand then.
-    pub async fn wait_until(&self, ready: impl FnMut(&Stats) -> bool) -> Stats {
-        self.shared.counters.wait_until(ready).await
+    pub async fn wait_until(&self, mut ready: impl FnMut(&Stats) -> bool) -> Stats {
+        let found = |stats: &Stats| ready(stats).then_some(*stats);
+        self.shared.counters.until(found).await
     }
 
     /// Lets through every request held at that gate, and those still to come.

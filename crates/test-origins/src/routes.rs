@@ -16,13 +16,14 @@ use self::reply::{Refusal, Reply, json, text};
 use crate::body::{Counted, Cut};
 use crate::query::{BadQuery, Query};
 use crate::shared::Shared;
+use crate::stats::InFlight;
 
 /// Answers one request; the error breaks the connection or the stream.
 pub(crate) async fn answer(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<Response<Counted>, Cut> {
-    let flight = shared.counters.request();
+    let flight = InFlight::new(&shared.counters);
     let query = Query::parse(request.uri().query());
     let head = request.method() == Method::HEAD;
     let reply = match route(&shared, &query, request).await {
@@ -63,7 +64,7 @@ async fn route(
         "/echo" => reflect::echo(shared, request).await,
         "/upload" => reflect::upload(shared, query, request).await,
         "/duplex" => reflect::duplex(shared, query, request),
-        "/stats" => Ok(json(&shared.counters.read().to_json())),
+        "/stats" => Ok(json(&serde_json::json!(*shared.counters.lock()))),
         "/delay" => waiting::delay(query).await,
         "/stall" => waiting::stall(query),
         "/slow" => waiting::slow(query),

@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::routes::answer;
 use crate::shared::Shared;
+use crate::stats::OpenConnection;
 
 /// Orders to the connections. The counts grow, and a connection acts when one has grown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,7 +56,8 @@ pub(crate) async fn accept_loop(listening: Listening, orders: watch::Receiver<Or
             Err(_) => {
                 // Out of descriptors: the connection stays in the backlog, and accepting again at
                 // once would spin until one is free.
-                listening.shared.counters.accept_failed();
+                let counters = &listening.shared.counters;
+                counters.change(|stats| stats.failed_accepts += 1);
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
@@ -68,7 +70,7 @@ async fn connection(
     mut orders: watch::Receiver<Order>,
 ) {
     let counters = &listening.shared.counters;
-    let _open = counters.connection();
+    let _open = OpenConnection::new(counters);
     // A failure means that the peer has left already; serving it will show the same.
     let _ = stream.set_nodelay(true);
     let Some(tls) = &listening.tls else {
@@ -86,7 +88,7 @@ async fn connection(
             http2(&listening, stream, orders).await;
         }
         Ok(stream) => http1(&listening, stream, orders).await,
-        Err(_) => counters.handshake_failed(),
+        Err(_) => counters.change(|stats| stats.failed_handshakes += 1),
     }
 }
 

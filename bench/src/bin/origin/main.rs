@@ -109,17 +109,8 @@ fn counters(running: &Running) -> Value {
                 "peakInFlight": stats.peak_in_flight,
             })
         }
-        Running::Api(api) => api.stats().to_json(),
-        Running::Ledger(ledger) => {
-            let counts = ledger.counts();
-            json!({
-                "connections": counts.connections,
-                "open": counts.open,
-                "arrivals": counts.arrivals,
-                "abandoned": counts.abandoned,
-                "unlisted": counts.unlisted,
-            })
-        }
+        Running::Api(api) => json!(api.stats()),
+        Running::Ledger(ledger) => json!(ledger.counts()),
     }
 }
 

@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::pin::pin;
 
-use parking_lot::Mutex;
-use tokio::sync::Notify;
+use serde::Serialize;
 
 use super::journal::Journal;
 use super::request::ApiRequest;
@@ -80,7 +78,7 @@ pub struct Account {
 }
 
 /// A reading of the API's counters, of all clients together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ApiStats {
     /// Connections accepted.
     pub connections: u64,
@@ -112,30 +110,7 @@ pub struct ApiStats {
     pub known_by_epoch: u64,
 }
 
-impl ApiStats {
-    /// As JSON, with the fields' names.
-    #[must_use]
-    pub fn to_json(self) -> serde_json::Value {
-        serde_json::json!({
-            "connections": self.connections,
-            "open": self.open,
-            "requests": self.requests,
-            "held": self.held,
-            "clients": self.clients,
-            "connects": self.connects,
-            "messages": self.messages,
-            "deletes": self.deletes,
-            "out_of_order": self.out_of_order,
-            "repeated": self.repeated,
-            "skipped": self.skipped,
-            "after_delete": self.after_delete,
-            "known": self.known,
-            "known_by_epoch": self.known_by_epoch,
-        })
-    }
-}
-
-/// All of it, under one lock: a request touches its account and the sums at once.
+/// Everything that the API keeps of its requests.
 #[derive(Default)]
 pub(super) struct Books {
     pub(super) stats: ApiStats,
@@ -145,13 +120,31 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Enters a request, in the journal first; or says why it can't be.
-    fn enter(&mut self, notice: &Notice<'_>) -> Result<(), &'static str> {
+    /// Writes a request to the journal, if there is one, and counts it.
+    ///
+    /// # Errors
+    /// Why the request is refused.
+    pub(super) fn enter(&mut self, notice: &Notice<'_>) -> Result<(), &'static str> {
         let written = self.journal.as_mut().map(|journal| journal.append(notice));
         if let Some(Err(_)) = written {
             return Err("the API can't write its account");
         }
         self.reckon(notice)
+    }
+
+    /// Counts the requests of a journal, and appends later ones to it.
+    pub(super) fn keep(&mut self, path: &Path) -> io::Result<()> {
+        let journal = Journal::open(path, |notice| {
+            // A request that is refused now was refused when it came.
+            let _ = self.reckon(notice);
+        })?;
+        self.journal = Some(journal);
+        Ok(())
+    }
+
+    /// Returns the events of a client.
+    pub(super) fn account(&self, id: &str) -> Option<&Account> {
+        self.accounts.get(id)
     }
 
     fn reckon(&mut self, notice: &Notice<'_>) -> Result<(), &'static str> {
@@ -249,111 +242,44 @@ impl Account {
     }
 }
 
-/// The books, and who waits for them to change.
-#[derive(Default)]
-pub(super) struct Ledger {
-    books: Mutex<Books>,
-    changed: Notify,
-}
-
-impl Ledger {
-    /// Changes something and tells whoever waits.
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Books) -> T) -> T {
-        let changed = change(&mut self.books.lock());
-        self.changed.notify_waiters();
-        changed
-    }
-
-    /// Enters a request, or says why it can't be.
-    pub(super) fn enter(&self, notice: &Notice<'_>) -> Result<(), &'static str> {
-        self.change(|books| books.enter(notice))
-    }
-
-    /// Takes in what stands in a file, and keeps it there from now on. A client too many was refused
-    /// then and is left out now.
-    pub(super) fn keep(&self, path: &Path) -> io::Result<()> {
-        self.change(|books| {
-            let journal = Journal::open(path, |notice| {
-                let _ = books.reckon(notice);
-            })?;
-            books.journal = Some(journal);
-            Ok(())
-        })
-    }
-
-    pub(super) fn stats(&self) -> ApiStats {
-        self.books.lock().stats
-    }
-
-    pub(super) fn account(&self, id: &str) -> Option<Account> {
-        self.books.lock().accounts.get(id).cloned()
-    }
-
-    pub(super) fn recorded(&self) -> Vec<ApiRequest> {
-        self.books.lock().recorded.clone()
-    }
-
-    /// Returns the recorded requests if `ready` accepts them.
-    pub(super) fn recorded_if(
-        &self,
-        ready: impl FnOnce(&[ApiRequest]) -> bool,
-    ) -> Option<Vec<ApiRequest>> {
-        let books = self.books.lock();
-        ready(&books.recorded).then(|| books.recorded.clone())
-    }
-
-    /// Waits until `find` finds something, and returns that.
-    pub(super) async fn until<T>(&self, mut find: impl FnMut(&Self) -> Option<T>) -> T {
-        loop {
-            let mut changed = pin!(self.changed.notified());
-            // Enrol before the search, or a change between the two would be missed.
-            changed.as_mut().enable();
-            if let Some(found) = find(self) {
-                return found;
-            }
-            changed.await;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn enter(ledger: &Ledger, verb: Verb, epoch: u64, sequence: u64) {
+    fn enter(books: &mut Books, verb: Verb, epoch: u64, sequence: u64) {
         let notice = Notice {
             verb,
             id: "a",
             epoch: Some(epoch),
             sequence: Some(sequence),
         };
-        ledger.enter(&notice).expect("there is room");
+        books.enter(&notice).expect("there is room");
     }
 
     #[test]
     fn what_is_late_repeated_or_missing_is_counted() {
-        let ledger = Ledger::default();
-        enter(&ledger, Verb::Connect, 7, 0);
+        let mut books = Books::default();
+        enter(&mut books, Verb::Connect, 7, 0);
         for sequence in [1, 2, 2, 5, 4] {
-            enter(&ledger, Verb::Message, 7, sequence);
+            enter(&mut books, Verb::Message, 7, sequence);
         }
-        let account = ledger.account("a").expect("it has connected");
+        let account = books.account("a").expect("it has connected");
         let counted = (account.repeated, account.skipped, account.out_of_order);
         assert_eq!(counted, (1, 2, 1));
-        enter(&ledger, Verb::Delete, 7, 6);
-        enter(&ledger, Verb::Message, 7, 6);
-        assert_eq!(ledger.stats().after_delete, 1);
+        enter(&mut books, Verb::Delete, 7, 6);
+        enter(&mut books, Verb::Message, 7, 6);
+        assert_eq!(books.stats.after_delete, 1);
     }
 
     #[test]
     fn a_late_delete_ends_a_client_only_for_an_api_without_epochs() {
-        let ledger = Ledger::default();
+        let mut books = Books::default();
         for (verb, epoch) in [(Verb::Connect, 1), (Verb::Connect, 2), (Verb::Delete, 1)] {
-            enter(&ledger, verb, epoch, 0);
+            enter(&mut books, verb, epoch, 0);
         }
-        let stats = ledger.stats();
+        let stats = books.stats;
         assert_eq!((stats.known, stats.known_by_epoch), (0, 1));
-        enter(&ledger, Verb::Delete, 2, 0);
-        assert_eq!(ledger.stats().known_by_epoch, 0);
+        enter(&mut books, Verb::Delete, 2, 0);
+        assert_eq!(books.stats.known_by_epoch, 0);
     }
 }

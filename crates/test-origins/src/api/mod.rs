@@ -34,11 +34,12 @@ use http::Method;
 use parking_lot::Mutex;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 
-use self::account::Ledger;
+use self::account::Books;
 use self::request::PendingReply;
 use self::shared::Shared;
+use crate::accept::accept_each;
 use crate::listen::{StartError, listen};
 
 pub use self::account::{Account, ApiStats, Epoch};
@@ -54,7 +55,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Api {
     addr: SocketAddr,
     shared: Arc<Shared>,
-    accepting: Mutex<Option<JoinHandle<()>>>,
+    /// Ends the listener and its connections; `None` while the API is away.
+    stop: Mutex<Option<watch::Sender<bool>>>,
 }
 
 impl Api {
@@ -91,7 +93,8 @@ impl Api {
     /// Outside a tokio runtime.
     pub fn start_with_journal(addr: SocketAddr, journal: &Path) -> Result<Self, StartError> {
         let shared = Shared::default();
-        shared.ledger.keep(journal).map_err(|error| {
+        let kept = shared.books.change(|books| books.keep(journal));
+        kept.map_err(|error| {
             let what = format!("{} can't be the API's journal", journal.display());
             StartError::new(&what, error)
         })?;
@@ -146,11 +149,12 @@ impl Api {
     fn start_on(addr: SocketAddr, shared: Shared) -> Result<Self, StartError> {
         let (listener, addr) = listen(addr)?;
         let shared = Arc::new(shared);
-        let accepting = tokio::spawn(accept_loop(listener, Arc::clone(&shared)));
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(accept(listener, Arc::clone(&shared), stopped));
         Ok(Self {
             addr,
             shared,
-            accepting: Mutex::new(Some(accepting)),
+            stop: Mutex::new(Some(stop)),
         })
     }
 
@@ -169,25 +173,25 @@ impl Api {
     /// The counters as they stand.
     #[must_use]
     pub fn stats(&self) -> ApiStats {
-        self.shared.ledger.stats()
+        self.shared.books.lock().stats
     }
 
     /// Waits until the counters are as asked, and says how they stand then.
     pub async fn wait_until(&self, mut ready: impl FnMut(&ApiStats) -> bool) -> ApiStats {
-        let found = |ledger: &Ledger| Some(ledger.stats()).filter(|stats| ready(stats));
-        self.shared.ledger.until(found).await
+        let found = |books: &Books| ready(&books.stats).then_some(books.stats);
+        self.shared.books.until(found).await
     }
 
     /// Returns the events of a client. `id` is as in the path.
     #[must_use]
     pub fn account(&self, id: &str) -> Option<Account> {
-        self.shared.ledger.account(id)
+        self.shared.books.lock().account(id).cloned()
     }
 
     /// Waits until a client's account is as asked, and says how it stands then.
     pub async fn wait_for(&self, id: &str, mut ready: impl FnMut(&Account) -> bool) -> Account {
-        let found = |ledger: &Ledger| ledger.account(id).filter(|account| ready(account));
-        self.shared.ledger.until(found).await
+        let found = |books: &Books| books.account(id).filter(|it| ready(it)).cloned();
+        self.shared.books.until(found).await
     }
 
     /// Keeps every request from now on, whole; the first 4,096 of them.
@@ -199,7 +203,7 @@ impl Api {
     /// The requests recorded, in the order in which they came.
     #[must_use]
     pub fn requests(&self) -> Vec<ApiRequest> {
-        self.shared.ledger.recorded()
+        self.shared.books.lock().recorded.clone()
     }
 
     /// Returns the recorded requests whose targets begin with `prefix`, each as a line.
@@ -215,8 +219,8 @@ impl Api {
     /// # Panics
     /// If that does not happen within a minute.
     pub async fn until(&self, mut ready: impl FnMut(&[ApiRequest]) -> bool) -> Vec<ApiRequest> {
-        let found = |ledger: &Ledger| ledger.recorded_if(&mut ready);
-        let requests = tokio::time::timeout(PATIENCE, self.shared.ledger.until(found)).await;
+        let found = |books: &Books| ready(&books.recorded).then(|| books.recorded.clone());
+        let requests = tokio::time::timeout(PATIENCE, self.shared.books.until(found)).await;
         requests.unwrap_or_else(|_| panic!("the API was only asked {:?}", self.lines("")))
     }
 
@@ -254,17 +258,14 @@ impl Api {
         self.shared.breaks.send_modify(|breaks| *breaks += 1);
     }
 
-    /// Goes away as if it were killed: nobody listens, every connection is broken. Gives when it is so.
-    /// Its accounts stay.
+    /// Ends the listener and breaks every connection, as if the API were killed, and waits until that is
+    /// done. The accounts stay.
     pub async fn down(&self) {
-        let accepting = self.accepting.lock().take();
-        if let Some(accepting) = accepting {
-            accepting.abort();
-            // Cancelled, as asked.
-            let _ = accepting.await;
+        let stop = self.stop.lock().take();
+        if let Some(stop) = stop {
+            stop.send_replace(true);
+            stop.closed().await;
         }
-        self.break_connections();
-        self.wait_until(|stats| stats.open == 0).await;
     }
 
     /// Ends the API and its connections. Returns the address, for an API that takes its place.
@@ -278,24 +279,13 @@ impl Api {
     /// # Errors
     /// Another program has taken the port meanwhile.
     pub fn up(&self) -> Result<(), StartError> {
-        let mut accepting = self.accepting.lock();
-        if accepting.is_none() {
+        let mut stop = self.stop.lock();
+        if stop.is_none() {
             let (listener, _) = listen(self.addr)?;
-            *accepting = Some(tokio::spawn(accept_loop(
-                listener,
-                Arc::clone(&self.shared),
-            )));
+            let stopped = stop.insert(watch::Sender::new(false)).subscribe();
+            tokio::spawn(accept(listener, Arc::clone(&self.shared), stopped));
         }
         Ok(())
-    }
-}
-
-impl Drop for Api {
-    fn drop(&mut self) {
-        if let Some(accepting) = self.accepting.lock().take() {
-            accepting.abort();
-        }
-        self.break_connections();
     }
 }
 
@@ -304,7 +294,7 @@ struct Open(Arc<Shared>);
 
 impl Open {
     fn new(shared: Arc<Shared>) -> Self {
-        shared.ledger.change(|books| {
+        shared.books.change(|books| {
             books.stats.connections += 1;
             books.stats.open += 1;
         });
@@ -314,30 +304,25 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.ledger.change(|books| books.stats.open -= 1);
+        self.0.books.change(|books| books.stats.open -= 1);
     }
 }
 
-async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let open = Open::new(Arc::clone(&shared));
-                let mut breaks = shared.breaks.subscribe();
-                tokio::spawn(async move {
-                    let shared = &open.0;
-                    tokio::select! {
-                        // An error: the API itself is gone.
-                        _ = breaks.changed() => {}
-                        // A connection ends when its client wants; there is nobody to tell.
-                        _ = serve(stream, shared) => {}
-                    }
-                });
+/// Serves connections until `stop` is sent.
+async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: watch::Receiver<bool>) {
+    accept_each(listener, stop, |stream| {
+        // Counted before the task begins.
+        let open = Open::new(Arc::clone(&shared));
+        let mut breaks = shared.breaks.subscribe();
+        async move {
+            tokio::select! {
+                _ = breaks.changed() => {}
+                // A client may end its connection in any way.
+                _ = serve(stream, &open.0) => {}
             }
-            // Out of descriptors: leave the connection in the backlog instead of spinning.
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
-    }
+    })
+    .await;
 }
 
 async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {

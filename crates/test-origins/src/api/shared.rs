@@ -6,8 +6,9 @@ use http::Version;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::account::{Ledger, MAX_RECORDED, Notice, Verb};
+use super::account::{Books, MAX_RECORDED, Notice, Verb};
 use super::request::{ApiReply, ApiRequest, PendingReply, Script};
+use crate::watched::Watched;
 
 /// Bytes of the longest body taken; a longer one is answered 413.
 pub(super) const MAX_BODY: usize = 16 << 20;
@@ -15,7 +16,7 @@ pub(super) const MAX_BODY: usize = 16 << 20;
 /// The state that connections share.
 #[derive(Default)]
 pub(super) struct Shared {
-    pub(super) ledger: Ledger,
+    pub(super) books: Watched<Books>,
     pub(super) script: Mutex<Option<Script>>,
     pub(super) recording: AtomicBool,
     /// Set while there is a script, or requests are recorded. Otherwise nothing is copied.
@@ -32,7 +33,7 @@ impl Shared {
     /// Records a request, and passes it to the script if there is one.
     pub(super) fn watch(&self, request: ApiRequest) -> Option<PendingReply> {
         if self.recording.load(Ordering::Acquire) {
-            self.ledger.change(|books| {
+            self.books.change(|books| {
                 if books.recorded.len() < MAX_RECORDED {
                     books.recorded.push(request.clone());
                 }
@@ -54,14 +55,14 @@ struct Held<'a>(&'a Shared);
 
 impl<'a> Held<'a> {
     fn new(shared: &'a Shared) -> Self {
-        shared.ledger.change(|books| books.stats.held += 1);
+        shared.books.change(|books| books.stats.held += 1);
         Self(shared)
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.0.ledger.change(|books| books.stats.held -= 1);
+        self.0.books.change(|books| books.stats.held -= 1);
     }
 }
 
@@ -80,7 +81,7 @@ pub(super) fn refused(shared: &Shared, notice: &Notice<'_>) -> Option<(u16, &'st
     if notice.id.is_empty() {
         return Some((404, "the path names no client"));
     }
-    let entered = shared.ledger.enter(notice);
+    let entered = shared.books.change(|books| books.enter(notice));
     entered.err().map(|why| (503, why))
 }
 

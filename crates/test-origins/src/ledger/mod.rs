@@ -11,16 +11,15 @@ mod serve;
 mod windows;
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::accept::accept_each;
 use crate::listen::{StartError, listen};
+use crate::watched::Watched;
 use rules::{Judge, Verdict};
 
 pub use rules::{Limit, LimitKind, Rules};
@@ -43,7 +42,7 @@ pub struct Arrival {
 }
 
 /// A reading of a ledger's counters. All but `open` are since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LedgerCounts {
     /// Connections accepted.
     pub connections: u64,
@@ -68,19 +67,14 @@ struct Shared {
     start: Instant,
     /// Bytes of filler in each body.
     size: usize,
-    book: Mutex<Book>,
-    connections: AtomicU64,
-    open: AtomicU64,
-    arrivals: AtomicU64,
-    abandoned: AtomicU64,
-    changed: Notify,
+    book: Watched<Book>,
 }
 
 #[derive(Default)]
 struct Book {
     judge: Judge,
     arrivals: Vec<Arrival>,
-    unlisted: u64,
+    counts: LedgerCounts,
 }
 
 impl Ledger {
@@ -103,12 +97,7 @@ impl Ledger {
         let shared = Arc::new(Shared {
             start: Instant::now(),
             size,
-            book: Mutex::default(),
-            connections: AtomicU64::new(0),
-            open: AtomicU64::new(0),
-            arrivals: AtomicU64::new(0),
-            abandoned: AtomicU64::new(0),
-            changed: Notify::new(),
+            book: Watched::default(),
         });
         let (stop, stopped) = watch::channel(false);
         let of_connections = Arc::clone(&shared);
@@ -138,7 +127,7 @@ impl Ledger {
 
     /// How requests are answered from now on.
     pub fn rule(&self, rules: Rules) {
-        self.shared.book.lock().judge.rule(rules);
+        self.shared.book.change(|book| book.judge.rule(rules));
     }
 
     /// The arrivals written down, in the order of their times.
@@ -149,27 +138,19 @@ impl Ledger {
 
     /// Lets go of the arrivals written down; the counters stay.
     pub fn forget(&self) {
-        self.shared.book.lock().arrivals.clear();
+        self.shared.book.change(|book| book.arrivals.clear());
     }
 
     /// The counters as they stand.
     #[must_use]
     pub fn counts(&self) -> LedgerCounts {
-        self.shared.counts()
+        self.shared.book.lock().counts
     }
 
     /// Waits until the counters are as asked, and says how they stand then.
     pub async fn wait_until(&self, mut ready: impl FnMut(&LedgerCounts) -> bool) -> LedgerCounts {
-        loop {
-            let mut changed = pin!(self.shared.changed.notified());
-            // Enrol before reading, or a change between the two would be missed.
-            changed.as_mut().enable();
-            let counts = self.counts();
-            if ready(&counts) {
-                return counts;
-            }
-            changed.await;
-        }
+        let found = |book: &Book| ready(&book.counts).then_some(book.counts);
+        self.shared.book.until(found).await
     }
 }
 
@@ -180,24 +161,13 @@ impl Drop for Ledger {
 }
 
 impl Shared {
-    fn counts(&self) -> LedgerCounts {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        LedgerCounts {
-            connections: get(&self.connections),
-            open: get(&self.open),
-            arrivals: get(&self.arrivals),
-            abandoned: get(&self.abandoned),
-            unlisted: self.book.lock().unlisted,
-        }
-    }
-
-    /// A request for an item is there: writes it down and says what to do with it.
+    /// Records a request for an item, and decides how to answer it.
     fn arrived(&self, item: u32) -> Verdict {
-        let verdict = {
-            let mut book = self.book.lock();
-            // Read under the lock: the list is in order.
+        self.book.change(|book| {
+            // Read under the lock, so that the arrivals are in order.
             let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
             let verdict = book.judge.judge(micros, item);
+            book.counts.arrivals += 1;
             if book.arrivals.len() < MAX_ARRIVALS {
                 book.arrivals.push(Arrival {
                     micros,
@@ -205,18 +175,15 @@ impl Shared {
                     status: verdict.status(),
                 });
             } else {
-                book.unlisted += 1;
+                book.counts.unlisted += 1;
             }
             verdict
-        };
-        self.arrivals.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_waiters();
-        verdict
+        })
     }
 
-    /// A request's client left before its answer.
+    /// Counts a request whose client left before the answer.
     fn abandon(&self) {
-        self.abandoned.fetch_add(1, Ordering::Relaxed);
+        self.book.change(|book| book.counts.abandoned += 1);
     }
 }
 
@@ -225,16 +192,16 @@ struct Open(Arc<Shared>);
 
 impl Open {
     fn new(shared: Arc<Shared>) -> Self {
-        shared.connections.fetch_add(1, Ordering::Relaxed);
-        shared.open.fetch_add(1, Ordering::Relaxed);
-        shared.changed.notify_waiters();
+        shared.book.change(|book| {
+            book.counts.connections += 1;
+            book.counts.open += 1;
+        });
         Self(shared)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.changed.notify_waiters();
+        self.0.book.change(|book| book.counts.open -= 1);
     }
 }

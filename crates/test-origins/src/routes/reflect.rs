@@ -111,7 +111,7 @@ async fn next_part(counters: &Counters, incoming: &mut Incoming) -> Result<Optio
             return Err(Refusal::Drop);
         };
         if let Ok(data) = frame.into_data() {
-            counters.received(data.len());
+            counters.change(|stats| stats.bytes_received += data.len() as u64);
             return Ok(Some(data));
         }
     }
