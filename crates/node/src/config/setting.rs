@@ -41,15 +41,14 @@ impl Given<'_> {
 
     /// Returns the value, with text taken as a TOML list, or else as items between commas.
     pub(super) fn list(self) -> Value {
-        match self.value() {
-            Value::String(_) if matches!(self, Self::Text(_)) => {
-                let text = self.string();
-                let items = text.as_str().unwrap_or_default().split(',').map(str::trim);
-                let items = items.filter(|item| !item.is_empty());
-                Value::Array(items.map(Value::from).collect())
-            }
-            value => value,
-        }
+        let text = match (self, self.value()) {
+            (Self::Value(_), value) | (Self::Text(_), value @ Value::Array(_)) => return value,
+            (Self::Text(_), Value::String(text)) => text,
+            (Self::Text(text), _) => text.to_owned(),
+        };
+        let items = text.split(',').map(str::trim);
+        let items = items.filter(|item| !item.is_empty());
+        Value::Array(items.map(Value::from).collect())
     }
 }
 
@@ -156,10 +155,15 @@ pub(super) fn read_text<T>(
     (way, given): (&[Step], Given<'_>),
     reader: &mut Reader<'_>,
     expected: &str,
-    read: impl FnOnce(&str) -> Result<T, String>,
+    read: impl Fn(&str) -> Result<T, String>,
 ) -> Option<T> {
     read_value(way, given.string(), reader, |value| {
-        read(value.as_str().ok_or(expected)?)
+        let text = value.as_str().ok_or(expected)?;
+        read(text).or_else(|why| match (given, given.value()) {
+            // A shell or a variable may have kept the quotes of a TOML string.
+            (Given::Text(_), Value::String(unquoted)) => read(&unquoted).map_err(|_| why),
+            _ => Err(why),
+        })
     })
 }
 
