@@ -15,7 +15,7 @@ use http::StatusCode;
 
 use crate::items::Items;
 use crate::lines::{Failure, Lines};
-use crate::order::{Gate, Order};
+use crate::order::Order;
 use crate::params::Params;
 
 /// Media type of the outcomes' lines.
@@ -126,7 +126,7 @@ impl Batches {
         let failure = Failure::default();
         let order = params
             .ordered
-            .then(|| Gate::new(self.limits.held, config.concurrency));
+            .then(|| Order::new(self.limits.held, config.concurrency));
         let items = Items::new(
             input,
             principal.limits.message,
@@ -138,7 +138,7 @@ impl Batches {
         tracing::debug!(client = %principal.name, query, "batch started");
         Ok(Lines::new(
             (outcomes, handle),
-            order.map(Order::new),
+            order,
             failure,
             (self.shutdown.clone(), place),
         ))

@@ -9,7 +9,7 @@ use fetchway_policy::FetchError;
 use futures_util::Stream;
 
 use crate::lines::Failure;
-use crate::order::Gate;
+use crate::order::Order;
 
 /// The items of a batch. A line that is not a valid request becomes an item that reports the mistake.
 pub(crate) struct Items<S> {
@@ -17,7 +17,7 @@ pub(crate) struct Items<S> {
     feed: Feed,
     /// Item that the order does not admit yet.
     waiting: Option<Item>,
-    order: Option<Gate>,
+    order: Option<Order>,
     ended: bool,
     failure: Failure,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Items<S> {
 impl<S> Items<S> {
     /// Returns the items of `input`, whose lines may have `limit` bytes. An error of the input is stored in
     /// `failure`.
-    pub(crate) fn new(input: S, limit: usize, order: Option<Gate>, failure: Failure) -> Self {
+    pub(crate) fn new(input: S, limit: usize, order: Option<Order>, failure: Failure) -> Self {
         Self {
             input,
             feed: Feed::new(limit),

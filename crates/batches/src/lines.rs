@@ -20,7 +20,7 @@ use fetchway_wire::json::text::string;
 use futures_util::Stream as _;
 use http_body::Frame;
 
-use crate::order::Order;
+use crate::order::{Line, Order};
 
 /// Approximate number of bytes of one piece: as many as a frame of the binary encoding carries.
 const PIECE: usize = 16 << 10;
@@ -86,36 +86,26 @@ impl Lines {
     /// Finds the next line to write. Ready with false when there is none left.
     fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
-            if let Some(line) = self.order.as_mut().and_then(Order::next) {
-                self.line = Some((line, None));
+            if let Some(Line(line, hold)) = self.order.as_ref().and_then(Order::next) {
+                self.line = Some((line, hold));
                 return Poll::Ready(true);
             }
             let Some(Done { outcome, hold }) = ready!(Pin::new(&mut self.outcomes).poll_next(cx))
             else {
-                let rest = self.order.as_mut().and_then(Order::rest);
-                self.line = rest.map(|line| (line, None));
+                let rest = self.order.as_ref().and_then(Order::rest);
+                self.line = rest.map(|Line(line, hold)| (line, hold));
                 return Poll::Ready(self.line.is_some());
             };
             let index = outcome.index;
             let line = outcome.into_line();
-            match &mut self.order {
-                // A line that is held back counts towards `held` of the order. Its hold is dropped, because
-                // holds that are kept could exclude the very item for which the order waits.
-                Some(order) if !order.is_next(index) => {
-                    drop(hold);
-                    if let Err(error) = order.hold(index, line) {
-                        // This reason replaces any other.
-                        self.failure = Failure::from(OnceLock::from(error));
-                        return Poll::Ready(false);
-                    }
-                }
-                order => {
-                    if let Some(order) = order {
-                        order.out(&line);
-                    }
-                    self.line = Some((line, hold));
-                    return Poll::Ready(true);
-                }
+            let Some(order) = &self.order else {
+                self.line = Some((line, hold));
+                return Poll::Ready(true);
+            };
+            if let Err(error) = order.add(index, line, hold) {
+                // This reason replaces any other.
+                self.failure = Failure::from(OnceLock::from(error));
+                return Poll::Ready(false);
             }
         }
     }

@@ -5,11 +5,12 @@
 //!
 //! Read in this order: `dispatch` (the machine: events in, items to send out), `pending` (an item on its
 //! way), `origins` (items that wait for their origin), `schedule` (the slots of the rate), `pace` (how fast
-//! each origin may be sent to, learned from its answers), `cause` (why the schedule slipped) and `strict`
-//! (no window of the rate holds too many requests).
+//! each origin may be sent to, learned from its answers), `cause` (why the schedule slipped), `strict`
+//! (no window of the rate holds too many requests) and `ordered` (outcomes in the order of their items).
 
 mod cause;
 mod dispatch;
+mod ordered;
 mod origins;
 mod pace;
 mod pending;
@@ -19,6 +20,7 @@ mod untaken;
 
 pub use cause::{Cause, Slips};
 pub use dispatch::{Dispatch, DispatchConfig};
+pub use ordered::{NotAdmitted, OrderedWindow};
 pub use origins::{FoundRate, FoundRates, OriginId};
 pub use pace::{AttemptEnd, Hints, Refusal};
 pub use pending::{Dispatchable, Pending};
