@@ -26,7 +26,6 @@ pub struct AccountConfig {
 
 /// The owner of fetches: permits, queues and the byte budget are shared fairly between accounts. Each
 /// session of a relay has an account, each batch, and each thread of a gateway.
-/// gateway.
 ///
 /// Clones share the account. The account is closed when the last clone and the last of its queued fetches
 /// are dropped.

@@ -67,7 +67,7 @@ impl Answer {
         let drained = async {
             while let Some(Ok(_)) = std::future::poll_fn(|cx| raw.poll_frame(cx)).await {}
         };
-        // Whether read to its end or not: from here on it is gone.
+        // If the end was not reached in time, dropping the body closes the connection or resets the stream.
         let _ = tokio::time::timeout(DRAIN_TIME, drained).await;
     }
 

@@ -40,7 +40,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Returns the timeouts of the lane, with those that the fetch has shortened.
+/// The timeouts of the lane, with those that the fetch has shortened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) connect: Limit,

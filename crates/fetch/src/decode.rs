@@ -105,7 +105,7 @@ fn pull(stages: &mut [Stage]) -> Result<Option<Bytes>, FetchError> {
 }
 
 impl Stage {
-    /// Returns a coding of an empty body, which is empty whatever its coding.
+    /// Returns true if everything of this coding is decoded. An empty body is complete, whatever its coding.
     fn is_over(&self) -> bool {
         self.ended && self.input.is_empty() && (self.finished || self.codec.is_none())
     }

@@ -11,7 +11,7 @@ pub(crate) fn set(request: &mut FetchRequest, user_agent: &HeaderValue) {
     let wants_trailers = headers.get_all(header::TE).iter().any(wants_trailers);
     headers::strip_request(headers);
     if wants_trailers {
-        // Said anew, as it is between neighbours only: we do pass trailers on.
+        // Set again after its removal as a hop-by-hop field, because the engine passes trailers on.
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     if !headers.contains_key(header::ACCEPT) {

@@ -160,7 +160,7 @@ impl Direct {
         self.cap
     }
 
-    /// The error of a fetch whose response body is larger than that.
+    /// The error of a fetch whose response body is larger than [`Self::cap`].
     #[must_use]
     pub fn over_cap(&self) -> FetchError {
         over_cap(self.cap)

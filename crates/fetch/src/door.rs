@@ -10,7 +10,7 @@ pub trait Door: Sync {
     fn pass(&self) -> Option<Instant>;
 }
 
-/// Returns when the request may pass.
+/// Waits until the request may pass.
 pub(crate) async fn open(door: &dyn Door) {
     while let Some(at) = door.pass() {
         sleep_until(at).await;

@@ -1,7 +1,7 @@
 //! Rules without clock, randomness or I/O: time and random numbers are arguments.
 //!
-//! Read `error` (names of failures), `lane` (limits and policies) and `request` first; then, in the order in which a
-//! fetch meets them: `headers`, `guard`, `schedule`, `redirect`, `retry`, `budget`. `units` has the text
+//! Read `error` (names of failures), `lane` (limits and policies) and `request` first; then, in the order in
+//! which a fetch meets them: `headers`, `guard`, `schedule`, `redirect`, `retry`, `budget`. `units` has the text
 //! forms of durations, sizes and rates.
 
 pub mod budget;

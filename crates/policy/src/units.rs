@@ -126,7 +126,8 @@ impl fmt::Display for Dur {
 pub struct Size(pub u64);
 
 impl Size {
-    /// Returns the size as a length in memory, or the greatest length if the machine has 32 bits and cannot hold more.
+    /// Returns the size as a length in memory; the greatest length if the machine has 32 bits and the size
+    /// does not fit.
     #[must_use]
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)

@@ -119,7 +119,7 @@ impl H1 {
     }
 }
 
-/// Returns the name of a failed exchange.
+/// Returns the error of a failed exchange.
 pub(crate) fn name(error: &hyper::Error) -> FetchError {
     if let Some(inner) = source::<FetchError>(error) {
         return inner.clone();

@@ -100,7 +100,7 @@ impl Site {
         }
     }
 
-    /// The state that its connections share with all others.
+    /// The state that all connections of the engine share.
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }

@@ -1,5 +1,5 @@
-//! The byte budget: a pure machine that decides which response bodies may be read on into the memory of the
-//! node.
+//! The byte budget: a pure machine that decides which response bodies may be read into the memory of
+//! the node.
 //!
 //! A body that must be whole before it can be answered reserves its bytes *before* they are read,
 //! and holds them until its answer is written. A body passes through these states:

@@ -69,7 +69,7 @@ impl Schedule {
         }
     }
 
-    /// Serves both gates of a fetch whose readers have stopped or continued.
+    /// Serves both gates of a fetch whose reader has stopped or continues.
     fn serve_gates_of(&mut self, fetch: u32, now: Instant) {
         let members = self.fetches[fetch].members;
         for member in members {

@@ -9,15 +9,15 @@
 //! Lanes and origins are *gates*. The permit that frees at a gate goes to the eligible account
 //! that holds the fewest permits there, and among equals to the one not served for longest. Within
 //! an account its open flows take turns; a flow is one (lane, origin, account), first in first out,
-//! with hops and retries (`repeated`) in front. Places in a lane's queue: after each submission a
+//! with hops and retries (`repeated`) in front. Places in a lane's queue: after each submission an
 //! account's share is at most what is left free, so one account takes at most half; an account
 //! without a place gets one as long as any is free.
 //!
 //! The limit of a gate is strict, with one exception. Permits held by *paused* fetches (their own
 //! reader has stopped) are lent: as many as are paused, and at most an eighth of the limit (rounded
 //! up), are given beyond the limit to accounts without a paused fetch at that gate. So a stalled
-//! reader that holds every permit stops nobody. When it reads on, nothing more is given until the
-//! gate is within its limit again. Borrowers that stall too can use the loan up.
+//! reader that holds every permit stops nobody. When the reader continues, nothing more is given
+//! until the gate is within its limit again. Borrowers that stall too can use the loan up.
 //!
 //! A fetch whose lane and origin are both saturated by others waits for a moment in which both are
 //! free; nothing is reserved for it. The bound is its queue wait.

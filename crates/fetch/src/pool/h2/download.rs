@@ -59,9 +59,11 @@ impl Download {
         }
     }
 
-    /// Returns true for a reset with `NO_ERROR` after a complete response, which only asks the client not
-    /// to send the rest of the request (RFC 9113 section 8.1). The `h2` crate does not tell whether the
-    /// response was complete. Its length does; without one, it counts as complete.
+    /// Accepts a reset with `NO_ERROR` after a complete response, which only asks the client not to send
+    /// the rest of the request (RFC 9113 section 8.1). Any other `error` is returned with its name.
+    ///
+    /// The `h2` crate does not tell whether the response was complete, so its `Content-Length` decides. A
+    /// response without one counts as complete.
     fn stopped(&self, error: &::h2::Error) -> Result<(), FetchError> {
         let asks = error.is_reset() && error.reason() == Some(Reason::NO_ERROR);
         if asks && self.may_stop_upload && self.left.is_none_or(|left| left == 0) {
