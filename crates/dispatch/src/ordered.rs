@@ -59,7 +59,8 @@ impl<L> OrderedWindow<L> {
     pub fn is_full(&self) -> bool {
         let without_line = self.places.len() - self.lines;
         let to_come = (self.mean * MARGIN).saturating_mul(without_line + 1);
-        let over = self.places.len() >= self.items || self.held.saturating_add(to_come) > self.bytes;
+        let over =
+            self.places.len() >= self.items || self.held.saturating_add(to_come) > self.bytes;
         over && !self.places.is_empty()
     }
 
@@ -110,7 +111,11 @@ impl<L> OrderedWindow<L> {
     /// Takes the first line that is held back, and forgets the items before it: for a run that was stopped,
     /// whose remaining items get no line.
     pub fn take_any(&mut self) -> Option<L> {
-        while self.places.front().is_some_and(|place| place.line.is_none()) {
+        while self
+            .places
+            .front()
+            .is_some_and(|place| place.line.is_none())
+        {
             self.places.pop_front();
         }
         self.take_next()
@@ -149,14 +154,19 @@ mod tests {
     fn lines_go_out_in_the_order_of_their_items() {
         let mut window = OrderedWindow::new(8, 1_000, 8);
         // Item 2 was done by an earlier run.
-        [0, 1, 3, 4].into_iter().for_each(|index| window.admit(index));
+        [0, 1, 3, 4]
+            .into_iter()
+            .for_each(|index| window.admit(index));
         for index in [3, 1] {
             assert_eq!(window.add(index, 1, index), Ok(()));
         }
         assert!(out(&mut window).is_empty() && window.lines() == 2 && window.is_next(0));
         assert_eq!(window.add(0, 1, 0), Ok(()));
         assert_eq!(out(&mut window), [0, 1, 3]);
-        assert_eq!((window.lines(), window.held(), window.oldest()), (0, 0, Some(4)));
+        assert_eq!(
+            (window.lines(), window.held(), window.oldest()),
+            (0, 0, Some(4))
+        );
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Api {
     pub(super) fn is_resent(&self, item: &Item, result: &Result<Reply, Unanswered>) -> bool {
         let may_come_twice = item.is_delete() || self.delivery == Delivery::AtLeastOnce;
         match result {
-            Ok(reply) => may_come_twice && reply.status.is_server_error(),
+            Ok(reply) => retry::may_resend(false, may_come_twice) && reply.status.is_server_error(),
             Err(unanswered) => retry::may_resend(unanswered.is_unsent, may_come_twice),
         }
     }
