@@ -1,19 +1,33 @@
-//! The end of a gateway: clients are dismissed one after the other, and the API hears of all of them.
+//! The end of a gateway: clients are closed one after the other, and the API gets all of their messages.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use fetchway_service::{Phase, Work};
+use tokio::time::{Instant, sleep_until};
 
 use crate::client::Lifecycle;
 
-/// Takes no more clients, closes those that are there with 1012 spread over the configured time, and waits
-/// until the API has heard of all their messages and ends. Returns true if that was so within `grace`.
-pub(crate) async fn drain(life: &Lifecycle, grace: Duration) -> bool {
-    life.begin_drain();
+/// Waits until the node drains. Then closes the clients with 1012, spread over the configured time, and waits
+/// until the API has received all of their messages and ends. Clients that are left when the node closes are
+/// disconnected.
+pub(crate) async fn drain(life: Arc<Lifecycle>, mut work: Work) {
+    work.reached(Phase::Draining).await;
+    tokio::select! {
+        biased;
+        () = work.reached(Phase::Closing) => {
+            for connection in life.table.all() {
+                life.disconnect(&connection);
+            }
+        }
+        () = close_all(&life) => {}
+    }
+    life.telemetry.log.flush();
+}
+
+async fn close_all(life: &Lifecycle) {
     let began = Instant::now();
     let all = life.table.all();
-    let spread = life.config.drain_spread.min(grace / 2);
-    let pause = spread / u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
+    let pause = life.config.drain_spread / u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
     for (at, connection) in (0u32..).zip(all) {
         // A client that has gone by itself takes none of the time.
         if !connection.has_ended() {
@@ -21,15 +35,5 @@ pub(crate) async fn drain(life: &Lifecycle, grace: Duration) -> bool {
             life.dismiss(&connection);
         }
     }
-    let drained = timeout_at(began + grace, life.table.until_empty()).await;
-    life.telemetry.log.flush();
-    drained.is_ok()
-}
-
-/// Cuts off the clients that are left.
-pub(crate) fn abort(life: &Lifecycle) {
-    life.begin_drain();
-    for connection in life.table.all() {
-        life.disconnect(&connection);
-    }
+    life.table.until_empty().await;
 }

@@ -6,23 +6,21 @@ use std::time::Duration;
 
 use fetchway_fetch::{Engine, Network};
 use fetchway_policy::{ErrorName, FetchError};
-use http::{Method, Request, StatusCode, Version, header};
+use fetchway_service::Shutdown;
+use fetchway_service::problem::text;
+use fetchway_service::reply::Reply;
+use http::{Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use mio::Poll;
+use tokio::task::JoinHandle;
 
-use crate::api::{Api, Sender};
-use crate::client::{Answer, Handshakes, Lifecycle, Peer, Pushes, SLICES, Traffic, Work, text};
-use crate::clock::Clock;
+use crate::api::Sender;
+use crate::client::{Lifecycle, Peer, SLICES, Traffic, Work, connect, push};
 use crate::config::Config;
-use crate::drain;
-use crate::error_log::ErrorLog;
+use crate::drain::drain;
 use crate::observe::Observer;
-use crate::reactor::{self, Mailbox};
+use crate::reactor;
 use crate::stats::Stats;
-use crate::telemetry::Telemetry;
-
-/// Largest number of reactors of one gateway. There are as many as the machine has processors.
-const MAX_REACTORS: usize = 64;
 
 /// A gateway. All clones are the same one; with the last one its clients are cut off.
 #[derive(Clone)]
@@ -36,14 +34,13 @@ impl std::fmt::Debug for Gateway {
 
 struct Inner {
     life: Arc<Lifecycle>,
-    handshakes: Handshakes,
-    pushes: Pushes,
-    reactors: Vec<Arc<Mailbox<Work>>>,
+    drain: JoinHandle<()>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.reactors.iter().for_each(|reactor| reactor.stop());
+        self.drain.abort();
+        self.life.reactors.iter().for_each(|reactor| reactor.stop());
     }
 }
 
@@ -51,6 +48,10 @@ impl Gateway {
     /// Starts a gateway in front of `config.api`, whose requests `engine` performs over networks that
     /// `network` returns: each must be a new one, that nobody else uses. Must be called within a tokio
     /// runtime.
+    ///
+    /// When `shutdown` drains, the gateway accepts no more clients, closes those that are there with 1012
+    /// spread over `config.drain_spread`, and counts as work until the API has received all of their
+    /// messages and ends. When `shutdown` closes, clients that are left are disconnected.
     ///
     /// # Errors
     /// `invalid_request` for an unknown lane or an API URL that cannot work; `proxy_internal_error` if the
@@ -60,74 +61,61 @@ impl Gateway {
         engine: &Engine,
         network: impl Fn() -> Arc<Network>,
         observer: Arc<dyn Observer>,
+        shutdown: &Shutdown,
     ) -> Result<Self, FetchError> {
-        let clock = Clock::start();
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let reactors = (0..workers.min(MAX_REACTORS)).map(|_| Arc::default());
-        let reactors: Vec<Arc<Mailbox<Work>>> = reactors.collect();
-        let log = ErrorLog::new(&config.name, config.api.as_str(), clock);
-        let telemetry = Arc::new(Telemetry::new(observer, log));
-        let api = Api::new(&config, engine, network, reactors.len(), telemetry.clone())?;
-        let (api, sweep_every) = (Arc::new(api), sweep_every(&config));
-        let life = Lifecycle::new(config, telemetry, clock, reactors.clone());
+        let life = Lifecycle::new(config, engine, network, observer, shutdown.clone())?;
         let life = Arc::new(life);
         // Its drop stops the reactors that have been started when a later one cannot be.
         let gateway = Self(Arc::new(Inner {
-            handshakes: Handshakes::new(life.clone(), api.clone()),
-            pushes: Pushes::new(life.clone(), api.clone()),
-            life,
-            reactors,
+            drain: tokio::spawn(drain(life.clone(), shutdown.begin())),
+            life: life.clone(),
         }));
         let no_reactor = |error: io::Error| {
             let detail = format!("The system gives no epoll set or thread for clients ({error}).");
             FetchError::new(ErrorName::ProxyInternalError, detail)
         };
-        for (at, mailbox) in gateway.0.reactors.iter().enumerate() {
+        for (at, mailbox) in life.reactors.iter().enumerate() {
             let poll = Poll::new().map_err(no_reactor)?;
             let registry = || poll.registry().try_clone().map_err(no_reactor);
             let events = mailbox.clone();
             let notify = Arc::new(move |event| events.send(Work::Api(event)));
-            let sender = Sender::new(api.clone(), at, registry()?, notify)?;
-            let traffic = Traffic::new(gateway.0.life.clone(), sender, registry()?);
-            let started = reactor::start(traffic, poll, mailbox.clone(), sweep_every);
+            let sender = Sender::new(life.api.clone(), at, registry()?, notify)?;
+            let traffic = Traffic::new(life.clone(), sender, registry()?);
+            let started = reactor::start(traffic, poll, mailbox.clone(), sweep_every(&life.config));
             started.map_err(no_reactor)?;
         }
         Ok(gateway)
     }
 
     /// Answers a request on the clients' listener.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
-        let Inner {
-            handshakes, pushes, ..
-        } = &*self.0;
+    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Reply> {
+        let life = &self.0.life;
         if !names_host(&request) {
             return no_host();
         }
         if *request.method() != Method::GET {
-            return pushes.handle(request, peer.authorized).await;
+            return push::handle(life, request, peer.authorized).await;
         }
         // A request that says Upgrade is a handshake: a proxy may let nothing else through.
         if is_query(&request)
-            && let Some(answer) = pushes.query(&request, peer.authorized)
+            && let Some(answer) = push::query(life, &request, peer.authorized)
         {
-            return answer;
+            return answer.map(Reply::Whole);
         }
         // A task of its own: the API may have been asked when the client leaves.
-        let connecting = tokio::spawn(handshakes.clone().connect(request, peer));
-        connecting.await.unwrap_or_else(|_| {
+        let connecting = tokio::spawn(connect(life.clone(), request, peer));
+        let answer = connecting.await.unwrap_or_else(|_| {
             let why = "the handshake failed in a way that is a fault of fetchway";
             text(StatusCode::INTERNAL_SERVER_ERROR, why)
-        })
+        });
+        answer.map(Reply::Whole)
     }
 
     /// Answers a request on the push listener. Whoever reaches it may push.
-    pub async fn handle_push(&self, request: Request<Incoming>) -> Answer {
-        if !names_host(&request) {
-            return no_host();
-        }
-        match *request.method() {
-            Method::GET => self.0.pushes.describe(&request),
-            _ => self.0.pushes.control(request).await,
+    pub async fn handle_push(&self, request: Request<Incoming>) -> Response<Reply> {
+        match names_host(&request) {
+            true => push::control(&self.0.life, request).await,
+            false => no_host(),
         }
     }
 
@@ -135,18 +123,6 @@ impl Gateway {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.life.telemetry.counters.stats()
-    }
-
-    /// Takes no more clients, closes those that are there with 1012 spread over the configured time, and
-    /// waits until the API has heard of all their messages and ends. Returns true if that was so within
-    /// `grace`.
-    pub async fn shutdown(&self, grace: Duration) -> bool {
-        drain::drain(&self.0.life, grace).await
-    }
-
-    /// Cuts off the clients that are left.
-    pub fn abort(&self) {
-        drain::abort(&self.0.life);
     }
 }
 
@@ -167,7 +143,7 @@ fn names_host(request: &Request<Incoming>) -> bool {
     hosts == 1 || hosts == 0 && request.version() == Version::HTTP_10
 }
 
-fn no_host() -> Answer {
+fn no_host() -> Response<Reply> {
     let why = "HTTP/1.1 demands one Host field";
-    text(StatusCode::BAD_REQUEST, why)
+    text(StatusCode::BAD_REQUEST, why).map(Reply::Whole)
 }

@@ -17,7 +17,7 @@ mod reactor;
 mod stats;
 mod telemetry;
 
-pub use client::{Peer, pass_over};
+pub use client::Peer;
 pub use config::{Config, Delivery, Duplicate, OnLoss, Order, Push};
 pub use gateway::Gateway;
 pub use observe::{Connected, NoObserver, Observer, Pushed};

@@ -3,13 +3,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
 use fetchway_gateway::{Gateway, Observer as _, Pushed};
 use fetchway_policy::guard::AddressPolicy;
 use fetchway_policy::{ErrorName, FetchError};
-use http::Request;
-use http_body_util::Full;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::task::JoinHandle;
 
@@ -23,6 +22,7 @@ use crate::origin_check::OriginCheck;
 use crate::start_error::StartError;
 use crate::tls::Tls;
 use fetchway_service::problem::Answer;
+use fetchway_service::reply::{self, Reply};
 
 /// A gateway that is about to start, with the files read that its section names.
 pub(crate) struct Plan<'a> {
@@ -70,10 +70,17 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Binds its listeners, and puts the gateway together. `clients`: how many it may have unless it is
-    /// configured.
-    pub(crate) fn bind(self, core: &Core, clients: usize) -> Result<Ready<'a>, StartError> {
+    /// Binds the gateway's listeners, and puts the gateway together. `clients` is the default of
+    /// `max-clients`, `grace` the time for which the node drains.
+    pub(crate) fn bind(
+        self,
+        core: &Core,
+        clients: usize,
+        grace: Duration,
+    ) -> Result<Ready<'a>, StartError> {
         let mut config = self.section.to_config(self.api, self.token.is_some());
+        // The API must get the DELETEs of the last clients within the grace.
+        config.drain_spread = config.drain_spread.min(grace / 2);
         if config.max_clients == 0 {
             config.max_clients = clients;
         }
@@ -91,7 +98,8 @@ impl<'a> Plan<'a> {
         // The operator names the API, and nobody else gets at the connections to it.
         let policy = Arc::new(AddressPolicy::allow_all());
         let network = || core.engine.private_network(policy.clone(), self.api.h2c());
-        let gateway = Gateway::new(config, &core.engine, network, metrics.clone());
+        let (observer, shutdown) = (metrics.clone(), &core.shutdown);
+        let gateway = Gateway::new(config, &core.engine, network, observer, shutdown);
         let gateway = gateway.map_err(|error| StartError::Gateway(self.table.clone(), error))?;
         Ok(Ready {
             clients,
@@ -260,10 +268,6 @@ impl Running {
         self.push_addr
     }
 
-    pub(crate) fn gateway(&self) -> &Gateway {
-        &self.gateway
-    }
-
     pub(crate) fn told(&self) -> Told {
         (self.gateway.clone(), Arc::clone(&self.metrics))
     }
@@ -276,9 +280,9 @@ struct Clients {
 }
 
 impl Handler for Clients {
-    type Body = Full<Bytes>;
+    type Body = Reply;
 
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Reply> {
         let shown = (self.token.as_ref()).map(|token| authorize(token, request.headers()));
         let from = fetchway_gateway::Peer {
             addr: peer.addr,
@@ -304,16 +308,12 @@ struct Pushes {
 }
 
 impl Handler for Pushes {
-    type Body = Full<Bytes>;
+    type Body = Reply;
 
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Reply> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let answer = match self.refusal(&request) {
-            Some(refused) => {
-                let (head, mut body) = request.into_parts();
-                fetchway_gateway::pass_over(&head.headers, &mut body).await;
-                refused
-            }
+            Some(refused) => reply::refuse(refused, request),
             None => self.gateway.handle_push(request).await,
         };
         log_request("push", peer, &method, &uri, &answer);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fetchway_fetch::Engine;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::auth::{Keyring, digest_of};
@@ -88,6 +88,7 @@ impl Node {
         }
         let plans = Plan::all(config)?;
         let clients = raise_file_limit(loaded);
+        let grace = config.shutdown.grace;
         let core = Core::new(config)?;
         // All listeners are bound before any serves, so that a node starts as a whole or not at all.
         let main = listen.map(|address| core.listen("listen", address));
@@ -96,7 +97,7 @@ impl Node {
         let admin = admin.transpose()?;
         let plans: Vec<_> = plans
             .into_iter()
-            .map(|plan| plan.bind(&core, clients))
+            .map(|plan| plan.bind(&core, clients, grace))
             .collect::<Result<_, _>>()?;
 
         let (has_tls, has_tokens) = (main_tls.is_some(), keyring.is_required());
@@ -126,7 +127,7 @@ impl Node {
             engine: core.engine,
             gateways,
             shutdown: core.shutdown,
-            grace: config.shutdown.grace,
+            grace,
             tls,
             servers,
         };
@@ -231,7 +232,7 @@ impl Node {
         tracing::info!(grace = ?self.grace, "shutting down: finishing work in flight");
         let second = async { while next().await == Signal::Reload {} };
         let ended = tokio::select! {
-            drained = self.drain() => {
+            drained = self.shutdown.drain(self.grace) => {
                 if drained { Ended::Drained } else { Ended::GraceOver }
             }
             () = second => Ended::Forced,
@@ -253,31 +254,9 @@ impl Node {
     }
 }
 
-impl Node {
-    /// Drains relay, batches and gateways at the same time. Returns true if nothing had to be cut off.
-    async fn drain(&self) -> bool {
-        let mut gateways = JoinSet::new();
-        for running in &self.gateways {
-            let (gateway, grace) = (running.gateway().clone(), self.grace);
-            gateways.spawn(async move { gateway.shutdown(grace).await });
-        }
-        let mut drained = self.shutdown.drain(self.grace).await;
-        while let Some(other) = gateways.join_next().await {
-            drained &= other.unwrap_or_else(|error| {
-                tracing::error!(%error, "draining a gateway panicked, which is a bug in fetchway");
-                false
-            });
-        }
-        drained
-    }
-}
-
 impl Drop for Node {
     fn drop(&mut self) {
         self.shutdown.advance(Phase::Ended);
-        for running in &self.gateways {
-            running.gateway().abort();
-        }
     }
 }
 

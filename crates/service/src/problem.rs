@@ -56,9 +56,13 @@ pub fn problem_with(
     name: HeaderName,
     value: &'static str,
 ) -> Answer {
-    let mut answer = problem(status, detail);
-    answer
-        .headers_mut()
-        .insert(name, HeaderValue::from_static(value));
+    with_field(problem(status, detail), name, value)
+}
+
+/// Returns `answer` with one more response field.
+#[must_use]
+pub fn with_field(mut answer: Answer, name: HeaderName, value: &'static str) -> Answer {
+    let value = HeaderValue::from_static(value);
+    answer.headers_mut().insert(name, value);
     answer
 }

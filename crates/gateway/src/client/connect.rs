@@ -4,52 +4,44 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fetchway_service::problem::{Answer, text, with_field};
 use fetchway_ws::HandshakeError;
 use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, ORIGIN, RETRY_AFTER,
-    SEC_WEBSOCKET_PROTOCOL, SERVER, TRANSFER_ENCODING, UPGRADE,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, SERVER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio_rustls::server::TlsStream;
 
 use super::connection::Connection;
 use super::handshake::{Peer, address, beyond, client_id, is_reserved, passed_on};
-use super::http::{Answer, text};
 use super::lifecycle::Lifecycle;
 use super::socket::Socket;
-use crate::api::{Api, STATE};
+use crate::api::STATE;
 use crate::config::Duplicate;
 use crate::error_log::Problem;
 use crate::observe::Connected;
 
 const REPLACES: HeaderName = HeaderName::from_static("fetchway-replaces");
 
-/// Seconds after which a client may come again that finds the gateway full.
-const COME_AGAIN: HeaderValue = HeaderValue::from_static("5");
+/// Seconds after which a client may retry that was refused because the gateway is full.
+const FULL_RETRY_AFTER: &str = "5";
 
 /// Bytes of a refusal's body that the log shows.
 const MAX_SHOWN: usize = 100;
-
-/// Answers the handshakes of clients.
-#[derive(Clone)]
-pub(crate) struct Handshakes {
-    life: Arc<Lifecycle>,
-    api: Arc<Api>,
-}
 
 /// The reason why a client does not get its connection.
 enum Refusal {
     /// The request is no handshake at all, and not counted as one.
     NoUpgrade,
-    /// The handshake is not one of RFC 6455.
-    Handshake(HandshakeError),
-    /// The path names no client, or leads elsewhere.
-    Path(&'static str),
-    /// The gateway or the API does not want the client.
+    /// The request is not a handshake of RFC 6455, or its path names no client.
+    Malformed(StatusCode, String),
+    /// The gateway or the API does not accept the client.
     Unwanted(Connected),
 }
 
@@ -57,86 +49,90 @@ impl From<HandshakeError> for Refusal {
     fn from(error: HandshakeError) -> Self {
         match error {
             HandshakeError::NotAnUpgrade => Self::NoUpgrade,
-            error => Self::Handshake(error),
+            error => Self::Malformed(error.status(), error.to_string()),
         }
     }
 }
 
-impl Handshakes {
-    pub(crate) fn new(life: Arc<Lifecycle>, api: Arc<Api>) -> Self {
-        Self { life, api }
-    }
+/// A client's handshake.
+struct Handshake {
+    life: Arc<Lifecycle>,
+    head: Parts,
+    peer: Peer,
+}
 
-    /// Answers a handshake. To be run to its end even if the client leaves, as the API may have been
-    /// asked by then.
-    pub(crate) async fn connect(self, mut request: Request<Incoming>, peer: Peer) -> Answer {
-        let upgrade = hyper::upgrade::on(&mut request);
-        let (head, _) = request.into_parts();
-        let connected = self.try_connect(&head, peer, upgrade).await;
-        connected.unwrap_or_else(|refusal| self.refused(&refusal))
-    }
+/// Answers a handshake. Must be run to its end even if the client leaves, as the API may have been asked by
+/// then.
+pub(crate) async fn connect(
+    life: Arc<Lifecycle>,
+    mut request: Request<Incoming>,
+    peer: Peer,
+) -> Answer {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (head, _) = request.into_parts();
+    let handshake = Handshake { life, head, peer };
+    let (connection, answer) = match handshake.accept().await {
+        Ok(accepted) => accepted,
+        Err(refusal) => return handshake.refuse(refusal),
+    };
+    let life = handshake.life;
+    tokio::spawn(async move {
+        match upgrade.await.ok().and_then(socket) {
+            Some((socket, early)) => life.attach(connection, socket, early),
+            // The client has left before its handshake was answered.
+            None => life.disconnect(&connection),
+        }
+    });
+    answer
+}
 
-    async fn try_connect(
-        &self,
-        head: &Parts,
-        peer: Peer,
-        upgrade: OnUpgrade,
-    ) -> Result<Answer, Refusal> {
+impl Handshake {
+    /// Checks the handshake and asks the API. Returns the accepted connection and the answer to the client.
+    async fn accept(&self) -> Result<(Arc<Connection>, Answer), Refusal> {
+        let head = &self.head;
         // In HTTP/1.0 an Upgrade field is to be ignored (RFC 9110 section 7.8).
         if head.version == Version::HTTP_10 {
             return Err(Refusal::NoUpgrade);
         }
-        let handshake = fetchway_ws::accept(&head.method, &head.headers)?;
-        let (id, path) = client_id(head.uri.path()).map_err(Refusal::Path)?;
-        let beyond = beyond(path, &head.uri).ok_or(Refusal::Path("the path leads up"))?;
-        let (connection, others) = self.enter(&id, &head.headers, peer)?;
-        let accepted = match self.ask(&connection, &others, &beyond, head, peer).await {
-            Ok(response) => self.accept(&connection, &head.headers, &response, handshake),
+        let mut answer =
+            fetchway_ws::accept(&head.method, &head.headers)?.map(|()| Full::default());
+        let malformed = |why: &str| Refusal::Malformed(StatusCode::BAD_REQUEST, why.to_owned());
+        let (id, path) = client_id(head.uri.path()).map_err(malformed)?;
+        let beyond = beyond(path, &head.uri).ok_or_else(|| malformed("the path leads up"))?;
+        let (connection, others) = self.enter(&id).map_err(Refusal::Unwanted)?;
+        let accepted = match self.ask(&connection, &others, &beyond).await {
+            Ok(response) => self.take_up(&connection, &response, answer.headers_mut()),
             Err(outcome) => Err(outcome),
         };
-        let answer = accepted.map_err(|outcome| {
+        accepted.map_err(|outcome| {
             self.life.refuse(&connection);
             Refusal::Unwanted(outcome)
         })?;
-        let life = self.life.clone();
-        tokio::spawn(async move {
-            match upgrade.await.ok().and_then(socket) {
-                Some((socket, early)) => life.attach(connection, socket, early),
-                // The client has left before its handshake was answered.
-                None => life.disconnect(&connection),
-            }
-        });
-        Ok(answer)
+        Ok((connection, answer))
     }
 
     /// Enters a new connection in the table, if the client may have one. Returns the others with its id
     /// as well.
-    fn enter(
-        &self,
-        id: &str,
-        headers: &HeaderMap,
-        peer: Peer,
-    ) -> Result<(Arc<Connection>, Vec<Arc<Connection>>), Refusal> {
-        let (life, config) = (&self.life, &self.life.config);
+    fn enter(&self, id: &str) -> Result<(Arc<Connection>, Vec<Arc<Connection>>), Connected> {
+        let (life, config, headers) = (&self.life, &self.life.config, &self.head.headers);
         if life.is_draining() {
-            return Err(Refusal::Unwanted(Connected::Leaving));
+            return Err(Connected::Leaving);
         }
         let allowed = &config.allow_origins;
         if let Some(origin) = headers.get(ORIGIN)
             && !allowed.is_empty()
             && !allowed.contains(origin)
         {
-            return Err(Refusal::Unwanted(Connected::Origin));
+            return Err(Connected::Origin);
         }
-        let address = address(&config.trusted_proxies, headers, peer);
-        let admitted = life.table.admit(address, config);
-        admitted.map_err(Refusal::Unwanted)?;
+        let address = address(&config.trusted_proxies, headers, self.peer);
+        life.table.admit(address, config)?;
         let connection = Connection::new(id, life.next_epoch(), address, life.clock.now());
         let connection = Arc::new(connection);
         let alone = config.duplicate == Duplicate::Reject;
         let others = life.table.insert(&connection, alone).ok_or_else(|| {
             life.table.leave(address);
-            Refusal::Unwanted(Connected::Duplicate)
+            Connected::Duplicate
         })?;
         Ok((connection, others))
     }
@@ -147,8 +143,6 @@ impl Handshakes {
         connection: &Arc<Connection>,
         others: &[Arc<Connection>],
         beyond: &str,
-        head: &Parts,
-        peer: Peer,
     ) -> Result<Response<Bytes>, Connected> {
         let (life, config) = (&self.life, &self.life.config);
         if life.is_draining() {
@@ -157,42 +151,39 @@ impl Handshakes {
         }
         life.update_order(&connection.id);
         life.after_deletes(others).await;
-        let mut headers = passed_on(&config.trusted_proxies, &head.headers, peer);
+        let mut headers = passed_on(&config.trusted_proxies, &self.head.headers, self.peer);
         let replaced = others.iter().rev().find(|other| !other.has_ended());
         if let (Some(replaced), Duplicate::Replace) = (replaced, config.duplicate)
-            && let Ok(name) = HeaderValue::from_bytes(&self.api.connection_name(replaced))
+            && let Ok(name) = HeaderValue::from_bytes(&life.api.connection_name(replaced))
         {
             headers.insert(REPLACES, name);
         }
-        let asked = self.api.ask_for(connection, beyond, headers).await;
+        let asked = life.api.ask_for(connection, beyond, headers).await;
         let response = asked.map_err(|_| Connected::BadGateway)?;
-        if response.status() == StatusCode::OK && response.body() == "ok" {
+        let (status, body) = (response.status(), response.body());
+        if status == StatusCode::OK && body == "ok" {
             return Ok(response);
         }
-        let (gateway, client) = (&*config.name, &*connection.id);
-        let body = response.body();
-        let body = &body[..body.len().min(MAX_SHOWN)];
         tracing::debug!(
-            gateway,
-            client,
-            status = response.status().as_u16(),
-            body = %body.escape_ascii(),
-            "the API did not accept a client: that takes 200 and the body `ok`"
+            gateway = config.name,
+            client = &*connection.id,
+            status = status.as_u16(),
+            body = %body[..body.len().min(MAX_SHOWN)].escape_ascii(),
+            "the API did not accept a client; it does by status 200 with the body `ok`"
         );
-        Err(match response.status() {
+        Err(match status {
             StatusCode::OK => Connected::Forbidden,
             _ => Connected::BadGateway,
         })
     }
 
-    /// Accepts a client as the API has, and returns the answer to its handshake.
-    fn accept(
+    /// Takes up a client that the API has accepted, and adds the fields of the API's response to `answer`.
+    fn take_up(
         &self,
         connection: &Arc<Connection>,
-        asked: &HeaderMap,
         response: &Response<Bytes>,
-        handshake: Response<()>,
-    ) -> Result<Answer, Connected> {
+        answer: &mut HeaderMap,
+    ) -> Result<(), Connected> {
         if let Some(state) = response.headers().get(STATE) {
             self.life.attach_state(connection, state);
         }
@@ -201,62 +192,46 @@ impl Handshakes {
         }
         let telemetry = &self.life.telemetry;
         telemetry.observer.connected(Connected::Accepted);
-        let mut answer = handshake.map(|()| http_body_util::Full::default());
-        if !copy_fields(asked, response.headers(), answer.headers_mut()) {
+        if !copy_fields(&self.head.headers, response.headers(), answer) {
             telemetry.log.problem(Problem::Protocol, &*connection.id);
         }
-        Ok(answer)
+        Ok(())
     }
 
     /// Counts a refused handshake, and returns the answer to it.
-    fn refused(&self, refusal: &Refusal) -> Answer {
+    fn refuse(&self, refusal: Refusal) -> Answer {
         let count = |outcome| self.life.telemetry.observer.connected(outcome);
         match refusal {
             Refusal::NoUpgrade => text(StatusCode::BAD_REQUEST, "no upgrade requested"),
-            Refusal::Handshake(error) => {
+            Refusal::Malformed(status, why) => {
                 count(Connected::Malformed);
-                let mut answer = text(error.status(), error.to_string());
-                let version = HeaderValue::from_static("13");
-                answer
-                    .headers_mut()
-                    .insert("sec-websocket-version", version);
-                answer
-            }
-            Refusal::Path(why) => {
-                count(Connected::Malformed);
-                text(StatusCode::BAD_REQUEST, *why)
+                with_field(text(status, why), SEC_WEBSOCKET_VERSION, "13")
             }
             Refusal::Unwanted(outcome) => {
-                count(*outcome);
-                let (status, why) = explain(*outcome);
-                let mut answer = text(status, why);
-                if *outcome == Connected::Full {
-                    answer.headers_mut().insert(RETRY_AFTER, COME_AGAIN);
+                count(outcome);
+                let (status, why) = explain(outcome);
+                let answer = text(status, why);
+                match outcome {
+                    Connected::Full => with_field(answer, RETRY_AFTER, FULL_RETRY_AFTER),
+                    _ => answer,
                 }
-                answer
             }
         }
     }
 }
 
-/// Returns status and text of the answer to a client that is not wanted.
+/// Returns status and text of the answer to a client that is not accepted.
 fn explain(outcome: Connected) -> (StatusCode, &'static str) {
     match outcome {
         Connected::Accepted => (StatusCode::SWITCHING_PROTOCOLS, ""),
         Connected::Malformed => (StatusCode::BAD_REQUEST, "bad request"),
         Connected::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
         Connected::BadGateway => (StatusCode::BAD_GATEWAY, "bad gateway"),
-        Connected::Origin => (
-            StatusCode::FORBIDDEN,
-            "pages of this origin may not connect",
-        ),
-        Connected::Full => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "this gateway has as many clients as it may have",
-        ),
+        Connected::Origin => (StatusCode::FORBIDDEN, "this web origin may not connect"),
+        Connected::Full => (StatusCode::SERVICE_UNAVAILABLE, "too many clients"),
         Connected::Address => (
             StatusCode::TOO_MANY_REQUESTS,
-            "too many connections from this address",
+            "too many clients of this address",
         ),
         Connected::Duplicate => (StatusCode::CONFLICT, "another connection has this id"),
         Connected::Leaving => (

@@ -4,10 +4,13 @@
 //! connection's reactor, by [`Work::Send`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use fetchway_fetch::{Engine, Network};
+use fetchway_policy::FetchError;
+use fetchway_service::Shutdown;
 use fetchway_ws::{CloseCode, Opcode};
 use http::HeaderValue;
 use tokio::sync::oneshot;
@@ -17,11 +20,11 @@ use super::socket::Socket;
 use super::succession;
 use super::table::Table;
 use super::work::{Attachment, Work};
-use crate::api::Item;
+use crate::api::{Api, Item};
 use crate::clock::Clock;
 use crate::config::{Config, Duplicate};
-use crate::error_log::Problem;
-use crate::observe::Pushed;
+use crate::error_log::{ErrorLog, Problem};
+use crate::observe::{Observer, Pushed};
 use crate::reactor::Mailbox;
 use crate::stats::{add, sub};
 use crate::telemetry::Telemetry;
@@ -31,6 +34,9 @@ const REPLACED: CloseCode = CloseCode::Private(4001);
 
 /// Close code: the service restarts, come again (RFC 6455's registry).
 const RESTART: CloseCode = CloseCode::Private(1012);
+
+/// Largest number of reactors of one gateway. There are as many as the machine has processors.
+const MAX_REACTORS: usize = 64;
 
 /// Bytes of what an API may attach to a connection.
 const MAX_STATE: usize = 4 << 10;
@@ -42,40 +48,51 @@ const EOF: Bytes = Bytes::from_static(b"EOF");
 pub(crate) struct Lifecycle {
     pub(crate) config: Config,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) api: Arc<Api>,
     pub(crate) clock: Clock,
     pub(crate) table: Table,
-    reactors: Vec<Arc<Mailbox<Work>>>,
+    /// The way to each reactor. Work for a client goes to the one that serves it.
+    pub(crate) reactors: Vec<Arc<Mailbox<Work>>>,
     next_reactor: AtomicUsize,
     last_epoch: AtomicU64,
-    is_draining: AtomicBool,
+    shutdown: Shutdown,
 }
 
 impl Lifecycle {
+    /// Prepares the clients of a gateway, and its requests to the API. `network` is to give a new network
+    /// each time.
+    ///
+    /// # Errors
+    /// `invalid_request` for an unknown lane or an API URL that cannot work.
     pub(crate) fn new(
         config: Config,
-        telemetry: Arc<Telemetry>,
-        clock: Clock,
-        reactors: Vec<Arc<Mailbox<Work>>>,
-    ) -> Self {
-        Self {
+        engine: &Engine,
+        network: impl Fn() -> Arc<Network>,
+        observer: Arc<dyn Observer>,
+        shutdown: Shutdown,
+    ) -> Result<Self, FetchError> {
+        let clock = Clock::start();
+        let log = ErrorLog::new(&config.name, config.api.as_str(), clock);
+        let telemetry = Arc::new(Telemetry::new(observer, log));
+        let reactors = std::thread::available_parallelism().map_or(1, usize::from);
+        let reactors = reactors.min(MAX_REACTORS);
+        let api = Api::new(&config, engine, network, reactors, telemetry.clone())?;
+        Ok(Self {
             config,
             telemetry,
+            api: Arc::new(api),
             clock,
             table: Table::default(),
-            reactors,
+            reactors: (0..reactors).map(|_| Arc::default()).collect(),
             next_reactor: AtomicUsize::new(0),
             last_epoch: AtomicU64::new(0),
-            is_draining: AtomicBool::new(false),
-        }
+            shutdown,
+        })
     }
 
+    /// Returns true if the gateway accepts no more clients.
     pub(crate) fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Relaxed)
-    }
-
-    /// Has the gateway take no more clients.
-    pub(crate) fn begin_drain(&self) {
-        self.is_draining.store(true, Ordering::Relaxed);
+        self.shutdown.phase() != fetchway_service::Phase::Serving
     }
 
     /// Returns an epoch that is greater than all before it, those before a restart included.

@@ -7,11 +7,10 @@
 mod connect;
 mod connection;
 mod handshake;
-mod http;
 mod lifecycle;
 mod liveness;
 mod order;
-mod push;
+pub(crate) mod push;
 mod reader;
 mod socket;
 mod succession;
@@ -19,12 +18,9 @@ mod table;
 mod traffic;
 mod work;
 
-pub(crate) use connect::Handshakes;
+pub(crate) use connect::connect;
 pub use handshake::Peer;
-pub use http::pass_over;
-pub(crate) use http::{Answer, text};
 pub(crate) use lifecycle::Lifecycle;
 pub(crate) use liveness::SLICES;
-pub(crate) use push::Pushes;
 pub(crate) use traffic::Traffic;
 pub(crate) use work::Work;

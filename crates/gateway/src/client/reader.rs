@@ -192,23 +192,24 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::BytesMut;
+    use fetchway_fetch::{Engine, EngineConfig};
+    use fetchway_policy::guard::AddressPolicy;
+    use fetchway_service::Shutdown;
     use fetchway_ws::put_frame;
     use url::Url;
 
     use super::super::connection::Connection;
     use super::*;
-    use crate::clock::Clock;
     use crate::config::Config;
-    use crate::error_log::ErrorLog;
     use crate::observe::NoObserver;
-    use crate::telemetry::Telemetry;
 
     fn lifecycle() -> Lifecycle {
         let config = Config::new("gateway", Url::parse("http://api/").expect("a URL"));
-        let clock = Clock::start();
-        let log = ErrorLog::new("gateway", "http://api/", clock);
-        let telemetry = Telemetry::new(Arc::new(NoObserver), log);
-        Lifecycle::new(config, telemetry.into(), clock, vec![Arc::default()])
+        let observer = Arc::new(fetchway_fetch::NoObserver);
+        let engine = Engine::new(EngineConfig::default(), observer).expect("the defaults work");
+        let network = || engine.private_network(AddressPolicy::allow_all().into(), false);
+        let (observer, shutdown) = (Arc::new(NoObserver), Shutdown::default());
+        Lifecycle::new(config, &engine, network, observer, shutdown).expect("a lifecycle")
     }
 
     /// Adds a connection of one client. Returns nothing if it is to be alone, and another one has not ended.
@@ -232,8 +233,8 @@ mod tests {
         assert!(matches!(outcome, ReadOutcome::Gone));
     }
 
-    #[test]
-    fn a_client_has_ended_as_soon_as_its_close_is_read() {
+    #[tokio::test]
+    async fn a_client_has_ended_as_soon_as_its_close_is_read() {
         let life = lifecycle();
         let old = connect(&life, true).expect("the first one");
         assert!(life.accepted(&old));
@@ -243,8 +244,8 @@ mod tests {
         assert!(connect(&life, true).is_some(), "the client comes back");
     }
 
-    #[test]
-    fn a_successor_that_ends_before_the_old_socket_is_dropped_keeps_its_delete() {
+    #[tokio::test]
+    async fn a_successor_that_ends_before_the_old_socket_is_dropped_keeps_its_delete() {
         let life = lifecycle();
         let old = connect(&life, false).expect("the first one");
         assert!(life.accepted(&old));

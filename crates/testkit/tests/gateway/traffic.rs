@@ -307,6 +307,25 @@ async fn a_gateway_that_leaves_closes_its_clients_and_tells_the_api() {
     assert_eq!(deletes.count(), 20);
 }
 
+/// The API does not answer, so the client's DELETE cannot be sent within the grace.
+#[tokio::test]
+async fn clients_that_are_left_after_the_grace_are_disconnected() {
+    let api = Api::scripted(|request| async move {
+        match request.method {
+            Method::GET => fetchway_test_origins::ok("ok"),
+            _ => std::future::pending().await,
+        }
+    });
+    let (node, addr) = gateway(&api, "[shutdown]\ngrace = \"200ms\"");
+    let mut client = Socket::connect(addr, "/alice").await;
+    client.send("held").await;
+    api.until_count(2).await;
+    let stopping = tokio::spawn(node.stop());
+    assert_eq!(client.end().await.expect("a Close").0, 1012);
+    assert_eq!(stopping.await.expect("no panic"), Ended::GraceOver);
+    assert_eq!(api.lines(""), ["GET /alice", "POST /alice held"]);
+}
+
 /// One that sends without end keeps nobody waiting: the others of its reactor are served meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_one_client_keeps_nobody_waiting() {
