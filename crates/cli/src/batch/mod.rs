@@ -1,7 +1,7 @@
 //! `fetchway batch`: a list of fetches at a rate, with one line of output for each.
 //!
 //! `args` are the flags, `files` checks the files that they name, and `show` and `end` print progress and result.
-//! `via` connects to relays and reports on them. The run itself is a [`FileRun`](fetchway_batch::FileRun).
+//! `via` connects to relays and reports on them. The run itself is a [`FileRun`].
 
 mod args;
 mod end;
