@@ -1,7 +1,7 @@
 //! The reader of a gateway's clients: bytes of many reads, parsed in place.
 
 use bytes::BytesMut;
-use fetchway_ws::{Decoder, Event, Message, ProtocolError, ReadState, Role, Received};
+use fetchway_ws::{Decoder, Event, Message, ProtocolError, ReadState, Received, Role};
 
 /// Maximum length of a message in bytes.
 const LIMIT: usize = 1_024;

@@ -1,6 +1,6 @@
 //! The header in which a proxy names the client of a connection.
 
-use fetchway_wire::proxy::{MAX_V1, MAX_V2, InvalidHeader, Source, parse};
+use fetchway_wire::proxy::{InvalidHeader, MAX_V1, MAX_V2, Source, parse};
 
 /// For any pieces of a header: the parser asks for more bytes until the header is complete, within its
 /// limit; a result never changes; and a line that names a client equals the line that would be written

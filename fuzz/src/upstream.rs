@@ -2,7 +2,7 @@
 
 use fetchway_upstream::h1::ResponseReader;
 use fetchway_upstream::h2::{Connection, Event};
-use fetchway_upstream::{Response, Failure, Limits, Request};
+use fetchway_upstream::{Failure, Limits, Request, Response};
 
 const LIMITS: Limits = Limits {
     head: 512,

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use fetchway_wire::v1::frame::{MAX_PIECE, Part};
 use fetchway_wire::v1::session::floor;
 use fetchway_wire::v1::{
-    Violation, Config, Event, Frame, GoingAway, Hello, Reset, Session, TOKEN, decode,
+    Config, Event, Frame, GoingAway, Hello, Reset, Session, TOKEN, Violation, decode,
 };
 
 use super::script::Script;

@@ -83,10 +83,10 @@ fn check(session: &Session, config: Config) {
 }
 
 fn request(long: usize) -> RequestHead {
+    let url = "http://origin.example/".to_owned() + &"x".repeat(long);
     RequestHead {
         tag: Bytes::from_static(b"tag"),
-        url: "http://origin.example/".to_owned() + &"x".repeat(long),
-        ..RequestHead::new(Method::GET, "")
+        ..RequestHead::new(Method::GET, &url)
     }
 }
 
