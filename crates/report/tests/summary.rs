@@ -73,8 +73,9 @@ fn small() -> Summary {
         }
         statistics.record(&outcome);
     }
-    assert_eq!((statistics.done(), statistics.failed()), (200, 3));
-    Summary::new(about(), &sends, &statistics)
+    let summary = Summary::new(about(), &sends, &statistics);
+    assert_eq!((summary.items.done, summary.items.failed), (200, 3));
+    summary
 }
 
 #[test]

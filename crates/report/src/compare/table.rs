@@ -5,17 +5,13 @@ use std::time::Duration;
 
 use super::comparison::Comparison;
 use super::samples::Samples;
+use crate::numbers::duration;
 
 /// Errors shown of each way; further ones are counted.
 const SHOWN: usize = 5;
 
-/// Writes a duration in seconds or milliseconds.
 fn time(time: Duration) -> String {
-    match time.as_secs_f64() {
-        s if s >= 1.0 => format!("{s:.2} s"),
-        s if s >= 0.01 => format!("{:.0} ms", s * 1e3),
-        s => format!("{:.2} ms", s * 1e3),
-    }
+    duration(time.as_secs_f64())
 }
 
 /// Wraps text for a terminal of 80 columns, indented by two.

@@ -204,36 +204,28 @@ fn quantiles(latency: &Latency) -> impl Iterator<Item = [String; 2]> {
 }
 
 fn requests(summary: &Summary) -> Vec<[String; 2]> {
+    let (items, sends, rate) = (&summary.items, &summary.sends, &summary.rate);
+    let row = |name: &str, count| [name.to_owned(), grouped(count)];
     let mut rows = vec![
-        ("sent".to_owned(), grouped(summary.sends.total)),
-        (
-            "items sent more than once".to_owned(),
-            grouped(summary.sends.retried_items),
-        ),
-        (
-            "items never sent".to_owned(),
-            grouped(summary.items.never_sent),
-        ),
-        (
-            format!("in the fullest {}", summary.rate.window()),
-            grouped(summary.rate.fullest_window),
+        row("sent", sends.total),
+        row("items sent more than once", sends.retried_items),
+        row("items never sent", items.never_sent),
+        row(
+            &format!("in the fullest {}", rate.window()),
+            rate.fullest_window,
         ),
     ];
-    if summary.items.cut > 0 {
-        let cut = grouped(summary.items.cut);
-        rows.push(("items with more pages than are followed".to_owned(), cut));
+    if items.cut > 0 {
+        rows.push(row("items with more pages than are followed", items.cut));
     }
-    if let Some(emptiest) = summary.rate.emptiest_window {
-        let name = format!("in the emptiest {}", summary.rate.window());
-        rows.push((name, grouped(emptiest)));
+    if let Some(emptiest) = rate.emptiest_window {
+        rows.push(row(&format!("in the emptiest {}", rate.window()), emptiest));
     }
-    let held_up = summary.rate.held_up_seconds.iter();
+    let held_up = rate.held_up_seconds.iter();
     for (why, seconds) in held_up.filter(|(_, seconds)| **seconds > 0.0) {
-        rows.push((format!("held up by {why}"), duration(*seconds)));
+        rows.push([format!("held up by {why}"), duration(*seconds)]);
     }
-    rows.into_iter()
-        .map(|(name, value)| [name, value])
-        .collect()
+    rows
 }
 
 fn table(name: &str, columns: [&str; 2], rows: impl IntoIterator<Item = [String; 2]>) -> String {

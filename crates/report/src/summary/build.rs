@@ -21,30 +21,18 @@ impl Summary {
             wall_seconds: about.wall.as_secs_f64(),
             stopped: about.stopped,
             items: Items {
-                done: statistics.done(),
-                succeeded: statistics.succeeded,
-                failed: statistics.failed,
-                never_sent: statistics.never_sent,
-                followed: statistics.followed,
                 cut: about.cut,
                 skipped: about.skipped,
                 earlier: about.earlier,
                 earlier_failed: about.earlier_failed,
+                ..statistics.items
             },
             statuses: statistics.statuses.clone(),
-            errors: statistics
-                .errors
-                .iter()
-                .map(|(name, count)| (name.as_str(), *count))
-                .collect(),
-            error_examples: statistics
-                .examples
-                .iter()
-                .map(|(name, detail)| (name.as_str(), detail.clone()))
-                .collect(),
+            errors: statistics.errors.clone(),
+            error_examples: statistics.error_examples.clone(),
             sends: Sends {
                 total: sends.count(),
-                retried_items: statistics.retried,
+                retried_items: statistics.retried_items,
             },
             latency: latencies(&statistics.answered),
             latency_of_errors: latencies(&statistics.unanswered),

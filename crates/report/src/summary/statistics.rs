@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use fetchway_policy::{ErrorName, FetchError};
+use fetchway_policy::FetchError;
 use hdrhistogram::{Counter, Histogram};
 
 use super::series::{Merge, Series};
+use super::types::Items;
 
 /// Most characters of an example of a failure.
 const EXAMPLE: usize = 160;
@@ -42,17 +43,12 @@ pub struct ItemResponse {
 #[derive(Clone, Debug)]
 pub struct Statistics {
     pub(super) start: u64,
-    /// End of the last item.
-    pub(super) end: u64,
-    pub(super) succeeded: u64,
-    pub(super) failed: u64,
+    pub(super) items: Items,
+    pub(super) retried_items: u64,
     pub(super) statuses: BTreeMap<u16, u64>,
-    pub(super) errors: BTreeMap<ErrorName, u64>,
-    /// First message of each name.
-    pub(super) examples: BTreeMap<ErrorName, String>,
-    pub(super) retried: u64,
-    pub(super) never_sent: u64,
-    pub(super) followed: u64,
+    pub(super) errors: BTreeMap<&'static str, u64>,
+    /// First message of each error name.
+    pub(super) error_examples: BTreeMap<&'static str, String>,
     pub(super) bytes: u64,
     /// Microseconds from the scheduled time to the end, of items with a response, and of items that were sent
     /// and got none.
@@ -111,15 +107,11 @@ impl Statistics {
     pub fn new(start: u64) -> Self {
         Self {
             start,
-            end: start,
-            succeeded: 0,
-            failed: 0,
+            items: Items::default(),
+            retried_items: 0,
             statuses: BTreeMap::new(),
             errors: BTreeMap::new(),
-            examples: BTreeMap::new(),
-            retried: 0,
-            never_sent: 0,
-            followed: 0,
+            error_examples: BTreeMap::new(),
             bytes: 0,
             answered: histogram(3),
             unanswered: histogram(3),
@@ -131,16 +123,16 @@ impl Statistics {
     pub fn record(&mut self, item: &ItemEnd<'_>) {
         let sent = item.attempts > 0;
         let latency = item.end.saturating_sub(item.scheduled).max(1);
-        self.end = self.end.max(item.end);
-        self.retried += u64::from(item.attempts > 1);
-        self.never_sent += u64::from(!sent);
-        self.followed += u64::from(item.followed);
+        self.retried_items += u64::from(item.attempts > 1);
+        self.items.done += 1;
+        self.items.never_sent += u64::from(!sent);
+        self.items.followed += u64::from(item.followed);
         let point = self.series.at(item.end);
         if item.failed {
-            self.failed += 1;
+            self.items.failed += 1;
             point.failed += 1;
         } else {
-            self.succeeded += 1;
+            self.items.succeeded += 1;
             point.succeeded += 1;
         }
         match item.result {
@@ -154,25 +146,14 @@ impl Statistics {
                 }
             }
             Err(error) => {
-                *self.errors.entry(error.name).or_default() += 1;
-                let example = self.examples.entry(error.name);
+                let name = error.name.as_str();
+                *self.errors.entry(name).or_default() += 1;
+                let example = self.error_examples.entry(name);
                 example.or_insert_with(|| excerpt(&error.detail));
                 if sent {
                     self.unanswered.saturating_record(latency);
                 }
             }
         }
-    }
-
-    /// Number of items that have ended.
-    #[must_use]
-    pub fn done(&self) -> u64 {
-        self.succeeded + self.failed
-    }
-
-    /// Number of these items that failed.
-    #[must_use]
-    pub fn failed(&self) -> u64 {
-        self.failed
     }
 }

@@ -79,7 +79,7 @@ pub struct Summary {
 }
 
 /// Counts of items.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Items {
     /// Items with an outcome of this run; each page that followed counts as an item.
