@@ -1,5 +1,8 @@
 //! Helpers that several subcommands share.
 
+use std::path::Path;
+
+use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
 /// Prints an error on standard error.
@@ -17,6 +20,14 @@ pub(crate) fn one_or_more(text: &str) -> Result<usize, String> {
 /// Starts a runtime with a worker thread for each core.
 pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     Ok(Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Reads the token of relays from a file, if one is named.
+pub(crate) fn read_token(file: Option<&Path>) -> anyhow::Result<Option<String>> {
+    let Some(file) = file else { return Ok(None) };
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("the token file {} can't be read", file.display()))?;
+    Ok(Some(text.trim().to_owned()))
 }
 
 /// Prints the result of a command on standard output.

@@ -9,7 +9,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use url::Url;
 
-use crate::common::{one_or_more, print_result, runtime};
+use crate::common::{one_or_more, print_result, read_token, runtime};
 use crate::compare::{Way, check_relay, connect, direct, private_engine, progress, relayed};
 
 /// Text at the end of `--help`.
@@ -75,20 +75,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         );
     };
     let urls = urls(target, args.count)?;
-    let token = args.token_file.as_ref().map(|path| {
-        let text = std::fs::read_to_string(path);
-        text.with_context(|| format!("the token file {} could not be read", path.display()))
-    });
-    let token = token.transpose()?;
-    let roots = args.ca_file.as_deref().map(roots).transpose()?;
-    let roots = roots.unwrap_or_default();
+    let token = read_token(args.token_file.as_deref())?;
+    let roots = args.ca_file.as_deref().map_or(Ok(Vec::new()), roots)?;
     let both = runtime()?.block_on(async {
         // The relay comes first, because the comparison needs it.
         let way = Way {
             relays: &relays,
             connections: args.connections,
             binary: args.binary,
-            token: token.as_deref().map(str::trim),
+            token: token.as_deref(),
             roots: &roots,
             count: urls.len(),
         };
@@ -114,10 +109,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         table(&both)
     });
-    Ok(if both.is_good() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    Ok(match both.is_good() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     })
 }
 
@@ -132,10 +126,11 @@ fn roots(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
 }
 
 fn urls(target: &str, count: usize) -> anyhow::Result<Vec<Url>> {
-    let url = Url::parse(target)
-        .with_context(|| format!("{target} is no URL: give one like https://example.com/slow"))?;
+    let url = Url::parse(target).with_context(|| {
+        format!("{target} is not a valid URL: give one such as https://example.com/slow")
+    })?;
     if !matches!(url.scheme(), "http" | "https") {
-        bail!("{target} is no http or https URL");
+        bail!("{target} is not an http or https URL: give one such as https://example.com/slow");
     }
     let numbered = |req: usize| {
         let mut url = url.clone();

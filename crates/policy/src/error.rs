@@ -98,7 +98,8 @@ impl fmt::Display for ErrorName {
 }
 
 /// A failed fetch: its name, and a sentence for the reader who has to act.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {detail}")]
 pub struct FetchError {
     /// Kind of the failure.
     pub name: ErrorName,
@@ -115,11 +116,3 @@ impl FetchError {
         }
     }
 }
-
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.detail)
-    }
-}
-
-impl std::error::Error for FetchError {}

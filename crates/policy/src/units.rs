@@ -38,16 +38,9 @@ const DECIMAL_SIZE_UNITS: &[(&str, u128)] = &[
 ];
 
 /// The expected form of a value whose text could not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct UnitError(&'static str);
-
-impl fmt::Display for UnitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for UnitError {}
 
 /// Returns `number × unit` if the product is a whole number that fits. `None` for a text without number
 /// or without a known unit.

@@ -1,6 +1,5 @@
 //! Response bodies: a stream of parts that is counted as it leaves.
 
-use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,16 +12,9 @@ use crate::filler::Filler;
 use crate::stats::InFlight;
 
 /// Why the origin breaks an answer off; hyper then breaks the connection or resets the stream.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the origin broke off on purpose")]
 pub(crate) struct Cut;
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the origin broke off on purpose")
-    }
-}
-
-impl std::error::Error for Cut {}
 
 /// The parts of a body, in order.
 pub(crate) type Parts = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Cut>> + Send>>;

@@ -1,14 +1,14 @@
 //! The failure of a request.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use fetchway_policy::{ErrorName, FetchError};
 
 use crate::Limits;
 
 /// The failure of a request: its name, a description, and whether the request may be sent again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
 pub struct Failure {
     error: FetchError,
     unsent: bool,
@@ -73,11 +73,3 @@ impl From<Failure> for FetchError {
         failure.error
     }
 }
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl std::error::Error for Failure {}

@@ -41,16 +41,9 @@ pub enum Source {
 }
 
 /// The bytes are not a valid header. The connection has to be closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct InvalidHeader(pub &'static str);
-
-impl std::fmt::Display for InvalidHeader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for InvalidHeader {}
 
 /// Parses a header at the front of `bytes`. Returns `None` while more bytes are needed. A result does
 /// not change when further bytes follow.

@@ -55,21 +55,14 @@ pub enum Event {
 }
 
 /// The peer violated RFC 6455. The connection must be closed with `code`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the peer broke the WebSocket protocol: {reason}")]
 pub struct ProtocolError {
     /// Close code to send.
     pub code: CloseCode,
     /// Description of the fault.
     pub reason: &'static str,
 }
-
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the peer broke the WebSocket protocol: {}", self.reason)
-    }
-}
-
-impl std::error::Error for ProtocolError {}
 
 fn broken(reason: &'static str) -> ProtocolError {
     ProtocolError {

@@ -1,7 +1,7 @@
 //! The opening handshake of both sides (RFC 6455 section 4).
 
+use std::io;
 use std::time::Duration;
-use std::{fmt, io};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,13 +20,16 @@ const MAX_REFUSAL_BODY: usize = 4 << 10;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The reason for which a request is not a WebSocket handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
     /// The request does not ask for an upgrade to `websocket`: 426.
+    #[error("This address speaks WebSocket: send an upgrade request.")]
     NotAnUpgrade,
     /// The WebSocket version is not 13: 426, with the supported version.
+    #[error("Only WebSocket version 13 is spoken here.")]
     Version,
     /// The method is not GET, or the key is missing or malformed: 400.
+    #[error("The WebSocket handshake is malformed: it needs GET and a key of 16 bytes.")]
     Malformed,
 }
 
@@ -41,22 +44,9 @@ impl HandshakeError {
     }
 }
 
-impl fmt::Display for HandshakeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotAnUpgrade => "This address speaks WebSocket: send an upgrade request.",
-            Self::Version => "Only WebSocket version 13 is spoken here.",
-            Self::Malformed => {
-                "The WebSocket handshake is malformed: it needs GET and a key of 16 bytes."
-            }
-        })
-    }
-}
-
-impl std::error::Error for HandshakeError {}
-
 /// A server's response that refuses the WebSocket. An error of [`connect`] carries it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server refused the WebSocket with {status}{}{body}", if body.is_empty() { "" } else { ": " })]
 pub struct Refused {
     /// Status of the response.
     pub status: StatusCode,
@@ -72,19 +62,6 @@ impl Refused {
         error.get_ref()?.downcast_ref()
     }
 }
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status, body } = self;
-        write!(f, "the server refused the WebSocket with {status}")?;
-        if body.is_empty() {
-            return Ok(());
-        }
-        write!(f, ": {body}")
-    }
-}
-
-impl std::error::Error for Refused {}
 
 fn accept_key(key: &[u8]) -> String {
     let digest = Sha1::new()

@@ -1,6 +1,6 @@
 //! The flag `--via`: fetches through relays, and messages about the relays.
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use fetchway_client::{By, Error, RelayNews};
 use fetchway_node::Config;
 use fetchway_node::config::DEFAULT;
@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::args::Args;
 use super::show::tell;
+use crate::common::read_token;
 
 /// Refuses flags that have no effect on relays.
 pub(super) fn check(args: &Args) -> anyhow::Result<()> {
@@ -25,16 +26,12 @@ pub(super) fn check(args: &Args) -> anyhow::Result<()> {
 
 /// Connects to the relays of `--via`.
 pub(super) async fn connect(args: &Args, config: &Config) -> anyhow::Result<Relayed> {
-    let token = args.token_file.as_ref().map(|path| {
-        let text = std::fs::read_to_string(path);
-        text.with_context(|| format!("the token file {} can't be read", path.display()))
-    });
     let engine = config.engine_config()?;
     let lane = engine.lanes.iter().find(|(name, _)| name == DEFAULT);
     let cap = lane.map_or(32 << 20, |(_, lane)| lane.response_cap);
     let config = RelayedConfig {
         relays: args.via.clone(),
-        token: token.transpose()?.map(|text| text.trim().to_owned()),
+        token: read_token(args.token_file.as_deref())?,
         roots: engine.extra_roots,
         concurrency: args.concurrency(),
         timeout: args.timeout.map(|timeout| timeout.0),

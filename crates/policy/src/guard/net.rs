@@ -17,16 +17,9 @@ pub struct IpNet {
 }
 
 /// Reason why a text or a pair is not an [`IpNet`] or [`HostPattern`](super::HostPattern), as a sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct PatternError(pub(super) String);
-
-impl fmt::Display for PatternError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for PatternError {}
 
 impl IpNet {
     /// Returns the range of all addresses that share the first `prefix` bits of `address`.
