@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fetchway_batch::{Format, Found, JournalError};
+use fetchway_batch::{Format, Found, BatchError};
 
 /// For any bytes, the complete part is a valid output by itself. It has the same lines, except for
 /// those of an unfinished frame, and no line of it is incomplete.
@@ -29,6 +29,6 @@ pub fn batch_output(input: &[u8]) {
     }
 }
 
-fn read(output: &[u8], format: Format) -> Result<Found, JournalError> {
+fn read(output: &[u8], format: Format) -> Result<Found, BatchError> {
     Found::of(output, output.len() as u64, format, Path::new("output"))
 }

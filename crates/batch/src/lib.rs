@@ -6,6 +6,7 @@
 //! The crate `fetchway-dispatch` decides what is sent and when; `run` drives it. `follow` finds the page that a
 //! response names. `fingerprint` tells whether an item is still the one that was fetched.
 
+mod error;
 mod file_run;
 mod fingerprint;
 mod follow;
@@ -16,18 +17,14 @@ mod line;
 mod outcome;
 mod run;
 
+pub use error::BatchError;
 pub use fetchway_dispatch::{Cause, FoundRates, MAX_STRICT};
-pub use file_run::{
-    BadLines, Earlier, Failure, FileRun, FileRunConfig, FileRunEnd, FileRunError, Output, Running,
-    Watch,
-};
+pub use file_run::{BadLines, Earlier, FileRunConfig, FileRunEnd, Output, Running, Watch};
 pub use fingerprint::fingerprint;
 pub use follow::Follow;
-pub use input::{Count, Feed, Input, InputError, InputProgress, MAX_LINE, Range, Source, Template};
+pub use input::{Count, Feed, Input, InputProgress, MAX_LINE, Range, Source, Template};
 pub use item::{Item, Request};
-pub use journal::{
-    DoneItems, Format, Found, Journal, JournalError, Options, Resume, Window, Written,
-};
+pub use journal::{DoneItems, Format, Found, Journal, Options, Resume, Window, Written};
 pub use outcome::{Done, Outcome, Response, Timing};
 pub use run::{
     DEFAULT_RETRIES, Handle, Handover, OnSent, Outcomes, Performer, Places, Progress, RunConfig,

@@ -73,7 +73,7 @@ fn a_disk_that_fills_up_within_a_line_leaves_whole_lines_to_resume_from() {
             says.contains(name) && says.contains("cannot be continued: "),
             "{says}"
         );
-        assert!(says.ends_with("correct that and resume."), "{says}");
+        assert!(says.ends_with("correct that and resume"), "{says}");
         assert_eq!(
             fs::metadata(&path).unwrap().len(),
             one,
@@ -81,7 +81,7 @@ fn a_disk_that_fills_up_within_a_line_leaves_whole_lines_to_resume_from() {
         );
         assert!(journal.finish().is_err(), "it does not pass for finished");
 
-        let resume = Resume::open(&path, false).unwrap();
+        let resume = Resume::open(&path, false, 0).unwrap();
         resume.check(&source).unwrap();
         let (mut journal, done) = resume.start(Options::default()).unwrap();
         for index in (0..9).filter(|index| !done.contains(*index)) {
@@ -90,6 +90,6 @@ fn a_disk_that_fills_up_within_a_line_leaves_whole_lines_to_resume_from() {
                 .unwrap();
         }
         journal.finish().unwrap();
-        assert_eq!(Resume::open(&path, false).unwrap().found().lines, 9);
+        assert_eq!(Resume::open(&path, false, 0).unwrap().found().lines, 9);
     }
 }

@@ -40,5 +40,5 @@ impl Cause {
     }
 }
 
-/// Time by which the schedule has slipped, for each cause.
-pub type Slips = [(Cause, Duration); Cause::ALL.len()];
+/// Time by which the schedule has slipped for each cause, in the order of [`Cause::ALL`].
+pub type Slips = [Duration; Cause::ALL.len()];

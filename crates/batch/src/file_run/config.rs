@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::input::{Input, InputError, Source};
+use crate::error::BatchError;
+use crate::input::{Input, Source};
 use crate::run::RunConfig;
 
 /// Configuration of a run from an input to an output.
@@ -64,7 +65,7 @@ impl FileRunConfig {
     ///
     /// # Errors
     /// If the input cannot be read, or has a bad line on which the run is to stop.
-    pub fn open_input(&self) -> Result<Input, InputError> {
+    pub fn open_input(&self) -> Result<Input, BatchError> {
         if self.bad_lines == BadLines::Stop {
             self.source.check()?;
         }

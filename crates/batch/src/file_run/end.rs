@@ -1,14 +1,16 @@
 //! The end of a run, summed up.
 
+use std::io;
 use std::sync::atomic::Ordering;
-use std::{fmt, io};
 
+use fetchway_dispatch::Cause;
 use fetchway_report::{About, Summary};
 
 use super::config::FileRunConfig;
-use super::input_thread::{InputEnd, Reading};
-use super::output_thread::Output;
-use crate::journal::{Found, JournalError};
+use super::input_thread::Reading;
+use super::output_thread::OutputEnd;
+use crate::error::BatchError;
+use crate::journal::Found;
 use crate::run::{Handle, Progress};
 
 /// End of a run.
@@ -23,32 +25,9 @@ pub struct FileRunEnd {
     /// their turn.
     pub held_back: usize,
     /// Reason why the run ended before all items were done, unless it was stopped.
-    pub failure: Option<Failure>,
+    pub failure: Option<BatchError>,
     /// Error of the dispatch log.
     pub dispatch_log: io::Result<()>,
-}
-
-/// Reason why a run ended before all items were done.
-#[derive(Debug)]
-pub enum Failure {
-    /// The output could not be written.
-    Output(JournalError),
-    /// The input could not be read to its end; the message says why.
-    Input(String),
-    /// A task of the run has panicked.
-    Panicked,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Output(error) => error.fmt(f),
-            Self::Input(message) => f.write_str(message),
-            Self::Panicked => f.write_str(
-                "a task of the run has panicked, which is a bug of fetchway; the outcomes so far are kept",
-            ),
-        }
-    }
 }
 
 impl FileRunEnd {
@@ -57,10 +36,10 @@ impl FileRunEnd {
         found: &Found,
         handle: &Handle,
         reading: &Reading,
-        output: Output,
+        output: OutputEnd,
     ) -> Self {
         let progress = handle.progress();
-        let slipped = progress.slipped.into_iter();
+        let slipped = Cause::ALL.into_iter().zip(progress.slipped);
         let about = About {
             input: config.input_name(),
             output: config.output_name(),
@@ -76,16 +55,18 @@ impl FileRunEnd {
                 .collect(),
             adaptive: handle.found_rates(),
         };
-        let input = reading.failed.get().map(InputEnd::to_string);
         Self {
             summary: Summary::new(about, &output.sends, &output.statistics),
             failed: progress.failed + found.failed - found.again,
             held_back: output.written.as_ref().map_or(0, |it| it.held_back),
-            failure: match (output.written, input) {
-                (Err(error), _) => Some(Failure::Output(error)),
-                (Ok(_), Some(message)) => Some(Failure::Input(message)),
-                (Ok(_), None) if progress.panicked => Some(Failure::Panicked),
-                (Ok(_), None) => None,
+            failure: match (output.written, reading.failed.get()) {
+                (Err(error), _) => Some(error),
+                (Ok(_), Some(error)) => Some(error.clone()),
+                (Ok(_), None) => progress.panicked.then(|| {
+                    BatchError::new(
+                        "a task of the run has panicked, which is a bug of fetchway; the outcomes so far are kept",
+                    )
+                }),
             },
             progress,
             dispatch_log: output.logged,

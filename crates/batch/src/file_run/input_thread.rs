@@ -6,13 +6,14 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
-use std::{fmt, io, thread};
+use std::{io, thread};
 
 use fetchway_policy::FetchError;
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
-use crate::input::{Input, InputError};
+use crate::error::BatchError;
+use crate::input::Input;
 use crate::item::Item;
 use crate::journal::{DoneItems, Window};
 
@@ -42,35 +43,7 @@ pub(super) struct Reading {
     /// Number of lines that were left out.
     pub(super) skipped: AtomicU64,
     /// Reason why reading ended too soon.
-    pub(super) failed: OnceLock<InputEnd>,
-}
-
-/// Reason why reading ended before the input did.
-#[derive(Debug)]
-pub(super) enum InputEnd {
-    /// The input cannot be read.
-    Input(InputError),
-    /// The thread has panicked.
-    Panicked,
-    /// This item comes before one that the output has.
-    Disorder(u64),
-}
-
-impl fmt::Display for InputEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Input(error) => error.fmt(f),
-            Self::Panicked => f.write_str(
-                "the thread for the input has panicked, which is a bug of fetchway: items after those that \
-                 have a line were not fetched",
-            ),
-            Self::Disorder(index) => write!(
-                f,
-                "item {index} has no line and later items have one, so the output was written without \
-                 --ordered and can't be resumed in order: leave out --ordered"
-            ),
-        }
-    }
+    pub(super) failed: OnceLock<BatchError>,
 }
 
 /// Reads `input` on a thread of its own, which ends with the stream, or when the stream is dropped.
@@ -102,12 +75,15 @@ pub(super) fn start(input: Input, selection: Selection) -> io::Result<(Items, Ar
 fn guarded(reading: &Reading, read: impl FnOnce()) {
     // Everything that a panic leaves half-way is dropped.
     if catch_unwind(AssertUnwindSafe(read)).is_err() {
-        let _first = reading.failed.set(InputEnd::Panicked);
+        let _first = reading.failed.set(BatchError::new(
+            "the thread for the input has panicked, which is a bug of fetchway: items after those that have a \
+             line were not fetched",
+        ));
     }
 }
 
 fn read(
-    input: impl Iterator<Item = Result<Item, InputError>>,
+    input: impl Iterator<Item = Result<Item, BatchError>>,
     selection: &Selection,
     reading: &Reading,
     to: &mpsc::Sender<Vec<Item>>,
@@ -120,7 +96,7 @@ fn read(
         let item = match item {
             Ok(item) => item,
             Err(error) => {
-                let _first = reading.failed.set(InputEnd::Input(error));
+                let _first = reading.failed.set(error);
                 break;
             }
         };
@@ -140,7 +116,11 @@ fn read(
         if let Some(window) = &selection.window {
             // Its line would come after theirs.
             if item.index < after {
-                let _first = reading.failed.set(InputEnd::Disorder(item.index));
+                let _first = reading.failed.set(BatchError::new(format!(
+                    "item {} has no line and later items have one, so the output was written without --ordered and \
+                     can't be resumed in order: leave out --ordered",
+                    item.index
+                )));
                 break;
             }
             if !window.admit(item.index) {

@@ -8,15 +8,16 @@ use fetchway_report::{SendCounter, Statistics};
 use tokio::sync::oneshot;
 
 use super::send_log::SendLog;
-use crate::journal::{Journal, JournalError, Written};
+use crate::error::BatchError;
+use crate::journal::{Journal, Written};
 use crate::run::Outcomes;
 
 /// Result of the thread.
-pub(super) struct Output {
+pub(super) struct OutputEnd {
     pub(super) sends: SendCounter,
     pub(super) statistics: Statistics,
     /// Content of the output, or the reason why it could not be written.
-    pub(super) written: Result<Written, JournalError>,
+    pub(super) written: Result<Written, BatchError>,
     /// Error of the dispatch log, if it could not be written.
     pub(super) logged: io::Result<()>,
 }
@@ -29,7 +30,7 @@ pub(super) fn start<H: Send + 'static>(
     journal: Journal,
     sends: Arc<SendLog>,
     (began, rate): (u64, Option<Rate>),
-) -> io::Result<oneshot::Receiver<Output>> {
+) -> io::Result<oneshot::Receiver<OutputEnd>> {
     let (to, output) = oneshot::channel();
     let thread = thread::Builder::new().name("output".to_owned());
     thread.spawn(move || {
@@ -38,7 +39,7 @@ pub(super) fn start<H: Send + 'static>(
         let count = || sends.count(counter);
         let written = write(outcomes, journal, count, &mut statistics);
         count();
-        let output = Output {
+        let output = OutputEnd {
             sends: counter.lock().clone(),
             statistics,
             written,
@@ -55,7 +56,7 @@ fn write<H>(
     mut journal: Journal,
     count: impl Fn(),
     statistics: &mut Statistics,
-) -> Result<Written, JournalError> {
+) -> Result<Written, BatchError> {
     let mut chunk = Vec::new();
     loop {
         // Held until the lines are written, so that a crash loses only what was in flight.

@@ -1,18 +1,21 @@
 //! A run that has begun: its progress, how to stop it, and its end.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use fetchway_policy::FetchError;
 use tokio::sync::oneshot;
 
-use super::config::FileRunConfig;
+use super::config::{BadLines, Earlier, FileRunConfig, Output};
 use super::end::FileRunEnd;
-use super::error::FileRunError;
-use super::input_thread::Reading;
-use super::output_thread::Output;
-use crate::input::{Count, InputProgress};
-use crate::journal::{Found, Window};
-use crate::run::{Handle, Progress};
+use super::input_thread::{self, Reading, Selection};
+use super::output_thread::{self, OutputEnd};
+use super::send_log::SendLog;
+use crate::error::BatchError;
+use crate::input::{Count, Input, InputProgress};
+use crate::journal::{DoneItems, Found, Journal, Options, Resume, Window};
+use crate::run::{Handle, Performer, Progress, run};
 
 /// A run that has begun.
 pub struct Running {
@@ -20,7 +23,7 @@ pub struct Running {
     found: Found,
     window: Option<Window>,
     watch: Watch,
-    output: oneshot::Receiver<Output>,
+    output: oneshot::Receiver<OutputEnd>,
 }
 
 /// Progress of a run, for whoever shows it.
@@ -33,23 +36,93 @@ pub struct Watch {
     reading: Arc<Reading>,
 }
 
-impl Running {
-    pub(super) fn new(
-        config: FileRunConfig,
-        found: Found,
-        window: Option<Window>,
-        watch: Watch,
-        output: oneshot::Receiver<Output>,
-    ) -> Self {
-        Self {
-            config,
+impl FileRunConfig {
+    /// Opens the output of a run with this input, and begins to fetch. The output is new, or that of an earlier run,
+    /// which is read: `on_found` is called with its content before any of it is changed. `on_skipped` is called for
+    /// each bad line that is skipped, with the number of those before. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the output cannot be written, exists and is not to be resumed, or is of another input; if the dispatch log
+    /// cannot be written; if a thread cannot be started.
+    pub fn start(
+        mut self,
+        input: Input,
+        performer: impl Performer,
+        on_found: impl FnOnce(&Found),
+        on_skipped: impl Fn(u64, &FetchError) + Send + 'static,
+    ) -> Result<Running, BatchError> {
+        let window = self.ordered.then(Window::default);
+        let (journal, done, found) = self.open_output(window.clone(), on_found)?;
+        let sends = Arc::new(SendLog::create(self.dispatch_log.as_deref())?);
+        let on_sent = Arc::clone(&sends);
+        self.run.on_sent = Some(Arc::new(move |sent| on_sent.add(sent)));
+        let progress = input.progress();
+        let before = done.as_ref().map_or(0, DoneItems::len);
+        let selection = Selection {
+            done,
+            skip_bad: self.bad_lines == BadLines::Skip,
+            on_skipped: Box::new(on_skipped),
+            window: window.clone(),
+        };
+        let thread = |name| {
+            move |error| {
+                BatchError::new(format!(
+                    "the thread for the {name} can't be started: {error}"
+                ))
+            }
+        };
+        let (items, reading) = input_thread::start(input, selection).map_err(thread("input"))?;
+        let (outcomes, handle) = run(&self.run, items, performer);
+        let time = (handle.began(), self.run.rate);
+        let output =
+            output_thread::start(outcomes, journal, sends, time).map_err(thread("output"))?;
+        Ok(Running {
+            config: self,
             found,
             window,
-            watch,
+            watch: Watch {
+                handle,
+                input: progress,
+                before,
+                reading,
+            },
             output,
-        }
+        })
     }
 
+    fn open_output(
+        &self,
+        window: Option<Window>,
+        on_found: impl FnOnce(&Found),
+    ) -> Result<(Journal, Option<DoneItems>, Found), BatchError> {
+        let options = Options {
+            bodies: self.bodies.clone(),
+            sync: self.sync,
+            ordered: window,
+        };
+        let new = match (&self.output, self.earlier) {
+            (Output::Stdout, Earlier::Refuse) => Journal::stream(Box::new(io::stdout()), options)?,
+            (Output::Stdout, _) => {
+                return Err(BatchError::new(
+                    "standard output can't be read back, so it can't be resumed: name a file",
+                ));
+            }
+            (Output::File(path), Earlier::Refuse) => Journal::create(path, options)?,
+            (Output::File(path), Earlier::Resume | Earlier::RetryFailed) => {
+                let retry_failed = self.earlier == Earlier::RetryFailed;
+                let resume = Resume::open(path, retry_failed, self.depth())?;
+                resume.check(&self.source)?;
+                let found = resume.found();
+                on_found(&found);
+                let (journal, done) = resume.start(options)?;
+                return Ok((journal, Some(done), found));
+            }
+        };
+        Ok((new, None, Found::default()))
+    }
+}
+
+impl Running {
     /// Progress of the run.
     #[must_use]
     pub fn watch(&self) -> &Watch {
@@ -71,9 +144,10 @@ impl Running {
     ///
     /// # Errors
     /// If the thread that writes the output has panicked.
-    pub async fn finished(self) -> Result<FileRunEnd, FileRunError> {
-        let output = self.output.await;
-        let output = output.map_err(|_| FileRunError::OutputPanicked)?;
+    pub async fn finished(self) -> Result<FileRunEnd, BatchError> {
+        let output = self.output.await.map_err(|_| {
+            BatchError::new("the thread for the output has panicked; the output can be resumed")
+        })?;
         let (handle, reading) = (&self.watch.handle, &self.watch.reading);
         Ok(FileRunEnd::new(
             &self.config,
@@ -86,20 +160,6 @@ impl Running {
 }
 
 impl Watch {
-    pub(super) fn new(
-        handle: Handle,
-        input: InputProgress,
-        before: u64,
-        reading: Arc<Reading>,
-    ) -> Self {
-        Self {
-            handle,
-            input,
-            before,
-            reading,
-        }
-    }
-
     /// Progress of the run at this moment.
     #[must_use]
     pub fn progress(&self) -> Progress {

@@ -9,7 +9,7 @@ use fetchway_policy::Rate;
 use fetchway_report::SendCounter;
 use parking_lot::Mutex;
 
-use super::error::FileRunError;
+use crate::error::BatchError;
 use crate::run::Sent;
 
 /// Most times that are kept uncounted. Whoever adds one more counts them all, which takes a fraction of a
@@ -32,10 +32,13 @@ struct LogFile {
 
 impl SendLog {
     /// Times that are also written into the file `log`.
-    pub(super) fn create(log: Option<&Path>) -> Result<Self, FileRunError> {
+    pub(super) fn create(log: Option<&Path>) -> Result<Self, BatchError> {
         let open = |path: &Path| {
             let file = File::create(path);
-            file.map_err(|error| FileRunError::DispatchLog(path.to_owned(), error))
+            file.map_err(|error| {
+                let path = path.display();
+                BatchError::new(format!("the dispatch log {path} can't be written: {error}"))
+            })
         };
         let file = log.map(open).transpose()?;
         Ok(Self {

@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::items::trimmed;
 use super::parse::{self, Place};
-use super::source::trimmed;
 use crate::Item;
 
 /// A buffer grown by a long line is kept up to this size only.

@@ -4,7 +4,6 @@
 //! item of a line, and `items` returns the items one by one. Only one line is in memory at a time. `feed` is
 //! for lines that arrive in pieces.
 
-mod error;
 mod feed;
 mod items;
 pub(crate) mod lines;
@@ -13,7 +12,6 @@ mod progress;
 mod source;
 mod template;
 
-pub use error::InputError;
 pub use feed::Feed;
 pub use items::Input;
 pub use parse::MAX_LINE;

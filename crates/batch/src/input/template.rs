@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use fetchway_policy::redirect::parse_url;
 
-use super::error::InputError;
+use crate::error::BatchError;
 
 /// The placeholder for the number in a template.
 const PLACE: &str = "{}";
@@ -14,19 +14,19 @@ const PLACE: &str = "{}";
 pub struct Template(String);
 
 impl FromStr for Template {
-    type Err = InputError;
+    type Err = BatchError;
 
-    fn from_str(text: &str) -> Result<Self, InputError> {
+    fn from_str(text: &str) -> Result<Self, BatchError> {
         if !text.contains(PLACE) {
-            return Err(InputError::new(format!(
-                "The URL template {text:?} has no {{}}: put it where the numbers of the range go."
+            return Err(BatchError::new(format!(
+                "the URL template {text:?} has no {{}}: put it where the numbers of the range go"
             )));
         }
         let template = Self(text.to_owned());
         match parse_url(&template.at(0)) {
             Ok(_) => Ok(template),
-            Err(error) => Err(InputError::new(format!(
-                "The URL template {text:?} makes no URL: {}.",
+            Err(error) => Err(BatchError::new(format!(
+                "the URL template {text:?} does not make a URL: {}",
                 error.detail
             ))),
         }
@@ -50,9 +50,9 @@ pub struct Range {
 }
 
 impl FromStr for Range {
-    type Err = InputError;
+    type Err = BatchError;
 
-    fn from_str(text: &str) -> Result<Self, InputError> {
+    fn from_str(text: &str) -> Result<Self, BatchError> {
         let number = |text: &str| text.parse().ok();
         let range = text.split_once("..").and_then(|(first, last)| {
             let (first, last) = (number(first)?, number(last)?);
@@ -60,8 +60,8 @@ impl FromStr for Range {
             (first <= last && last - first < u64::MAX).then_some(Self { first, last })
         });
         range.ok_or_else(|| {
-            InputError::new(format!(
-                "{text:?} is no range of numbers: write one as 1..1000000, the last number included."
+            BatchError::new(format!(
+                "{text:?} is not a range of numbers: write one as 1..1000000, the last number included"
             ))
         })
     }

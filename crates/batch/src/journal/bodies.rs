@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::error::JournalError;
-use super::folder::{folder_of, sync_folder};
+use super::file::{folder_of, sync_folder};
+use crate::error::BatchError;
 
 /// Files of a folder: item 1234567's body is `DIR/123/1234567`, and that of its third page
 /// `DIR/123/1234567.3`. Few enough for any file system.
@@ -22,19 +22,18 @@ pub(super) struct Bodies {
 }
 
 impl Bodies {
-    pub(super) fn new(root: &Path, sync: bool) -> Result<Self, JournalError> {
+    pub(super) fn new(root: &Path, sync: bool) -> Result<Self, BatchError> {
         let Some(name) = root.to_str() else {
-            return Err(JournalError::new(format!(
-                "The folder for bodies, {}, has a name that is not UTF-8, so JSON cannot tell it: \
-                 choose another.",
+            return Err(BatchError::new(format!(
+                "the folder for bodies, {}, has a name that is not UTF-8, which JSON cannot hold: choose another",
                 root.display()
             )));
         };
         fs::create_dir_all(root).map_err(|error| {
             let root = root.display();
-            let says =
-                format!("The folder for bodies {root} cannot be made: {error}; choose another.");
-            JournalError::new(says)
+            BatchError::new(format!(
+                "the folder for bodies {root} cannot be made: {error}; choose another"
+            ))
         })?;
         if sync {
             // Its own entry, in the folder that it is in.
@@ -53,7 +52,7 @@ impl Bodies {
         &mut self,
         (index, depth): (u64, u32),
         body: &[u8],
-    ) -> Result<String, JournalError> {
+    ) -> Result<String, BatchError> {
         let number = index / FOLDER;
         let folder = self.folder(number);
         let name = match depth {
@@ -82,7 +81,7 @@ impl Bodies {
     }
 
     /// Puts the names of all files on disk; their contents are.
-    pub(super) fn sync(&mut self) -> Result<(), JournalError> {
+    pub(super) fn sync(&mut self) -> Result<(), BatchError> {
         if self.unsynced.is_empty() {
             return Ok(());
         }
@@ -99,9 +98,9 @@ impl Bodies {
     }
 }
 
-fn failed(path: &Path, cause: io::Error) -> JournalError {
+fn failed(path: &Path, cause: io::Error) -> BatchError {
     let path = path.display();
-    let message =
-        format!("The body file {path} cannot be written: {cause}; correct that and resume.");
-    JournalError::with_cause(message, cause)
+    BatchError::new(format!(
+        "the body file {path} cannot be written: {cause}; correct that and resume"
+    ))
 }

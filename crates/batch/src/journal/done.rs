@@ -1,4 +1,4 @@
-//! Which items an output has: a bit an item, and for each page of items a sum that tells whether the
+//! The items that an output has: one bit for each, and for each page of items a sum that shows whether the
 //! input's items are still the ones that were fetched.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use crate::Item;
 use crate::fingerprint::mixed;
 use crate::line::Record;
 
-/// Items of a page. With its sum a page costs 1.03 bits an item.
+/// Number of items of a page. A page with its sum takes 1.03 bits for each item.
 pub(super) const PAGE: u64 = 4096;
 
 type Bits = [u64; (PAGE / 64) as usize];
@@ -25,14 +25,14 @@ pub struct DoneItems {
 struct Page {
     /// Items that have a line.
     seen: Bits,
-    /// Of these, the ones to be fetched again.
+    /// The items among `seen` that are to be fetched again.
     again: Option<Box<Bits>>,
-    /// Of `mixed` over all lines.
+    /// Sum of `mixed` over all lines.
     sum: u64,
 }
 
 impl DoneItems {
-    /// Of an output whose chains of pages are followed to this depth.
+    /// Returns no items, of an output whose chains of pages are followed to depth `most`.
     pub(super) fn following(most: u32) -> Self {
         Self {
             chains: Chains::new(most),
@@ -49,7 +49,7 @@ impl DoneItems {
         }
     }
 
-    /// Whether the item itself needs no fetch. A page that follows it may.
+    /// Returns true if the item itself needs no fetch. A page that follows it may need one.
     #[must_use]
     pub fn contains(&self, index: u64) -> bool {
         let Some(page) = self.pages.get(&(index / PAGE)) else {
@@ -59,30 +59,30 @@ impl DoneItems {
         has(&page.seen, index) && !again
     }
 
-    /// How many items need no fetch, nor a page that follows them.
+    /// Number of items that need no fetch, nor a page that follows them.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.seen - self.again - self.chains.open()
     }
 
-    /// How many have a page that is to come.
+    /// Number of items with a page that is to be fetched.
     pub(super) fn to_come(&self) -> u64 {
         self.chains.open()
     }
 
-    /// Whether a page of this depth is fetched.
-    pub(super) fn reach(&self, depth: u32) -> bool {
-        self.chains.reach(depth)
+    /// Returns true if the item or page of a line is fetched again when failures are.
+    pub(super) fn is_retried(&self, record: &Record) -> bool {
+        record.failed && self.chains.reach(record.depth)
     }
 
-    /// Whether there are none.
+    /// Returns true if every item needs a fetch.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Enters a line; `again` if what it is of is to be fetched once more. False if that has one
-    /// already, or is a page that no line before it names.
+    /// Enters a line; `again` if its item or page is to be fetched once more. Returns false if that item or page
+    /// has a line already, or is a page that no line before it names.
     pub(super) fn enter(&mut self, record: Record, again: bool) -> bool {
         if record.depth > 0 {
             return self.contains(record.index) && self.chains.enter(record, again);
@@ -113,7 +113,7 @@ impl DoneItems {
         self.chains.enter(record, again)
     }
 
-    /// The highest item that has a line.
+    /// Index of the highest item that has a line.
     #[must_use]
     pub fn highest(&self) -> Option<u64> {
         let (number, page) = self.pages.last_key_value()?;
@@ -122,8 +122,8 @@ impl DoneItems {
         Some(number * PAGE + word as u64 * 64 + bit)
     }
 
-    /// Whether the lines of page `number` are of the input's items, whose fingerprints these are. An
-    /// item that has a line but is beyond their end counts as another.
+    /// Returns true if the lines of page `number` are of the input's items, whose fingerprints these are. An
+    /// item that has a line but no fingerprint counts as another item.
     pub(super) fn page_is_of(&self, number: u64, fingerprints: &[u64]) -> bool {
         let Some(page) = self.pages.get(&number) else {
             return true;

@@ -4,9 +4,9 @@ use std::io::Read;
 use std::path::Path;
 
 use super::done::DoneItems;
-use super::error::JournalError;
 use super::format::Format;
 use super::scan::{Seen, scan};
+use crate::error::BatchError;
 use crate::line::Record;
 
 /// The content of an output that an earlier run has left.
@@ -37,20 +37,10 @@ impl Found {
     ///
     /// # Errors
     /// The output cannot be read, is not an output of a batch, or is damaged.
-    pub fn of(
-        from: impl Read,
-        len: u64,
-        format: Format,
-        name: &Path,
-    ) -> Result<Self, JournalError> {
+    pub fn of(from: impl Read, len: u64, format: Format, name: &Path) -> Result<Self, BatchError> {
         let done = DoneItems::following(u32::MAX);
         read(from, len, format, name, (done, false)).map(|(_, found)| found)
     }
-}
-
-/// Returns true if the item of a line is fetched again when failures are.
-pub(super) fn is_retried(done: &DoneItems, record: &Record) -> bool {
-    record.failed && done.reach(record.depth)
 }
 
 /// Reads an output, and enters its items in `done`. With `retry`, failures are fetched again.
@@ -60,7 +50,7 @@ pub(super) fn read(
     format: Format,
     path: &Path,
     (mut done, retry): (DoneItems, bool),
-) -> Result<(DoneItems, Found), JournalError> {
+) -> Result<(DoneItems, Found), BatchError> {
     let (mut found, mut highest) = (Found::default(), 0);
     let mut pending: Vec<Record> = Vec::new();
     let mut see = |seen: Seen<'_>| {
@@ -77,7 +67,7 @@ pub(super) fn read(
         }
         for record in pending.drain(..) {
             let (index, depth) = (record.index, record.depth);
-            let again = retry && is_retried(&done, &record);
+            let again = retry && done.is_retried(&record);
             found.unordered |= index < highest;
             highest = highest.max(index);
             found.lines += 1;
@@ -86,13 +76,13 @@ pub(super) fn read(
             found.again += u64::from(again);
             if !done.enter(record, again) {
                 let path = path.display();
-                return Err(JournalError::new(match depth {
+                return Err(BatchError::new(match depth {
                     0 => format!(
-                        "The output {path} has two lines for item {index}: remove one, then resume."
+                        "the output {path} has two lines for item {index}: remove one, then resume"
                     ),
                     _ => format!(
-                        "The output {path} has a line for page {depth} of item {index} that is there \
-                         twice, or comes before the line that names the page: remove it, then resume."
+                        "the output {path} has a line for page {depth} of item {index} that is there \
+                         twice, or comes before the line that names the page: remove it, then resume"
                     ),
                 }));
             }

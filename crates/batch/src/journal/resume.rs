@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::bodies::Bodies;
 use super::done::{DoneItems, PAGE};
-use super::error::JournalError;
-use super::folder::{folder_of, sync_folder};
+use super::file::{folder_of, lock, sync_folder};
 use super::format::{FRAME, Format, Framer};
-use super::found::{Found, is_retried, read};
-use super::lock::lock;
+use super::found::{Found, read};
 use super::scan::{Seen, scan};
 use super::writer::{Journal, Options};
+use crate::Source;
+use crate::error::BatchError;
 use crate::line::url_of;
-use crate::{InputError, Source};
 
 /// An output that was begun by an earlier run.
 pub struct Resume {
@@ -28,26 +27,19 @@ pub struct Resume {
 }
 
 impl Resume {
-    /// Reads an output, all of it once. If there is none, begins one: the earlier run may have ended
-    /// before. With `retry_failed`, items that failed are not done, and there must be an output.
+    /// Reads an output, all of it once. Creates one if there is none, because the earlier run may have ended before
+    /// its first line. With `retry_failed`, items that failed are not done, and there must be an output.
+    ///
+    /// Chains of pages are continued up to page number `most`; 0 if no pages are followed. Each chain that is not at
+    /// its end takes the length of its URL in memory.
     ///
     /// # Errors
-    /// If it cannot be read and written, is no file, no output, damaged, or being written by another
-    /// run.
-    pub fn open(path: &Path, retry_failed: bool) -> Result<Self, JournalError> {
-        Self::following(path, retry_failed, 0)
-    }
-
-    /// The same, and goes on with chains of pages too, to this depth: those whose last line names a page
-    /// that has none. Beyond it pages that failed stay as they are. Each such chain takes its URL in
-    /// memory.
-    ///
-    /// # Errors
-    /// As of [`open`](Self::open).
-    pub fn following(path: &Path, retry_failed: bool, most: u32) -> Result<Self, JournalError> {
+    /// If the output cannot be read and written, is not a file, is not an output of a batch, is damaged, or is being
+    /// written by another run.
+    pub fn open(path: &Path, retry_failed: bool, most: u32) -> Result<Self, BatchError> {
         let failed = |error| {
             let remedy = "give the output of the run that is to go on";
-            JournalError::at(path, "cannot be resumed", error, remedy)
+            BatchError::output(path, "cannot be resumed", &error, remedy)
         };
         let mut how = OpenOptions::new();
         let how = how
@@ -58,8 +50,8 @@ impl Resume {
         let file = how.open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
-            return Err(JournalError::new(format!(
-                "The output {} is no file, so nothing is left of it to resume from: start anew.",
+            return Err(BatchError::new(format!(
+                "the output {} is not a file, so nothing is left of it to resume from: start anew",
                 path.display()
             )));
         }
@@ -89,7 +81,7 @@ impl Resume {
     ///
     /// # Errors
     /// If it is not, with the first item that differs; or if it cannot be read.
-    pub fn check(&self, source: &Source) -> Result<(), InputError> {
+    pub fn check(&self, source: &Source) -> Result<(), BatchError> {
         source.must_be_repeatable("cannot be resumed from; start the run again")?;
         let Some(highest) = self.done.highest() else {
             return Ok(());
@@ -129,7 +121,7 @@ impl Resume {
         &self,
         number: u64,
         page: &[u64],
-    ) -> Result<(u64, Option<String>), InputError> {
+    ) -> Result<(u64, Option<String>), BatchError> {
         let mut first: Option<(u64, Option<String>)> = None;
         let len = self.found.whole + self.found.torn;
         let mut see = |seen: Seen<'_>| {
@@ -145,24 +137,18 @@ impl Resume {
             }
             Ok(())
         };
-        let again = rewound(&self.file).map_err(|error| self.unreadable(error))?;
-        scan(again, len, self.format, &self.path, &mut see)
-            .map_err(|error| InputError::new(error.to_string()))?;
+        let again = rewound(&self.file).map_err(|error| self.failed(&error))?;
+        scan(again, len, self.format, &self.path, &mut see)?;
         Ok(first.unwrap_or((number * PAGE, None)))
     }
 
-    fn differs(&self, source: &Source, index: u64, url: Option<String>) -> InputError {
+    fn differs(&self, source: &Source, index: u64, url: Option<String>) -> BatchError {
         let (input, output) = (source.name(), self.path.display());
         let was = url.map_or_else(String::new, |url| format!(" (fetched as {url})"));
-        InputError::new(format!(
-            "The input {input} is not the one that the output {output} is of: item {index}{was} is \
-             another now, or gone; give the input as it was, or begin another output."
+        BatchError::new(format!(
+            "the input {input} is not the one that the output {output} is of: item {index}{was} is \
+             another now, or gone; give the input as it was, or begin another output"
         ))
-    }
-
-    fn unreadable(&self, error: io::Error) -> InputError {
-        let path = self.path.display();
-        InputError::io(format!("The output {path} cannot be read: {error}."), error)
     }
 
     /// Goes on: cuts off what is torn, or with failures to retry replaces the file by one without
@@ -172,18 +158,16 @@ impl Resume {
     /// If it cannot be written; then the file is as it was, or without the lines of a frame that was not ended,
     /// which are fetched again. If the order is to be kept though the lines that there are have none, or while
     /// failures are retried, since their lines would come last.
-    pub fn start(mut self, options: Options) -> Result<(Journal, DoneItems), JournalError> {
+    pub fn start(mut self, options: Options) -> Result<(Journal, DoneItems), BatchError> {
         if self.retry && options.ordered.is_some() {
-            return Err(JournalError::new(
-                "Items that failed cannot be retried in input order, as their lines come last: \
-                 retry them without it."
-                    .to_owned(),
+            return Err(BatchError::new(
+                "items that failed cannot be retried in input order, because their lines come last: retry them \
+                 without it",
             ));
         }
         if self.found.unordered && options.ordered.is_some() {
-            return Err(JournalError::new(format!(
-                "The output {} is not in input order, so it cannot be gone on with in order: go on without \
-                 it.",
+            return Err(BatchError::new(format!(
+                "the output {} is not in input order, so it cannot be continued in order: resume without it",
                 self.path.display()
             )));
         }
@@ -195,17 +179,18 @@ impl Resume {
         let whole = if self.found.again > 0 {
             let (file, whole) = self
                 .without_failures()
-                .map_err(|error| self.failed(error))??;
+                .map_err(|error| self.failed(&error))??;
             self.file = file;
             whole
         } else {
-            self.cut(options.sync).map_err(|error| self.failed(error))?;
+            self.cut(options.sync)
+                .map_err(|error| self.failed(&error))?;
             self.found.whole
         };
         let mut file = self.file;
         let at_end = file.seek(SeekFrom::Start(whole));
         at_end.map_err(|error| {
-            JournalError::at(&self.path, "cannot be gone on with", error, "try again")
+            BatchError::output(&self.path, "cannot be continued", &error, "try again")
         })?;
         let mut journal = Journal::append(file, &self.path, whole, options)?;
         if !open.is_empty() {
@@ -215,7 +200,7 @@ impl Resume {
     }
 
     /// The lines of the frame that was not ended, but for failures that are fetched again.
-    fn open_lines(&self) -> Result<Vec<u8>, JournalError> {
+    fn open_lines(&self) -> Result<Vec<u8>, BatchError> {
         let (mut lines, mut left) = (Vec::new(), self.found.open);
         if left == 0 {
             return Ok(lines);
@@ -225,7 +210,7 @@ impl Resume {
                 && left > 0
             {
                 left -= 1;
-                if !(self.retry && is_retried(&self.done, &record)) {
+                if !(self.retry && self.done.is_retried(&record)) {
                     lines.extend_from_slice(line);
                     lines.push(b'\n');
                 }
@@ -235,14 +220,18 @@ impl Resume {
         let found = self.found;
         let mut file = &self.file;
         let at = file.seek(SeekFrom::Start(found.whole));
-        at.map_err(|error| self.failed(error))?;
+        at.map_err(|error| self.failed(&error))?;
         scan(file, found.torn, self.format, &self.path, &mut see)?;
         Ok(lines)
     }
 
-    fn failed(&self, error: io::Error) -> JournalError {
-        let remedy = "correct that and resume";
-        JournalError::at(&self.path, "cannot be gone on with", error, remedy)
+    fn failed(&self, error: &io::Error) -> BatchError {
+        BatchError::output(
+            &self.path,
+            "cannot be continued",
+            error,
+            "correct that and resume",
+        )
     }
 
     fn cut(&self, sync: bool) -> io::Result<()> {
@@ -257,7 +246,7 @@ impl Resume {
     }
 
     /// A file beside the output gets its lines but the failures', and then its name.
-    fn without_failures(&self) -> io::Result<Result<(File, u64), JournalError>> {
+    fn without_failures(&self) -> io::Result<Result<(File, u64), BatchError>> {
         // Where a link leads to, not the link, is what is replaced.
         let path = self.path.canonicalize()?;
         let mut name = path.clone().into_os_string();
@@ -291,8 +280,8 @@ impl Resume {
         copied
     }
 
-    fn copy(&self, to: &File) -> Result<u64, JournalError> {
-        let mut framer = Framer::new(self.format).map_err(|error| self.failed(error))?;
+    fn copy(&self, to: &File) -> Result<u64, BatchError> {
+        let mut framer = Framer::new(self.format).map_err(|error| self.failed(&error))?;
         let (mut to, mut bytes) = (BufWriter::new(to), 0);
         let mut lines = Vec::new();
         let mut see = |seen: Seen<'_>| {
@@ -304,26 +293,26 @@ impl Resume {
                 Ok(())
             };
             match seen {
-                Seen::Line(line, record) if !is_retried(&self.done, &record) => {
+                Seen::Line(line, record) if !self.done.is_retried(&record) => {
                     lines.extend_from_slice(line);
                     lines.push(b'\n');
                 }
                 Seen::Line(..) | Seen::Open(_) => {}
                 Seen::Whole if lines.len() < FRAME => {}
-                Seen::Whole => write(&mut lines).map_err(|error| self.failed(error))?,
+                Seen::Whole => write(&mut lines).map_err(|error| self.failed(&error))?,
             }
             Ok(())
         };
-        let from = rewound(&self.file).map_err(|error| self.failed(error))?;
+        let from = rewound(&self.file).map_err(|error| self.failed(&error))?;
         scan(from, self.found.whole, self.format, &self.path, &mut see)?;
         if !lines.is_empty() {
             let written = framer.add(&lines, true).and_then(|frame| {
                 bytes += frame.len() as u64;
                 to.write_all(frame)
             });
-            written.map_err(|error| self.failed(error))?;
+            written.map_err(|error| self.failed(&error))?;
         }
-        to.flush().map_err(|error| self.failed(error))?;
+        to.flush().map_err(|error| self.failed(&error))?;
         Ok(bytes)
     }
 }

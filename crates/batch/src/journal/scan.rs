@@ -9,8 +9,8 @@ use std::path::Path;
 
 use flate2::bufread::GzDecoder;
 
-use super::error::JournalError;
 use super::format::{FRAME, Format};
+use crate::error::BatchError;
 use crate::input::lines::{Line, Lines};
 use crate::line::{Record, decode};
 
@@ -38,7 +38,7 @@ pub(super) enum Seen<'a> {
 
 /// How each line begins.
 const BEGINNING: &[u8] = b"{\"index\":";
-const NO_OUTCOME: &str = "a line is no outcome";
+const NO_OUTCOME: &str = "a line is not an outcome";
 
 /// Why reading ended before the end.
 enum Stop {
@@ -47,10 +47,10 @@ enum Stop {
     /// Something that no run wrote.
     Damage(&'static str),
     Io(io::Error),
-    Given(JournalError),
+    Given(BatchError),
 }
 
-type See<'a> = &'a mut dyn FnMut(Seen<'_>) -> Result<(), JournalError>;
+type See<'a> = &'a mut dyn FnMut(Seen<'_>) -> Result<(), BatchError>;
 
 /// Reads an output of `len` bytes and tells `see` what is in it. Returns the bytes that are whole;
 /// what follows them may be cut off. `path` is for errors.
@@ -60,7 +60,7 @@ pub(super) fn scan(
     format: Format,
     path: &Path,
     see: See<'_>,
-) -> Result<u64, JournalError> {
+) -> Result<u64, BatchError> {
     let mut reader = Counted {
         reader: BufReader::with_capacity(BUFFER, reader.take(len)),
         position: 0,
@@ -78,19 +78,19 @@ pub(super) fn scan(
         Err(Stop::Given(error)) => return Err(error),
         Err(Stop::Io(error)) => {
             let remedy = "correct that and resume";
-            return Err(JournalError::at(path, "cannot be read", error, remedy));
+            return Err(BatchError::output(path, "cannot be read", &error, remedy));
         }
         // Without a whole line it may be anyone's: nothing of it is cut unless it begins like ours.
         Err(Stop::Torn | Stop::Damage(_)) if !ours && !reader.begins_like(format) => {
-            return Err(JournalError::new(format!(
-                "The file {shown} is no output of a batch: choose another name."
+            return Err(BatchError::new(format!(
+                "the file {shown} is not the output of a batch: choose another name"
             )));
         }
         Err(Stop::Torn) => whole,
         Err(Stop::Damage(_)) if (ours || reader.is_blank()) && len - whole <= TAIL => whole,
         Err(Stop::Damage(what)) => {
-            return Err(JournalError::new(format!(
-                "The output {shown} is damaged after byte {whole}: {what}. To go on from there, cut it \
+            return Err(BatchError::new(format!(
+                "the output {shown} is damaged after byte {whole}: {what}; to go on from there, cut it \
                  with: truncate -s {whole} {shown}"
             )));
         }

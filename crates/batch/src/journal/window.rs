@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use fetchway_dispatch::OrderedWindow;
 use parking_lot::{Condvar, Mutex};
 
-use super::error::JournalError;
+use crate::error::BatchError;
 
 /// Number of items that start before a line has come.
 const FIRST: usize = 64;
@@ -72,12 +72,12 @@ impl Window {
         index: u64,
         line: &[u8],
         out: &mut BytesMut,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), BatchError> {
         let mut state = self.0.state.lock();
         let added = state.window.add(index, line.len(), line.into());
         added.map_err(|_not_admitted| {
-            JournalError::new(format!(
-                "Item {index} has an outcome that was not expected, so its place in the order is not known."
+            BatchError::new(format!(
+                "item {index} has an outcome that was not expected, so its place in the order is not known"
             ))
         })?;
         while let Some(line) = state.window.take_next() {

@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use bytes::BytesMut;
 
 use super::bodies::Bodies;
-use super::error::JournalError;
-use super::folder::{folder_of, sync_folder};
+use super::file::{folder_of, lock, sync_folder};
 use super::format::{FRAME, Format, Framer};
-use super::lock::lock;
 use super::window::Window;
 use crate::Outcome;
+use crate::error::BatchError;
 use crate::line::{LineBody, encode};
 
 /// How an output is written.
@@ -66,8 +65,9 @@ impl Journal {
     /// # Errors
     /// If there is a file already, unless it is empty; if another run is writing it; if it cannot be
     /// created.
-    pub fn create(path: &Path, options: Options) -> Result<Self, JournalError> {
-        let failed = |error| JournalError::at(path, "cannot be created", error, "choose another");
+    pub fn create(path: &Path, options: Options) -> Result<Self, BatchError> {
+        let failed =
+            |error| BatchError::output(path, "cannot be created", &error, "choose another");
         let mut how = OpenOptions::new();
         let file = how
             .write(true)
@@ -82,8 +82,8 @@ impl Journal {
         lock(&file, path)?;
         if file.metadata().map_err(failed)?.len() > 0 {
             let path = path.display();
-            return Err(JournalError::new(format!(
-                "The output {path} exists already: resume it, remove it or choose another."
+            return Err(BatchError::new(format!(
+                "the output {path} exists already: resume it, remove it or choose another"
             )));
         }
         if options.sync {
@@ -97,7 +97,7 @@ impl Journal {
     ///
     /// # Errors
     /// If the folder for bodies cannot be made.
-    pub fn stream(to: Box<dyn Write + Send>, options: Options) -> Result<Self, JournalError> {
+    pub fn stream(to: Box<dyn Write + Send>, options: Options) -> Result<Self, BatchError> {
         Self::new(To::Stream(to), Format::Plain, options)
     }
 
@@ -107,15 +107,15 @@ impl Journal {
         path: &Path,
         whole: u64,
         options: Options,
-    ) -> Result<Self, JournalError> {
+    ) -> Result<Self, BatchError> {
         let path = path.to_owned();
         let format = Format::of(&path);
         Self::new(To::File { file, path, whole }, format, options)
     }
 
-    fn new(to: To, format: Format, options: Options) -> Result<Self, JournalError> {
+    fn new(to: To, format: Format, options: Options) -> Result<Self, BatchError> {
         let framer = Framer::new(format).map_err(|error| {
-            JournalError::new(format!("The compression cannot be set up: {error}."))
+            BatchError::new(format!("the compression cannot be set up: {error}"))
         })?;
         let bodies = options.bodies.as_deref();
         let bodies = bodies
@@ -138,7 +138,7 @@ impl Journal {
     ///
     /// # Errors
     /// If the body or earlier lines cannot be written.
-    pub fn write(&mut self, outcome: &Outcome) -> Result<(), JournalError> {
+    pub fn write(&mut self, outcome: &Outcome) -> Result<(), BatchError> {
         let file;
         let body = match outcome.result.as_ref().map(|response| &response.body) {
             Err(_) => LineBody::Inside(b""),
@@ -167,7 +167,7 @@ impl Journal {
     }
 
     /// Adds lines that an earlier run has written, in a frame that it did not end.
-    pub(super) fn write_again(&mut self, lines: &[u8]) -> Result<(), JournalError> {
+    pub(super) fn write_again(&mut self, lines: &[u8]) -> Result<(), BatchError> {
         self.buffer.extend_from_slice(lines);
         self.flush()
     }
@@ -178,12 +178,12 @@ impl Journal {
     /// # Errors
     /// If it cannot be written. The output ends with a whole line then, or is cut to that when it is
     /// resumed.
-    pub fn flush(&mut self) -> Result<(), JournalError> {
+    pub fn flush(&mut self) -> Result<(), BatchError> {
         self.write_out(false)?;
         self.sync()
     }
 
-    fn sync(&mut self) -> Result<(), JournalError> {
+    fn sync(&mut self) -> Result<(), BatchError> {
         let done = match &mut self.to {
             To::Stream(to) => to.flush(),
             To::File { file, .. } if self.sync => file.sync_data(),
@@ -196,7 +196,7 @@ impl Journal {
     ///
     /// # Errors
     /// As of [`flush`](Self::flush).
-    pub fn finish(mut self) -> Result<Written, JournalError> {
+    pub fn finish(mut self) -> Result<Written, BatchError> {
         self.write_out(true)?;
         self.sync()?;
         let window = self.ordered.as_ref();
@@ -205,10 +205,10 @@ impl Journal {
         })
     }
 
-    fn write_out(&mut self, last: bool) -> Result<(), JournalError> {
+    fn write_out(&mut self, last: bool) -> Result<(), BatchError> {
         if self.broken {
-            return Err(JournalError::new(
-                "The output failed before, so nothing more is written to it.".to_owned(),
+            return Err(BatchError::new(
+                "the output failed before, so nothing more is written to it",
             ));
         }
         if self.buffer.is_empty() && !last {
@@ -239,22 +239,19 @@ impl Journal {
         Ok(())
     }
 
-    fn failed(&mut self, error: io::Error) -> JournalError {
+    fn failed(&mut self, error: io::Error) -> BatchError {
         self.broken = true;
         match &self.to {
-            To::Stream(_) => {
-                let message = format!(
-                    "The output cannot be continued: {error}; correct that and start the run again."
-                );
-                JournalError::with_cause(message, error)
-            }
+            To::Stream(_) => BatchError::new(format!(
+                "the output cannot be continued: {error}; correct that and start the run again"
+            )),
             To::File { file, path, whole } => {
                 // Readers of the file then see whole lines. If this fails, resuming does it.
                 let _cut = file.set_len(*whole);
-                JournalError::at(
+                BatchError::output(
                     path,
                     "cannot be continued",
-                    error,
+                    &error,
                     "correct that and resume",
                 )
             }

@@ -41,8 +41,7 @@ impl Handle {
     /// Progress of the run.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        let state = self.0.state();
-        Progress::new(&state.tally, &state.dispatch, self.0.clock.now())
+        self.0.progress()
     }
 
     /// Rates found so far, in an adaptive run.

@@ -1,6 +1,6 @@
 //! A run: items in, outcomes out. A thin driver around [`fetchway_dispatch`].
 //!
-//! `reader` offers items to the dispatch, `timer` and `driver` send what is due, `attempt` judges each try that
+//! `reader` offers items to the dispatch, `driver` sends what is due, `attempt` judges each try that
 //! has ended, and `outbox` holds the outcomes. `perform` and `handover` are the interface to whatever performs
 //! the fetches. All of it shares the state in `shared`, and ends when the last outcome is given or the outcomes
 //! are dropped.
@@ -17,8 +17,6 @@ mod perform;
 mod progress;
 mod reader;
 mod shared;
-mod tally;
-mod timer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +94,7 @@ pub fn run<P: Performer>(
         let mut tasks = tasks.lock();
         let tasks = tasks.get_or_insert_default();
         tasks.spawn(Box::pin(reader::read(Arc::clone(&driver), items)));
-        tasks.spawn(timer::run_timer(driver));
+        tasks.spawn(driver::run_timer(driver));
     }
     let outcomes = Outcomes {
         outbox,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use fetchway_dispatch::{Dispatch, Dispatchable, Slips};
+use fetchway_dispatch::Slips;
 
-use super::tally::Tally;
+use crate::outcome::Outcome;
 
 /// Progress of a run at one moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Progress {
     /// Time since the run began.
@@ -39,7 +39,7 @@ pub struct Progress {
     /// Requests a second that the origins of items in the run may be sent now, together; only in an adaptive
     /// run.
     pub allowed: Option<f64>,
-    /// Time by which the schedule has slipped, for each cause.
+    /// Time by which the schedule has slipped for each cause, in the order of [`Cause::ALL`](crate::Cause::ALL).
     pub slipped: Slips,
     /// Time for which fetches were kept from being sent because outcomes were not taken.
     pub untaken: Duration,
@@ -51,36 +51,24 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new<T: Dispatchable>(
-        tally: &Tally,
-        dispatch: &Dispatch<T>,
-        now: Duration,
-    ) -> Self {
-        Self {
-            elapsed: now,
-            read: tally.read,
-            dispatched: tally.dispatched,
-            done: tally.done,
-            failed: tally.failed,
-            finished: tally.finished,
-            followed: tally.followed,
-            cut: tally.cut,
-            retried: tally.retried,
-            refused: tally.refused,
-            in_flight: dispatch.in_flight(),
-            aside: dispatch.aside(),
-            slowed: dispatch.slowed_origins(now),
-            allowed: dispatch.allowed_rate(),
-            slipped: dispatch.slips(),
-            untaken: dispatch.untaken_time(now),
-            stopped: dispatch.is_stopped(),
-            panicked: tally.panicked,
-        }
+    /// Counts the try that begins.
+    pub(crate) fn count_try(&mut self, tries: u32) {
+        self.dispatched += 1;
+        self.retried += u64::from(tries > 1);
+    }
+
+    /// Counts an outcome of an item, or of a page of it; `continues` if the page that it names is fetched.
+    pub(crate) fn count_outcome(&mut self, outcome: &Outcome, continues: bool) {
+        self.done += 1;
+        self.failed += u64::from(outcome.is_failed());
+        self.followed += u64::from(outcome.depth > 0);
+        self.finished += u64::from(!continues);
+        self.cut += u64::from(!continues && outcome.next.is_some());
     }
 
     /// Time by which the schedule has slipped in all.
     #[must_use]
     pub fn slip(&self) -> Duration {
-        self.slipped.iter().map(|(_, slip)| *slip).sum()
+        self.slipped.iter().sum()
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::clock::Clock;
 use super::fetch::Fetch;
-use super::tally::Tally;
+use super::progress::Progress;
 
 /// A request that was handed to its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,8 @@ pub(crate) struct Shared {
 /// The part of the state that is behind the lock.
 pub(crate) struct State {
     pub(crate) dispatch: Dispatch<Fetch>,
-    pub(crate) tally: Tally,
+    /// Counts so far. The other fields of the progress are filled in when it is asked for.
+    pub(crate) tally: Progress,
     /// Deadline of the timer.
     pub(crate) armed: Option<Duration>,
     /// The reader waits for room.
@@ -55,7 +56,7 @@ impl Shared {
             clock: Clock::start(),
             state: Mutex::new(State {
                 dispatch,
-                tally: Tally::default(),
+                tally: Progress::default(),
                 armed: None,
                 reader_waits: false,
             }),
@@ -63,6 +64,23 @@ impl Shared {
             on_sent,
             timer: Notify::new(),
             room: Notify::new(),
+        }
+    }
+
+    /// Returns the progress of the run at this moment.
+    pub(crate) fn progress(&self) -> Progress {
+        let state = self.state();
+        let (dispatch, now) = (&state.dispatch, self.clock.now());
+        Progress {
+            elapsed: now,
+            in_flight: dispatch.in_flight(),
+            aside: dispatch.aside(),
+            slowed: dispatch.slowed_origins(now),
+            allowed: dispatch.allowed_rate(),
+            slipped: dispatch.slips(),
+            untaken: dispatch.untaken_time(now),
+            stopped: dispatch.is_stopped(),
+            ..state.tally
         }
     }
 

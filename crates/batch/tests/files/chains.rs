@@ -56,7 +56,7 @@ fn write(mut journal: Journal, mut due: Vec<Item>, run: u32, seed: u64) -> u64 {
 }
 
 fn rest(source: &Source, path: &Path, retry: bool, most: u32) -> (Journal, Vec<Item>) {
-    let resume = Resume::following(path, retry, most).unwrap();
+    let resume = Resume::open(path, retry, most).unwrap();
     resume.check(source).unwrap();
     let (journal, done) = resume.start(Options::default()).unwrap();
     let rest = items(source).into_iter().filter_map(|it| done.next_of(it));
@@ -90,7 +90,7 @@ fn an_output_cut_anywhere_goes_on_with_each_chain_where_it_ended() {
         let whole = fs::read(&path).unwrap();
         for cut in 0..=whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
-            let found = Resume::following(&path, false, 3).unwrap().found();
+            let found = Resume::open(&path, false, 3).unwrap().found();
             let (journal, rest) = rest(&source, &path, false, 3);
             let open = rest.iter().filter(|item| item.depth > 0).count();
             assert_eq!(found.to_come, open as u64);
@@ -129,7 +129,7 @@ fn a_page_that_failed_is_retried_where_it_stands_in_its_chain() {
         (3, 2, 404),
     ];
     let path = output(&folder, &source, &of);
-    let found = Resume::following(&path, true, 3).unwrap().found();
+    let found = Resume::open(&path, true, 3).unwrap().found();
     assert_eq!((found.lines, found.pages, found.failed), (7, 3, 3));
     assert_eq!((found.again, found.to_come), (3, 2));
     let (journal, due) = rest(&source, &path, true, 3);
@@ -175,7 +175,7 @@ fn beyond_the_bound_pages_stay_as_they_are() {
         assert_eq!(lines(&path).len(), kept);
     }
     let path = output(&folder, &source, &of);
-    let (_, done) = Resume::open(&path, false)
+    let (_, done) = Resume::open(&path, false, 0)
         .unwrap()
         .start(Options::default())
         .unwrap();
@@ -202,7 +202,7 @@ fn a_page_without_the_one_before_it_or_twice_is_refused() {
     ] {
         let path = output(&folder, &source, &of);
         let before = fs::read(&path).unwrap();
-        let refused = Resume::following(&path, false, 3).err();
+        let refused = Resume::open(&path, false, 3).err();
         let refused = refused.map(|error| error.to_string()).unwrap_or_default();
         assert!(refused.contains(says), "{of:?}: {refused}");
         assert_eq!(fs::read(&path).unwrap(), before);

@@ -31,7 +31,7 @@ fn cut_everywhere(name: &str, ordered: bool, seed: u64) {
     let mut most_fetched = usize::MAX;
     for cut in 0..=whole.len() {
         fs::write(&path, &whole[..cut]).unwrap();
-        let kept = Resume::open(&path, false).unwrap().found();
+        let kept = Resume::open(&path, false, 0).unwrap().found();
         // What was flushed before the crash is there.
         let safe = flushed
             .iter()
@@ -144,22 +144,22 @@ fn a_frame_that_was_not_ended_keeps_its_lines_and_failures_in_it_are_tried_again
         // As by a crash: nothing is ended.
         drop(journal);
         let mut raw = fs::read(&path).unwrap();
-        let found = Resume::open(&path, false).unwrap().found();
+        let found = Resume::open(&path, false, 0).unwrap().found();
         assert_eq!((found.whole, found.open, found.lines), (0, 4, 4), "{name}");
         // Rubbish behind it, as the loss of power may leave, costs a line or two.
         raw.extend([0xff; 100]);
         fs::write(&path, &raw).unwrap();
-        let found = Resume::open(&path, false).unwrap().found();
+        let found = Resume::open(&path, false, 0).unwrap().found();
         assert!((2..=4).contains(&found.open), "{name}: {found:?}");
         raw.truncate(raw.len() - 100);
         fs::write(&path, &raw).unwrap();
 
-        let again = Resume::open(&path, true).unwrap();
+        let again = Resume::open(&path, true, 0).unwrap();
         let (journal, done) = again.start(options(false)).unwrap();
         assert_eq!(done.len(), 3);
         // Killed before anything else: what was there is there.
         drop(journal);
-        let found = Resume::open(&path, false).unwrap().found();
+        let found = Resume::open(&path, false, 0).unwrap().found();
         assert_eq!((found.open, found.lines, found.failed), (3, 3, 0), "{name}");
         assert_eq!(resume(&source, &path, false, &mut random(20)), 2);
         let mut all = indexes(&path);
@@ -180,7 +180,7 @@ fn frames_end_by_their_size_and_many_lines_are_smaller_than_each_alone() {
             journal.flush().unwrap();
         }
         journal.finish().unwrap();
-        let found = Resume::open(&path, false).unwrap().found();
+        let found = Resume::open(&path, false, 0).unwrap().found();
         assert_eq!((found.lines, found.open, found.torn), (4_000, 0, 0));
         let plain: usize = lines(&path).iter().map(|it| it.to_string().len()).sum();
         assert!(found.whole * 3 < plain as u64, "{} of {plain}", found.whole);

@@ -36,7 +36,7 @@ fn an_input_that_was_changed_is_told_by_its_first_change() {
     let text = fs::read_to_string(input).unwrap();
     let says = |changed: &str| {
         fs::write(input, changed).unwrap();
-        let says = refusal(Resume::open(&path, false).unwrap().check(&source));
+        let says = refusal(Resume::open(&path, false, 0).unwrap().check(&source));
         assert_eq!(fs::read(&path).unwrap(), before);
         says
     };
@@ -84,7 +84,7 @@ fn an_input_that_vanished_is_said_to_be_gone() {
     let path = folder.join("out.jsonl");
     done(&source, &path);
     fs::remove_file(folder.join("input.txt")).unwrap();
-    let says = refusal(Resume::open(&path, false).unwrap().check(&source));
+    let says = refusal(Resume::open(&path, false, 0).unwrap().check(&source));
     assert!(
         says.contains("input.txt cannot be read: No such file"),
         "{says}"
@@ -93,11 +93,11 @@ fn an_input_that_vanished_is_said_to_be_gone() {
 
 #[test]
 fn streams_cannot_be_resumed() {
-    let says = refusal(Resume::open(Path::new("/dev/null"), false));
-    assert!(says.contains("no file"), "{says}");
+    let says = refusal(Resume::open(Path::new("/dev/null"), false, 0));
+    assert!(says.contains("is not a file"), "{says}");
     let folder = folder("streams");
     let path = folder.join("out.jsonl");
-    let resume = Resume::open(&path, false).unwrap();
+    let resume = Resume::open(&path, false, 0).unwrap();
     for source in [Source::Stdin, Source::File("/dev/null".into())] {
         let says = refusal(resume.check(&source));
         assert!(
@@ -119,8 +119,8 @@ fn a_file_that_is_no_output_is_left_alone() {
     ] {
         let path = folder.join(name);
         fs::write(&path, text).unwrap();
-        let says = refusal(Resume::open(&path, false));
-        assert!(says.contains("is no output of a batch"), "{says}");
+        let says = refusal(Resume::open(&path, false, 0));
+        assert!(says.contains("is not the output of a batch"), "{says}");
         let says = refusal(Journal::create(&path, Options::default()));
         assert!(says.contains("exists already"), "{says}");
         assert_eq!(fs::read(&path).unwrap(), text);
@@ -141,7 +141,7 @@ fn damage_far_from_the_end_is_not_cut_off() {
         raw[30] ^= 0x55;
         raw[31] = 0;
         fs::write(&path, &raw).unwrap();
-        let says = refusal(Resume::open(&path, false));
+        let says = refusal(Resume::open(&path, false, 0));
         assert!(
             says.contains("is damaged after byte 0") && says.contains("truncate -s 0"),
             "{says}"
@@ -157,7 +157,7 @@ fn an_item_with_two_lines_is_refused() {
     let path = folder.join("out.jsonl");
     let raw = done(&source, &path);
     fs::write(&path, [raw.clone(), raw].concat()).unwrap();
-    let says = refusal(Resume::open(&path, false));
+    let says = refusal(Resume::open(&path, false, 0));
     assert!(says.contains("two lines for item 0"), "{says}");
 }
 
@@ -177,11 +177,11 @@ fn one_output_has_one_run() {
         fs::read_to_string(&path).unwrap().replacen("200", "500", 1),
     )
     .unwrap();
-    let (_second, _) = Resume::open(&path, true)
+    let (_second, _) = Resume::open(&path, true, 0)
         .unwrap()
         .start(Options::default())
         .unwrap();
-    let says = refusal(Resume::open(&path, false));
+    let says = refusal(Resume::open(&path, false, 0));
     assert!(says.contains("being written by another run"), "{says}");
 }
 
@@ -226,8 +226,8 @@ fn a_compressed_file_that_is_cut_off_and_no_output_is_not_cut() {
     for (name, whole) in [("a.gz", gzip.finish().unwrap()), ("a.zst", zstd)] {
         let (path, half) = (folder.join(name), &whole[..whole.len() / 2]);
         fs::write(&path, half).unwrap();
-        let says = refusal(Resume::open(&path, false));
-        assert!(says.contains("no outcome"), "{says}");
+        let says = refusal(Resume::open(&path, false, 0));
+        assert!(says.contains("is not an outcome"), "{says}");
         assert_eq!(fs::read(&path).unwrap(), half);
     }
 }
@@ -245,12 +245,12 @@ fn an_output_without_order_is_not_gone_on_with_in_order() {
         }
         journal.finish().unwrap();
         let before = fs::read(&path).unwrap();
-        let earlier = Resume::open(&path, false).unwrap();
+        let earlier = Resume::open(&path, false, 0).unwrap();
         assert!(earlier.found().unordered);
         let says = refusal(earlier.start(options(true)));
         assert!(says.contains("not in input order"), "{says}");
         assert_eq!(fs::read(&path).unwrap(), before);
-        let (journal, _) = Resume::open(&path, false)
+        let (journal, _) = Resume::open(&path, false, 0)
             .unwrap()
             .start(options(false))
             .unwrap();

@@ -26,7 +26,7 @@ fn failures_leave_the_file_and_come_back_as_what_they_are_now() {
         // What another retry left as it was killed.
         fs::write(folder.join(format!("{name}.retry")), "rubbish").unwrap();
 
-        let resume = Resume::open(&path, true).unwrap();
+        let resume = Resume::open(&path, true, 0).unwrap();
         assert_eq!((resume.found().lines, resume.found().failed), (8, 2));
         resume.check(&source).unwrap();
         let (mut journal, done) = resume.start(Options::default()).unwrap();
@@ -65,17 +65,19 @@ fn an_output_that_cannot_be_replaced_stays_as_it_is() {
     }
     journal.finish().unwrap();
     let before = fs::read(&path).unwrap();
-    let ordered = Resume::open(&path, true).unwrap().start(options(true));
+    let ordered = Resume::open(&path, true, 0).unwrap().start(options(true));
     assert!(ordered.err().unwrap().to_string().contains("input order"));
     fs::create_dir(folder.join("out.jsonl.retry")).unwrap();
-    let refused = Resume::open(&path, true).unwrap().start(Options::default());
+    let refused = Resume::open(&path, true, 0)
+        .unwrap()
+        .start(Options::default());
     let says = refused.err().unwrap().to_string();
     assert!(
-        says.contains("cannot be gone on with: Is a directory"),
+        says.contains("cannot be continued: Is a directory"),
         "{says}"
     );
     assert_eq!(fs::read(&path).unwrap(), before);
-    let missing = Resume::open(&folder.join("none"), true)
+    let missing = Resume::open(&folder.join("none"), true, 0)
         .err()
         .unwrap()
         .to_string();
@@ -96,11 +98,13 @@ fn what_another_run_writes_beside_it_is_not_touched() {
         }
         journal.finish().unwrap();
     }
-    let (other, _) = Resume::open(&beside, false)
+    let (other, _) = Resume::open(&beside, false, 0)
         .unwrap()
         .start(Options::default())
         .unwrap();
-    let refused = Resume::open(&path, true).unwrap().start(Options::default());
+    let refused = Resume::open(&path, true, 0)
+        .unwrap()
+        .start(Options::default());
     let says = refused.err().unwrap().to_string();
     assert!(says.contains("by another run"), "{says}");
     other.finish().unwrap();
@@ -126,7 +130,7 @@ fn a_folder_for_bodies_that_cannot_be_made_costs_no_line() {
                 bodies: Some(folder.join("input.txt")),
                 ..Options::default()
             };
-            let resume = Resume::open(&path, retry_failed).unwrap();
+            let resume = Resume::open(&path, retry_failed, 0).unwrap();
             let says = resume.start(options).err().unwrap().to_string();
             assert!(says.contains("cannot be made"), "{says}");
             assert_eq!(fs::read(&path).unwrap(), before, "{name}");
@@ -145,7 +149,7 @@ fn an_output_behind_a_link_stays_there() {
     }
     journal.finish().unwrap();
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    let resume = Resume::open(&link, true).unwrap();
+    let resume = Resume::open(&link, true, 0).unwrap();
     let (journal, _) = resume.start(Options::default()).unwrap();
     journal.finish().unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());

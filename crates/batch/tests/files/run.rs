@@ -117,7 +117,7 @@ pub(crate) fn write(
 
 /// Resumes and does what is missing. Returns how many items were fetched.
 pub(crate) fn resume(source: &Source, path: &Path, ordered: bool, random: &mut StdRng) -> usize {
-    let resume = Resume::open(path, false).unwrap();
+    let resume = Resume::open(path, false, 0).unwrap();
     resume.check(source).unwrap();
     let options = options(ordered);
     let window = options.ordered.clone();

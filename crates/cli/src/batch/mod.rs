@@ -1,7 +1,7 @@
 //! `fetchway batch`: a list of fetches at a rate, with one line of output for each.
 //!
 //! `args` are the flags, `files` checks the files that they name, and `show` and `end` print progress and result.
-//! `via` connects to relays and reports on them. The run itself is a [`FileRun`].
+//! `via` connects to relays and reports on them. The run itself is in the crate `fetchway-batch`.
 
 mod args;
 mod end;
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use fetchway_batch::{
-    FileRun, FileRunConfig, FileRunEnd, FileRunError, Input, MAX_STRICT, Performer, Running,
+    BatchError, FileRunConfig, FileRunEnd, Input, MAX_STRICT, Performer, Running,
 };
 use fetchway_node::{Config, Signal, Signals, fdlimit, local_performer};
 use fetchway_performers::RelayedHandle;
@@ -114,13 +114,18 @@ async fn drive(
     performer: impl Performer,
     relays: Option<RelayedHandle>,
 ) -> anyhow::Result<ExitCode> {
-    let run = FileRun::open(plan.run, plan.input, |found| tell(&resume::found(found)))?;
     let mut signals = Signals::new().context("signals can't be listened for")?;
-    let running = run.start(performer, |before, error| match before {
-        0..SHOWN_BAD_LINES => tell(&format!("skipped: {}", error.detail)),
-        SHOWN_BAD_LINES => tell("further bad lines are skipped, and only counted"),
-        _ => {}
-    })?;
+    let on_found = |found: &_| tell(&resume::found(found));
+    let running = plan.run.start(
+        plan.input,
+        performer,
+        on_found,
+        |before, error| match before {
+            0..SHOWN_BAD_LINES => tell(&format!("skipped: {}", error.detail)),
+            SHOWN_BAD_LINES => tell("further bad lines are skipped, and only counted"),
+            _ => {}
+        },
+    )?;
     let bar = tokio::spawn(show(running.watch().clone(), args.rate()));
     let news = relays.as_ref().map(via::report);
     let ended = until_ended(running, &mut signals, relays.as_ref()).await;
@@ -146,7 +151,7 @@ async fn until_ended(
     running: Running,
     signals: &mut Signals,
     relays: Option<&RelayedHandle>,
-) -> Option<Result<FileRunEnd, FileRunError>> {
+) -> Option<Result<FileRunEnd, BatchError>> {
     let (watch, stop) = (running.watch().clone(), running.stopper());
     let mut ended = std::pin::pin!(running.finished());
     let mut stopped = false;

@@ -76,7 +76,7 @@ impl<T: Dispatchable> Dispatch<T> {
             later: Later::default(),
             aside_first: false,
             cause: Cause::Late,
-            slips: Cause::ALL.map(|cause| (cause, Duration::ZERO)),
+            slips: Slips::default(),
         }
     }
 
@@ -231,7 +231,7 @@ impl<T: Dispatchable> Dispatch<T> {
             return None;
         };
         let slot = self.schedule.take(now);
-        self.slips[self.cause as usize].1 += slot.slipped;
+        self.slips[self.cause as usize] += slot.slipped;
         self.in_flight += 1;
         self.cause = self.blocked_by(now);
         self.origins.handle_sent(item.origin, now);

@@ -198,7 +198,7 @@ fn what_is_set_aside_is_bounded_and_the_head_waits_for_its_own_origin_only() {
 #[test]
 fn the_cause_of_a_slip_is_told() {
     let mut dispatch = dispatch(Some(per_second(1_000)), 1, false);
-    let slip = |dispatch: &Dispatch<Item>, cause: Cause| dispatch.slips()[cause as usize].1;
+    let slip = |dispatch: &Dispatch<Item>, cause: Cause| dispatch.slips()[cause as usize];
     dispatch.handle_item(item(0, "a"), ms(0), |_| NO_LIMITS);
     let first = dispatch.take_due(ms(0)).expect("it is due");
     dispatch.handle_item(item(1, "a"), ms(0), |_| NO_LIMITS);

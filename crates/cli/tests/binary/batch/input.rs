@@ -225,7 +225,7 @@ async fn a_value_that_makes_no_sense_is_told_by_its_own_flag() {
             ["--concurrency", "-1"],
             "expected a whole number, 1 or more",
         ),
-        (["--range", "-3..3"], "\"-3..3\" is no range of numbers"),
+        (["--range", "-3..3"], "\"-3..3\" is not a range of numbers"),
         (["--range", "1-3"], "write one as 1..1000000"),
     ] {
         let done = batch(&[&url[..], &flags, &["--output", "x"]].concat()).await;

@@ -82,8 +82,8 @@ async fn disk_fills(name: &str) {
     assert_eq!(
         sentence(&limited),
         format!(
-            "The output {} cannot be continued: File too large (os error 27); correct that and \
-             resume.",
+            "the output {} cannot be continued: File too large (os error 27); correct that and \
+             resume",
             text(&output)
         )
     );
@@ -123,19 +123,19 @@ async fn another_input_than_before() {
         assert_eq!(done.status.code(), Some(2));
         let says = sentence(&done);
         let begins = format!(
-            "The input {} is not the one that the output {} is of: item {index} ",
+            "the input {} is not the one that the output {} is of: item {index} ",
             text(&input),
             text(&output)
         );
         assert!(says.starts_with(&begins), "{says}");
-        let remedy = "give the input as it was, or begin another output.";
+        let remedy = "give the input as it was, or begin another output";
         assert!(says.ends_with(remedy), "{says}");
         assert_eq!(std::fs::read(&output).expect("an output"), kept);
     }
     // Nor is what there is written over.
     let done = batch(&given).await;
     assert_eq!(done.status.code(), Some(2));
-    assert!(sentence(&done).ends_with("exists already: resume it, remove it or choose another."));
+    assert!(sentence(&done).ends_with("exists already: resume it, remove it or choose another"));
 
     folder.file("urls.txt", &urls(&origin, 25));
     goes_on(&origin, &given, "--resume", 5).await;
@@ -185,8 +185,8 @@ async fn an_input_that_becomes_shorter_and_then_is_gone() {
     assert_eq!(
         sentence(&done),
         format!(
-            "The input {} became shorter while it was read: it ends after line {first} now; correct \
-             that and resume.",
+            "the input {} became shorter while it was read: it ends after line {first} now; correct \
+             that and resume",
             text(&input)
         )
     );
@@ -199,8 +199,8 @@ async fn an_input_that_becomes_shorter_and_then_is_gone() {
     assert_eq!(
         sentence(&done),
         format!(
-            "The input {} cannot be read: No such file or directory (os error 2); correct that, or \
-             give another.",
+            "the input {} cannot be read: No such file or directory (os error 2); correct that, or \
+             give another",
             text(&input)
         )
     );
@@ -227,9 +227,9 @@ async fn a_compressed_input_that_is_cut_off() {
     let done = batch(&given).await;
     assert_eq!(done.status.code(), Some(2), "{}", said(&done));
     let (says, kept) = (sentence(&done), lines(&output).len());
-    let begins = format!("The input {} cannot be read on from line ", text(&input));
+    let begins = format!("the input {} cannot be read on from line ", text(&input));
     assert!(says.starts_with(&begins), "{says}");
-    assert!(says.ends_with("; correct that and resume."), "{says}");
+    assert!(says.ends_with("; correct that and resume"), "{says}");
     assert!(told(&done, "--resume") && kept > 0, "{}", said(&done));
     std::fs::write(&input, &whole).expect("a file");
     goes_on(&origin, &given, "--resume", 2_000 - kept).await;

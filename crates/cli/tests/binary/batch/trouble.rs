@@ -92,13 +92,13 @@ async fn what_cannot_be_written_or_read_is_told_before_anything_is_fetched() {
     for (flags, says) in [
         (
             [input, "--output", nowhere].as_slice(),
-            "The output /no/such/folder/file cannot be created: No such file or directory (os error 2); \
-             choose another.",
+            "the output /no/such/folder/file cannot be created: No such file or directory (os error 2); \
+             choose another",
         ),
         (
             &[nowhere, "--output", output],
-            "The input /no/such/folder/file cannot be read: No such file or directory (os error 2); correct \
-             that, or give another.",
+            "the input /no/such/folder/file cannot be read: No such file or directory (os error 2); correct \
+             that, or give another",
         ),
         (
             &[input, "--output", output, "--summary", nowhere],
@@ -107,8 +107,8 @@ async fn what_cannot_be_written_or_read_is_told_before_anything_is_fetched() {
         ),
         (
             &[input, "--output", "-", "--bodies", "/proc/bodies"],
-            "The folder for bodies /proc/bodies cannot be made: No such file or directory (os error 2); \
-             choose another.",
+            "the folder for bodies /proc/bodies cannot be made: No such file or directory (os error 2); \
+             choose another",
         ),
         (
             &[input, "--output", output, "--dispatch-log", nowhere],
@@ -158,8 +158,8 @@ async fn a_device_that_is_full_is_told_and_nothing_is_promised_of_it() {
     assert_eq!(done.status.code(), Some(2), "{}", said(&done));
     assert_eq!(
         sentence(&done),
-        "The output cannot be continued: No space left on device (os error 28); correct that and \
-         start the run again."
+        "the output cannot be continued: No space left on device (os error 28); correct that and \
+         start the run again"
     );
     assert!(said(&done).contains("can't be resumed"), "{}", said(&done));
 }

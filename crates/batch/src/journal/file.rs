@@ -1,24 +1,24 @@
-//! Keeps other runs off an output.
+//! A file that must survive a crash, and that only one run may write.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::error::JournalError;
+use crate::error::BatchError;
 
 /// Locks a file that was opened by this path, for as long as it is open.
 ///
 /// # Errors
-/// If another run has it locked, or has put another file in its place since it was opened: that run has
-/// locked its own, and this one would write where nobody looks.
-pub(super) fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
-    let failed = |error| JournalError::at(path, "cannot be locked", error, "choose another");
+/// If another run has locked the file, or has put another file in its place since it was opened: that run has
+/// locked its own file, and this run would write into a file without a name.
+pub(super) fn lock(file: &File, path: &Path) -> Result<(), BatchError> {
+    let failed = |error| BatchError::output(path, "cannot be locked", &error, "choose another");
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(JournalError::new(format!(
-                "The output {} is being written by another run: wait for it or stop it.",
+            return Err(BatchError::new(format!(
+                "the output {} is being written by another run: wait for it or stop it",
                 path.display()
             )));
         }
@@ -27,13 +27,27 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
     if is_at(file, path).map_err(failed)? {
         return Ok(());
     }
-    Err(JournalError::new(format!(
-        "The output {} was replaced by another run just now: try again when that is over.",
+    Err(BatchError::new(format!(
+        "the output {} was replaced by another run just now: try again when that run has ended",
         path.display()
     )))
 }
 
-/// Whether the path still leads to the file.
+/// Returns the folder of a file.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
+}
+
+/// Writes the entries of a folder to disk.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Returns true if the path still leads to the file.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let there = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
