@@ -37,7 +37,7 @@ impl Bodies {
         })?;
         if sync {
             // Its own entry, in the folder that it is in.
-            sync_folder(folder_of(root)).map_err(|error| failed(root, error))?;
+            sync_folder(folder_of(root)).map_err(|error| failed(root, &error))?;
         }
         Ok(Self {
             root: name.to_owned(),
@@ -76,7 +76,7 @@ impl Bodies {
         };
         match store() {
             Ok(()) => Ok(format!("{}/{number}/{name}", self.root)),
-            Err(error) => Err(failed(&path, error)),
+            Err(error) => Err(failed(&path, &error)),
         }
     }
 
@@ -88,9 +88,9 @@ impl Bodies {
         let root = PathBuf::from(&self.root);
         while let Some(number) = self.unsynced.pop_first() {
             let folder = self.folder(number);
-            sync_folder(&folder).map_err(|error| failed(&folder, error))?;
+            sync_folder(&folder).map_err(|error| failed(&folder, &error))?;
         }
-        sync_folder(&root).map_err(|error| failed(&root, error))
+        sync_folder(&root).map_err(|error| failed(&root, &error))
     }
 
     fn folder(&self, number: u64) -> PathBuf {
@@ -98,7 +98,7 @@ impl Bodies {
     }
 }
 
-fn failed(path: &Path, cause: io::Error) -> BatchError {
+fn failed(path: &Path, cause: &io::Error) -> BatchError {
     let path = path.display();
     BatchError::new(format!(
         "the body file {path} cannot be written: {cause}; correct that and resume"

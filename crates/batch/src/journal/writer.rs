@@ -189,7 +189,7 @@ impl Journal {
             To::File { file, .. } if self.sync => file.sync_data(),
             To::File { .. } => Ok(()),
         };
-        done.map_err(|error| self.failed(error))
+        done.map_err(|error| self.failed(&error))
     }
 
     /// Flushes for the last time, and ends the last frame.
@@ -230,7 +230,7 @@ impl Journal {
                 Ok(())
             }
         });
-        written.map_err(|error| self.failed(error))?;
+        written.map_err(|error| self.failed(&error))?;
         self.buffer.clear();
         // A single line may have been huge.
         if self.buffer.capacity() > 8 * FRAME {
@@ -239,7 +239,7 @@ impl Journal {
         Ok(())
     }
 
-    fn failed(&mut self, error: io::Error) -> BatchError {
+    fn failed(&mut self, error: &io::Error) -> BatchError {
         self.broken = true;
         match &self.to {
             To::Stream(_) => BatchError::new(format!(
@@ -251,7 +251,7 @@ impl Journal {
                 BatchError::output(
                     path,
                     "cannot be continued",
-                    &error,
+                    error,
                     "correct that and resume",
                 )
             }
