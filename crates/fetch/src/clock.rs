@@ -30,13 +30,20 @@ pub(crate) const IN_TIME: &str = " in time.";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
     pub(crate) time: Duration,
-    whose: &'static str,
+    name: &'static str,
+    /// Set if the request has shortened the timeout of its lane.
+    is_own: bool,
 }
 
 /// Formats the timeout as in "no answer within 5m, the lane's header-timeout".
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}, {}", self.time, self.whose)
+        let whose = if self.is_own {
+            "request's own"
+        } else {
+            "lane's"
+        };
+        write!(f, "{:?}, the {whose} {}", self.time, self.name)
     }
 }
 
@@ -49,52 +56,60 @@ pub(crate) struct Limits {
     pub(crate) total: Limit,
 }
 
+/// A timeout of a fetch that has its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// The response header did not come in time.
+    Header,
+    /// The origin was silent for too long within the response body.
+    BodyIdle,
+    /// The fetch took too long in total.
+    Total,
+}
+
 impl Limits {
     pub(crate) fn new(lane: Clocks, asked: &Timeouts) -> Self {
         let sum = lane.shortened(asked);
-        let limit = |time: Duration, lane: Duration, [own, of_lane]: [&'static str; 2]| Limit {
+        let limit = |time: Duration, lane: Duration, name| Limit {
             time,
-            whose: if time < lane { own } else { of_lane },
+            name,
+            is_own: time < lane,
         };
         Self {
-            connect: limit(
-                sum.connect,
-                lane.connect,
-                [
-                    "the request's own connect timeout",
-                    "the lane's connect-timeout",
-                ],
-            ),
-            header: limit(
-                sum.header,
-                lane.header,
-                [
-                    "the request's own header timeout",
-                    "the lane's header-timeout",
-                ],
-            ),
-            body_idle: limit(
-                sum.body_idle,
-                lane.body_idle,
-                [
-                    "the request's own body idle timeout",
-                    "the lane's body-idle-timeout",
-                ],
-            ),
-            total: limit(
-                sum.total,
-                lane.total,
-                ["the request's own timeout", "the lane's total-timeout"],
-            ),
+            connect: limit(sum.connect, lane.connect, "connect-timeout"),
+            header: limit(sum.header, lane.header, "header-timeout"),
+            body_idle: limit(sum.body_idle, lane.body_idle, "body-idle-timeout"),
+            total: limit(sum.total, lane.total, "total-timeout"),
         }
+    }
+
+    /// Returns the error of a fetch that has exceeded this timeout.
+    pub(crate) fn error(&self, timeout: Timeout) -> FetchError {
+        let (name, detail) = match timeout {
+            Timeout::Header => (
+                ErrorName::HttpResponseTimeout,
+                format!("The origin sent no response header within {}.", self.header),
+            ),
+            Timeout::BodyIdle => (
+                ErrorName::ConnectionReadTimeout,
+                format!(
+                    "The origin sent nothing of the response body for {}.",
+                    self.body_idle
+                ),
+            ),
+            Timeout::Total => (
+                ErrorName::HttpResponseTimeout,
+                format!("The fetch took longer than {}.", self.total),
+            ),
+        };
+        FetchError::new(name, detail)
     }
 }
 
 /// The idle timeout and the total timeout of a body.
 pub(crate) struct BodyClock {
-    idle: Limit,
+    limits: Limits,
     idle_until: Instant,
-    total: Limit,
     total_until: Instant,
     /// Time at which something was handed out that has not been followed by a request for more.
     handed: Option<Instant>,
@@ -106,11 +121,9 @@ impl BodyClock {
     /// Returns the clocks. `total_until` is the end of the total time so far.
     pub(crate) fn new(limits: &Limits, total_until: Instant) -> Self {
         let now = Instant::now();
-        let (idle, total) = (limits.body_idle, limits.total);
         Self {
-            idle,
-            idle_until: later(now, idle.time),
-            total,
+            limits: *limits,
+            idle_until: later(now, limits.body_idle.time),
             total_until,
             handed: Some(now),
             sleep: None,
@@ -122,7 +135,7 @@ impl BodyClock {
         if let Some(handed) = self.handed.take() {
             let now = Instant::now();
             self.total_until = later(self.total_until, now - handed);
-            self.idle_until = later(now, self.idle.time);
+            self.idle_until = later(now, self.limits.body_idle.time);
         }
     }
 
@@ -141,31 +154,12 @@ impl BodyClock {
             sleep.as_mut().reset(until);
         }
         sleep.as_mut().poll(cx).map(|()| {
-            if self.idle_until < self.total_until {
-                stands_still(self.idle)
-            } else {
-                total_over(self.total)
-            }
+            self.limits.error(match self.idle_until < self.total_until {
+                true => Timeout::BodyIdle,
+                false => Timeout::Total,
+            })
         })
     }
-}
-
-/// The error of a body that stopped arriving.
-pub(crate) fn stands_still(idle: Limit) -> FetchError {
-    let detail = format!("The origin sent nothing of the response body for {idle}.");
-    FetchError::new(ErrorName::ConnectionReadTimeout, detail)
-}
-
-/// The error of a fetch that took too long in total.
-pub(crate) fn total_over(total: Limit) -> FetchError {
-    let detail = format!("The fetch took longer than {total}.");
-    FetchError::new(ErrorName::HttpResponseTimeout, detail)
-}
-
-/// The error of a fetch without a response header in time.
-pub(crate) fn no_header(header: Limit) -> FetchError {
-    let detail = format!("The origin sent no response header within {header}.");
-    FetchError::new(ErrorName::HttpResponseTimeout, detail)
 }
 
 /// Returns `error`, with the connect timeout added if the error comes from it.

@@ -9,16 +9,15 @@ use std::time::{Duration, SystemTime};
 
 use fetchway_policy::budget::AccountKey;
 use fetchway_policy::retry;
-use fetchway_policy::{ErrorName, FetchError, Timeouts};
+use fetchway_policy::{Clocks, ErrorName, FetchError, Timeouts};
 use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
 use crate::account::{Account, REQUEST_WEIGHT};
 use crate::admit::{Asking, Gate, Permit};
-use crate::body::over_cap;
 use crate::budget::{Bytes, Hold};
-use crate::clock::{self, Limits};
+use crate::clock::{self, Limits, Timeout};
 use crate::meter::Meter;
 use crate::observe::{Moved, Observer};
 use crate::pool::Site;
@@ -160,12 +159,6 @@ impl Direct {
         self.cap
     }
 
-    /// The error of a fetch whose response body is larger than [`Self::cap`].
-    #[must_use]
-    pub fn over_cap(&self) -> FetchError {
-        over_cap(self.cap)
-    }
-
     /// The maximum number of idle connections, and the time for which one is kept.
     #[must_use]
     pub fn idle(&self) -> Idle {
@@ -178,8 +171,8 @@ impl Direct {
 
     /// The timeouts of a fetch.
     #[must_use]
-    pub fn patience(&self) -> Patience {
-        Patience {
+    pub fn clocks(&self) -> Clocks {
+        Clocks {
             connect: self.limits.connect.time,
             header: self.limits.header.time,
             body_idle: self.limits.body_idle.time,
@@ -187,27 +180,15 @@ impl Direct {
         }
     }
 
-    /// The error of a fetch whose response has not begun in time.
+    /// Returns the error of a fetch that has exceeded this timeout.
     #[must_use]
-    pub fn no_header(&self) -> FetchError {
-        clock::no_header(self.limits.header)
-    }
-
-    /// The error of a fetch whose response body was silent for too long.
-    #[must_use]
-    pub fn stands_still(&self) -> FetchError {
-        clock::stands_still(self.limits.body_idle)
-    }
-
-    /// The error of a fetch that took too long in total.
-    #[must_use]
-    pub fn total_over(&self) -> FetchError {
-        clock::total_over(self.limits.total)
+    pub fn timed_out(&self, timeout: Timeout) -> FetchError {
+        self.limits.error(timeout)
     }
 
     /// Prevents fetches from the origin for the time of the `Retry-After` of a response with `status`, within
     /// the engine's cap.
-    pub fn heed(&self, status: StatusCode, retry_after: &HeaderValue) {
+    pub fn handle_retry_after(&self, status: StatusCode, retry_after: &HeaderValue) {
         let (value, cap) = (retry_after.as_bytes(), self.retry_after_cap);
         if let Some(wait) = retry::retry_after(status, value, SystemTime::now(), cap) {
             self.gate.slow(&self.site.origin, wait);
@@ -246,19 +227,6 @@ pub struct Idle {
     pub most: usize,
     /// Longest time for which one is kept.
     pub timeout: Duration,
-}
-
-/// The timeouts of a fetch, as [`Clocks`](fetchway_policy::Clocks) has them.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// Time to open a connection.
-    pub connect: Duration,
-    /// Time until the response header is complete.
-    pub header: Duration,
-    /// Longest silence within the response body.
-    pub body_idle: Duration,
-    /// Time until the response body ends.
-    pub total: Duration,
 }
 
 impl Leave {

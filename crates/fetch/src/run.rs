@@ -14,7 +14,7 @@ use crate::account::{Account, Place};
 use crate::admit::Permit;
 use crate::answer::Answer;
 use crate::body::Source;
-use crate::clock::{self, Limits, no_connection, no_header, total_over};
+use crate::clock::{self, Limits, Timeout, no_connection};
 use crate::door::{self, Door};
 use crate::exchange::{Outgoing, exchange};
 use crate::pool::{Failure, Site};
@@ -132,7 +132,7 @@ impl<'a> Run<'a> {
         let lease = lease.map_err(|error| Failure {
             error: match began < total {
                 true => no_connection(error, limits.connect),
-                false => total_over(limits.total),
+                false => limits.error(Timeout::Total),
             },
             progress: Progress::Unconnected,
             body: None,
@@ -148,9 +148,11 @@ impl<'a> Run<'a> {
             headers: &self.request.headers,
             body,
         };
-        let late = || match until < total {
-            true => no_header(limits.header),
-            false => total_over(limits.total),
+        let late = || {
+            limits.error(match until < total {
+                true => Timeout::Header,
+                false => Timeout::Total,
+            })
         };
         let mut sent = exchange(site.clone(), lease, outgoing, (until, late)).await;
         if let Err(failure) = &mut sent

@@ -3,7 +3,6 @@
 //! Our own crates log at the configured level, every other crate only warnings: at finer levels some
 //! of them write whole header fields, credentials included.
 
-use std::fmt;
 use std::io::IsTerminal;
 
 use tracing::Subscriber;
@@ -20,16 +19,9 @@ use crate::config::{LogFormat, LogLevel, LogSection};
 const OWN: &str = "fetchway";
 
 /// Logging has been set up already, by this process's own code.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("logs can't be set up twice in one process: {0}")]
 pub struct LogError(TryInitError);
-
-impl fmt::Display for LogError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "logs can't be set up twice in one process: {}", self.0)
-    }
-}
-
-impl std::error::Error for LogError {}
 
 /// Sends this process's logs to standard error.
 ///

@@ -225,7 +225,9 @@ async fn one_fetch_may_ask_for_less_and_never_for_more() {
     let failed = with(less).await.expect_err("it takes longer");
     assert_eq!(failed.name, ErrorName::HttpResponseTimeout);
     assert!(
-        failed.detail.contains("60ms, the request's own timeout"),
+        failed
+            .detail
+            .contains("60ms, the request's own total-timeout"),
         "{failed}"
     );
     let more = Timeouts {

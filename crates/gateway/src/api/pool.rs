@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fetchway_fetch::{Direct, Opened};
+use fetchway_fetch::{Direct, Opened, Timeout};
 use fetchway_policy::FetchError;
 use fetchway_upstream::Limits;
 use http::HeaderValue;
@@ -127,7 +127,7 @@ impl<P: Protocol> Pool<P> {
         Ok(())
     }
 
-    /// Takes the next call that has ended, counts it, and heeds the API's `Retry-After`.
+    /// Takes the next call that has ended, counts it, and obeys the API's `Retry-After`.
     pub(super) fn next_ended(&mut self) -> Option<Ended<P::Client>> {
         let ended = self.happened.ended.pop_front()?;
         let result = ended.result.as_ref();
@@ -136,7 +136,7 @@ impl<P: Protocol> Pool<P> {
         if let Ok(response) = result
             && let Some(value) = response.field("retry-after")
         {
-            self.direct.heed(response.status, value);
+            self.direct.handle_retry_after(response.status, value);
         }
         Some(ended)
     }
@@ -339,25 +339,23 @@ impl<P: Protocol> Pool<P> {
 
     /// Fails calls that take too long, and closes connections that have been idle for too long.
     pub(super) fn sweep(&mut self) {
-        let (direct, patience, now) = (self.direct.clone(), self.direct.patience(), Instant::now());
+        let (direct, clocks, now) = (self.direct.clone(), self.direct.clocks(), Instant::now());
         let late = |call: &Call<P::Client>, has_begun: bool, heard: Instant| {
             let took = now - call.leave.began();
-            if took > patience.total {
-                Some(direct.total_over())
-            } else if !has_begun && took > patience.header {
-                Some(direct.no_header())
-            } else if has_begun && now - heard > patience.body_idle {
-                Some(direct.stands_still())
-            } else {
-                None
-            }
+            let timeout = match has_begun {
+                _ if took > clocks.total => Timeout::Total,
+                false if took > clocks.header => Timeout::Header,
+                true if now - heard > clocks.body_idle => Timeout::BodyIdle,
+                _ => return None,
+            };
+            Some(direct.timed_out(timeout))
         };
         // Calls that wait for a connection in vain are tried through the engine, whose error says why.
-        let in_vain = |call: &Call<P::Client>| now - call.leave.began() > patience.connect;
+        let in_vain = |call: &Call<P::Client>| now - call.leave.began() > clocks.connect;
         while self.waiting.front().is_some_and(in_vain)
             && let Some(call) = self.waiting.pop_front()
         {
-            let ended = call.failed(direct.no_header(), true);
+            let ended = call.failed(direct.timed_out(Timeout::Header), true);
             self.happened.ended.push_back(ended);
         }
         for slot in 0..self.connections.all().len() as u32 {
@@ -367,7 +365,7 @@ impl<P: Protocol> Pool<P> {
             let idle = now - connection.used;
             let protocol = &connection.protocol;
             let is_old = protocol.is_idle()
-                && (idle > self.idle_timeout || protocol.is_opening() && idle > patience.connect);
+                && (idle > self.idle_timeout || protocol.is_opening() && idle > clocks.connect);
             if connection.expire(late, &mut self.happened) == Next::Close || is_old {
                 self.close(slot, None);
             } else if P::IS_MULTIPLEXED {

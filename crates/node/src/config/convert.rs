@@ -19,7 +19,8 @@ use super::{Config, DEFAULT, Ports, Secret};
 const MAX_TOKEN_FILE: u64 = 4 << 10;
 
 /// A file that the configuration names is of no use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {} {why}", .path.display())]
 pub struct ReadError {
     /// Where it is named.
     key: String,
@@ -43,14 +44,6 @@ impl ReadError {
         Self::new(key, path, why)
     }
 }
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {} {}", self.key, self.path.display(), self.why)
-    }
-}
-
-impl std::error::Error for ReadError {}
 
 impl Config {
     /// Returns the configuration of the engine. Reads `fetch.ca-file`.

@@ -1,7 +1,5 @@
 //! Problems with values of the configuration, and their texts.
 
-use std::fmt;
-
 use toml::Value;
 
 use super::leaf::{KeyPath, Source};
@@ -16,7 +14,8 @@ const RENAMED: &[(&str, &str)] = &[(
 )];
 
 /// The problems of a configuration, at least one, each as a sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub(super) Vec<String>);
 
 impl ConfigError {
@@ -26,14 +25,6 @@ impl ConfigError {
         &self.0
     }
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 /// A value that its key does not accept.
 pub(super) struct Problem {

@@ -4,13 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use fetchway_gateway::{Connected, Gateway, Observer, Pushed, Stats};
-use prometheus_client::encoding::NoLabelSet;
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Unit;
 
 use super::Count;
 use super::histogram::Histogram;
-use super::scrape::{Label, NO_EXEMPLAR, Page};
+use super::scrape::{Label, Page};
 
 /// The metrics of one gateway.
 #[derive(Debug)]
@@ -71,7 +68,7 @@ const COUNTERS: [Kept; 7] = [
     ),
     (
         "fetchway_gateway_connections_closed",
-        "Of those, the ones that are gone.",
+        "Clients that are gone, of those whose connection the API had accepted.",
         |stats| stats.connections_closed,
     ),
     (
@@ -81,12 +78,12 @@ const COUNTERS: [Kept; 7] = [
     ),
     (
         "fetchway_gateway_requests_failed",
-        "Those that brought no answer, or one that is no 2xx.",
+        "Requests to the API that brought no answer, or one that is not a 2xx.",
         |stats| stats.requests_failed,
     ),
     (
         "fetchway_gateway_requests_succeeded",
-        "Those that brought a 2xx.",
+        "Requests to the API that brought a 2xx.",
         |stats| stats.requests_succeeded,
     ),
     (
@@ -145,62 +142,23 @@ impl Page<'_> {
             "Messages of clients that were given up before the API had answered.",
             told().map(|told| (told.label(), told.lost.get())),
         )?;
-        let (name, help) = ("fetchway_gateway_pushes", "Pushes, by what became of them.");
-        let names = Pushed::ALL.map(Pushed::as_str);
+        let help = "Pushes, by what became of them.";
         self.outcomes(
-            name,
-            help,
-            told().map(|told| (told, &names[..], &told.pushed[..])),
+            ("fetchway_gateway_pushes", help, "outcome"),
+            &Pushed::ALL.map(Pushed::as_str),
+            told().map(|told| (told.label(), &told.pushed[..])),
         )?;
-        let name = "fetchway_gateway_handshakes";
         let help = "Handshakes of clients, by what became of them.";
-        let names = Connected::ALL.map(Connected::as_str);
         self.outcomes(
-            name,
-            help,
-            told().map(|told| (told, &names[..], &told.connected[..])),
+            ("fetchway_gateway_handshakes", help, "outcome"),
+            &Connected::ALL.map(Connected::as_str),
+            told().map(|told| (told.label(), &told.connected[..])),
         )?;
-        self.latencies(told())
-    }
-
-    /// A counter for each outcome by its name.
-    fn outcomes<'t>(
-        &mut self,
-        name: &str,
-        help: &str,
-        all: impl Iterator<Item = (&'t GatewayMetrics, &'t [&'static str], &'t [Count])>,
-    ) -> fmt::Result {
-        self.family(name, help, MetricType::Counter, |metric| {
-            for (told, outcomes, counts) in all {
-                for (outcome, count) in outcomes.iter().zip(counts) {
-                    let labels = [told.label(), ("outcome", outcome)];
-                    let mut one = metric.encode_family(&labels)?;
-                    one.encode_counter(&count.get(), NO_EXEMPLAR)?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    fn latencies<'t>(&mut self, told: impl Iterator<Item = &'t GatewayMetrics>) -> fmt::Result {
-        let mut metric = self.encoder.encode_descriptor(
+        self.histograms(
             "fetchway_gateway_request_duration",
             "Time from beginning a request to the API to its end.",
-            Some(&Unit::Seconds),
-            MetricType::Histogram,
-        )?;
-        for told in told {
-            let reading = told.requested.read();
-            metric
-                .encode_family(&[told.label()])?
-                .encode_histogram::<NoLabelSet>(
-                    reading.sum,
-                    reading.count,
-                    &reading.buckets,
-                    None,
-                )?;
-        }
-        Ok(())
+            told().map(|told| (told.label(), &told.requested)),
+        )
     }
 }
 

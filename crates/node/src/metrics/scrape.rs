@@ -13,11 +13,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::histogram::Histogram;
 use super::{Count, Lane, ListenerName, Metrics, Refused, Told, process};
 use crate::fdlimit;
 
 /// Counters have no exemplars here; the encoder wants the type all the same.
-pub(super) const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
+const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
 
 pub(super) type Label<'a> = (&'static str, &'a str);
 
@@ -71,11 +72,11 @@ impl Collector for Source {
 }
 
 pub(super) struct Page<'e> {
-    pub(super) encoder: DescriptorEncoder<'e>,
+    encoder: DescriptorEncoder<'e>,
 }
 
 impl Page<'_> {
-    pub(super) fn family(
+    fn family(
         &mut self,
         name: &str,
         help: &str,
@@ -123,6 +124,42 @@ impl Page<'_> {
         })
     }
 
+    /// A counter with a second label, `outcome`, for each of its values in `names`.
+    pub(super) fn outcomes<'l>(
+        &mut self,
+        (name, help, outcome): (&str, &str, &'static str),
+        names: &[&'static str],
+        counts: impl Iterator<Item = (Label<'l>, &'l [Count])>,
+    ) -> fmt::Result {
+        self.family(name, help, MetricType::Counter, |metric| {
+            for (label, counts) in counts {
+                for (name, count) in names.iter().zip(counts) {
+                    let labels = [label, (outcome, *name)];
+                    let mut one = metric.encode_family(&labels)?;
+                    one.encode_counter(&count.get(), NO_EXEMPLAR)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// A histogram of durations with one label.
+    pub(super) fn histograms<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        all: impl Iterator<Item = (Label<'l>, &'l Histogram)>,
+    ) -> fmt::Result {
+        let (unit, kind) = (Some(&Unit::Seconds), MetricType::Histogram);
+        let mut metric = self.encoder.encode_descriptor(name, help, unit, kind)?;
+        for (label, histogram) in all {
+            let (read, labels) = (histogram.read(), [label]);
+            let mut one = metric.encode_family(&labels)?;
+            one.encode_histogram::<NoLabelSet>(read.sum, read.count, &read.buckets, None)?;
+        }
+        Ok(())
+    }
+
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         self.family(name, help, MetricType::Gauge, |metric| {
             metric.encode_gauge(&value)
@@ -141,8 +178,23 @@ impl Page<'_> {
             "Fetches whose response, of whatever status, came whole.",
             each(|l| l.succeeded.get()),
         )?;
-        self.failures(lanes)?;
-        self.durations(lanes)?;
+        self.outcomes(
+            (
+                "fetchway_fetches_failed",
+                "Fetches without a whole response.",
+                "error",
+            ),
+            &ErrorName::ALL
+                .iter()
+                .map(|it| it.as_str())
+                .collect::<Vec<_>>(),
+            lanes.iter().map(|l| (lane(&l.name), &l.failed[..])),
+        )?;
+        self.histograms(
+            "fetchway_fetch_duration",
+            "Time from taking a fetch on to its end, in the queue included.",
+            lanes.iter().map(|l| (lane(&l.name), &l.took)),
+        )?;
         self.counters(
             "fetchway_fetch_sent_bytes",
             "Request body bytes given to origins.",
@@ -153,45 +205,6 @@ impl Page<'_> {
             "Response body bytes received from origins, before decoding.",
             each(|l| l.received.get()),
         )
-    }
-
-    fn failures(&mut self, lanes: &[Lane]) -> fmt::Result {
-        let (name, help) = (
-            "fetchway_fetches_failed",
-            "Fetches without a whole response.",
-        );
-        self.family(name, help, MetricType::Counter, |metric| {
-            for l in lanes {
-                for (error, count) in ErrorName::ALL.iter().zip(&l.failed) {
-                    let labels = [lane(&l.name), ("error", error.as_str())];
-                    let mut one = metric.encode_family(&labels)?;
-                    one.encode_counter(&count.get(), NO_EXEMPLAR)?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    fn durations(&mut self, lanes: &[Lane]) -> fmt::Result {
-        let mut metric = self.encoder.encode_descriptor(
-            "fetchway_fetch_duration",
-            "Time from taking a fetch on to its end, in the queue included.",
-            Some(&Unit::Seconds),
-            MetricType::Histogram,
-        )?;
-        for l in lanes {
-            let reading = l.took.read();
-            let labels = [lane(&l.name)];
-            metric
-                .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(
-                    reading.sum,
-                    reading.count,
-                    &reading.buckets,
-                    None,
-                )?;
-        }
-        Ok(())
     }
 
     fn engine(&mut self, engine: &Engine, metrics: &Metrics) -> fmt::Result {
